@@ -1,0 +1,3 @@
+"""clip3d labels any point cloud by words."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The only door: Typer, Rich, stdout and exit codes."""

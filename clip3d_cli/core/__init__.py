@@ -1,0 +1,1 @@
+"""The types that all rooms share: clouds, voxels, words, labels."""

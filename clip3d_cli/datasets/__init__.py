@@ -1,0 +1,1 @@
+"""Scenes with truth, read from their published layouts."""

@@ -1,0 +1,1 @@
+"""Point networks that give every voxel a vector in a text space."""

@@ -1,0 +1,1 @@
+"""Point cloud files: read, inspected, and written back with labels."""

@@ -1,0 +1,1 @@
+"""Scores: confusion counts and what is read from them."""

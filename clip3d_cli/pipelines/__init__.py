@@ -1,0 +1,1 @@
+"""What clip3d does, one module per job."""

@@ -1,0 +1,99 @@
+"""The parts by name: a row here is all that a new part needs besides its own file.
+
+A row is ``name: "module:attribute"``; the module is imported when the part is asked for.
+Packages add rows through entry points in the group ``clip3d.<kind>``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from clip3d_cli.errors import SetupError, UsageError
+
+Kind = Literal["formats", "backends", "text_encoders", "point_encoders", "datasets"]
+
+_ROWS: dict[Kind, dict[str, str]] = {
+    "formats": {
+        "ply": "clip3d_cli.formats.ply:PlyFormat",
+        "las": "clip3d_cli.formats.las:LasFormat",
+        "pcd": "clip3d_cli.formats.pcd:PcdFormat",
+        "bin": "clip3d_cli.formats.bin:BinFormat",
+        "npy": "clip3d_cli.formats.npy:NumpyFormat",
+    },
+    "backends": {
+        "torch": "clip3d_cli.sparse.torch_backend:TorchBackend",
+        "torchsparse": "clip3d_cli.sparse.torchsparse_backend:TorchsparseBackend",
+    },
+    "text_encoders": {
+        "mini": "clip3d_cli.text.mini:MiniTextEncoder",
+        "openclip": "clip3d_cli.text.openclip:OpenClipTextEncoder",
+    },
+    "point_encoders": {
+        "minkunet": "clip3d_cli.encoders.minkunet:MinkUNet",
+        "spvcnn": "clip3d_cli.encoders.spvcnn:SPVCNN",
+    },
+    "datasets": {},
+}
+
+
+def names(kind: Kind) -> list[str]:
+    """The names of all parts of a kind, ours first, then those of installed packages."""
+    plugged = sorted(point.name for point in entry_points(group=f"clip3d.{kind}"))
+    return [*_ROWS[kind], *(name for name in plugged if name not in _ROWS[kind])]
+
+
+def part(kind: Kind, name: str) -> Any:
+    """The class or function registered under a name.
+
+    Raises:
+        UsageError: nothing has that name; it lists what there is.
+    """
+    target = _ROWS[kind].get(name)
+    if target is None:
+        for point in entry_points(group=f"clip3d.{kind}"):
+            if point.name == name:
+                return point.load()
+        raise unknown_name(kind.replace("_", " "), name, names(kind))
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def unknown_name(where: str, name: str, known: Iterable[str]) -> UsageError:
+    """The refusal of a name that is not among the known ones, with the nearest of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    return UsageError(
+        "E_UNKNOWN_NAME", where, f"there is no {name!r}", f"{hint}There is: {', '.join(known)}."
+    )
+
+
+def weights_folders() -> list[Path]:
+    """Where weights are looked for: ``CLIP3D_WEIGHTS``, the installed package, the checkout."""
+    package = Path(__file__).resolve().parent
+    folders = [package / "weights", package.parent / "weights"]
+    if os.environ.get("CLIP3D_WEIGHTS"):
+        folders.insert(0, Path(os.environ["CLIP3D_WEIGHTS"]))
+    return folders
+
+
+def weights_file(name: str) -> Path:
+    """The file of a set of weights that clip3d brings, by its name without suffix.
+
+    Raises:
+        SetupError: it is in none of the folders.
+    """
+    for folder in weights_folders():
+        path = folder / f"{name}.safetensors"
+        if path.is_file():
+            return path
+    places = ", ".join(str(folder) for folder in weights_folders())
+    raise SetupError(
+        "E_WEIGHTS", name, f"is not in {places}", "Install clip3d again, or set CLIP3D_WEIGHTS."
+    )

@@ -1,0 +1,1 @@
+"""Sparse convolution: plans, layers and the backends that compute them."""
