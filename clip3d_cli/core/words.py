@@ -47,10 +47,19 @@ class ClassName:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The classes of one question, in order: a class's position is its class index."""
+    """The classes of one question, in order: a class's position is its class index.
+
+    Attributes:
+        name: what the vocabulary is called.
+        classes: K classes.
+        title: what it is, in a line; may be empty.
+        source: where names and numbers come from; may be empty.
+    """
 
     name: str
     classes: tuple[ClassName, ...]
+    title: str = ""
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -103,7 +112,8 @@ class Vocabulary:
             raise InputError("E_VOCABULARY", path, "has no [[class]] table", "Add one per class.")
         entries = [_class_of_row(path, position, row) for position, row in enumerate(rows)]
         _check_names(str(path), entries)
-        return cls(path.stem, tuple(entries))
+        title, source = (str(table.get(key, "")) for key in ("title", "source"))
+        return cls(path.stem, tuple(entries), title, source)
 
 
 @dataclass(frozen=True, slots=True)
