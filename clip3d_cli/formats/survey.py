@@ -1,0 +1,51 @@
+"""What the points themselves say: bounds, missing coordinates, far outliers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from clip3d_cli.core.clouds import PointCloud
+from clip3d_cli.formats.contract import CloudFacts
+
+_SAMPLE = 50_000
+_FAR_FACTOR = 50.0
+_LEAST_SPREAD_M = 10.0
+
+
+def surveyed(facts: CloudFacts, cloud: PointCloud) -> CloudFacts:
+    """The facts with the points' own bounds, and warnings of what is odd about them."""
+    finite = np.isfinite(cloud.xyz).all(axis=1)
+    missing = int(len(cloud) - finite.sum())
+    xyz = cloud.xyz if not missing else cloud.xyz[finite]
+    warnings = list(facts.warnings)
+    if not len(cloud):
+        warnings.append("there are no points")
+    if missing:
+        warnings.append(f"{missing:,} of {len(cloud):,} points have no coordinates: unlabeled")
+    if not len(xyz):
+        return dataclasses.replace(facts, warnings=tuple(warnings), bounds=None)
+    bounds = np.stack([xyz.min(axis=0), xyz.max(axis=0)])
+    if facts.bounds is not None and _differ(facts.bounds, bounds):
+        warnings.append("the header's bounds are not those of the points; the points' are used")
+    outliers = _far_points(xyz)
+    if outliers:
+        warnings.append(f"{outliers:,} points lie far from all others")
+    return dataclasses.replace(facts, bounds=bounds, warnings=tuple(warnings))
+
+
+def _differ(header: npt.NDArray[np.float64], points: npt.NDArray[np.float64]) -> bool:
+    """Whether corners are off by more than a hundredth of the points' extent and 0.1 m."""
+    tolerance = np.maximum(0.01 * (points[1] - points[0]), 0.1)
+    return not bool((np.abs(header - points) <= tolerance).all())
+
+
+def _far_points(xyz: npt.NDArray[np.float64]) -> int:
+    """How many points lie many times the cloud's spread away from its middle, on any axis."""
+    sample = xyz[:: max(1, len(xyz) // _SAMPLE)]
+    low, middle, high = np.percentile(sample, [2, 50, 98], axis=0)
+    # One spread for all axes: a flat street is no outlier in height.
+    spread = max(float((high - low).max()), _LEAST_SPREAD_M)
+    return int((np.abs(xyz - middle) > _FAR_FACTOR * spread).any(axis=1).sum())
