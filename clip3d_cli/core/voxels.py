@@ -1,0 +1,76 @@
+"""From points to voxels: a lattice anchored to the world, not to the cloud."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from clip3d_cli.core.clouds import VoxelGrid
+from clip3d_cli.errors import InputError
+
+# The lattice's low corner falls on a multiple of this many cells, so that a cell has the same
+# parity at every level of a network, whatever part of the cloud is looked at.
+ANCHOR_CELLS = 64
+_LARGEST_CELL = 2**31 - 1
+
+
+def voxelize(xyz: npt.NDArray[np.float64], size_m: float) -> VoxelGrid:
+    """The occupied cells of a lattice of edge ``size_m``, and the cell of every point.
+
+    Where a point falls depends on its coordinates alone, not on its neighbours or its place in
+    the array.
+
+    Args:
+        xyz: (N, 3) float64, metres, all finite.
+        size_m: the edge of a cell, metres.
+
+    Returns:
+        M ≤ N cells, sorted by x, then y, then z.
+
+    Raises:
+        InputError: the cloud spans more cells than 32 bits count.
+    """
+    if not len(xyz):
+        empty = np.zeros((0, 3), dtype=np.int32)
+        return VoxelGrid(empty, np.zeros(0, dtype=np.int64), np.zeros(3), size_m)
+    world = np.floor(xyz / size_m)
+    low = np.floor(world.min(axis=0) / ANCHOR_CELLS) * ANCHOR_CELLS
+    if (world.max(axis=0) - low).max() > _LARGEST_CELL:
+        span = (xyz.max(axis=0) - xyz.min(axis=0)).max()
+        raise InputError(
+            "E_VOXEL_RANGE",
+            "the cloud",
+            f"spans {span:.3g} m, too much for voxels of {size_m} m",
+            "Remove far outliers, or give a larger --voxel.",
+        )
+    cells = (world - low).astype(np.int64)
+    keys, first, voxel_of_point = unique_rows(cells)
+    del keys
+    return VoxelGrid(
+        cells[first].astype(np.int32), voxel_of_point.astype(np.int64), low * size_m, size_m
+    )
+
+
+def unique_rows(
+    rows: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Group equal rows, in lexicographic order of the groups.
+
+    Args:
+        rows: (N, C) int64, C ≥ 1, N ≥ 1.
+
+    Returns:
+        the unique rows (M, C), one row index of each group (M,), and the group of every
+        row (N,).
+    """
+    low = rows.min(axis=0)
+    span = rows.max(axis=0) - low + 1
+    if np.prod(span.astype(np.float64)) < 2**62:
+        key = np.zeros(len(rows), dtype=np.int64)
+        for axis in range(rows.shape[1]):
+            key = key * span[axis] + (rows[:, axis] - low[axis])
+        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    else:
+        _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    group = group.reshape(-1)
+    return rows[first], first, group

@@ -1,0 +1,248 @@
+"""Labelling: every point takes the class whose words lie nearest to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from clip3d_cli.core.clouds import PointCloud, VoxelGrid
+from clip3d_cli.core.labels import UNLABELED, Labels
+from clip3d_cli.core.voxels import voxelize
+from clip3d_cli.core.words import ClassEmbeddings
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.inputs import Terrain, voxel_inputs
+from clip3d_cli.pipelines.tiles import TileLimits, cut_tiles
+from clip3d_cli.sparse.tensor import SparseTensor
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """What shows how far a long job is: wraps what it walks over."""
+
+    def __call__(self, steps: Iterable[T], what: str) -> Iterable[T]:
+        """The same steps, counted under a name."""
+        ...
+
+
+def silent(steps: Iterable[T], what: str) -> Iterable[T]:
+    """The steps themselves: progress for notebooks and tests."""
+    del what
+    return steps
+
+
+# Memory of the plain engine grows by about 4 kB a voxel (benchmarks/RESULTS.md).
+MAX_VOXELS = 500_000
+_POINTS_PER_VOXEL = 1.5
+_SAMPLE_POINTS = 2_000_000
+_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """How a cloud is labelled.
+
+    Attributes:
+        voxel_m: the edge of a voxel, metres; None takes the encoder's that suits the cloud.
+        tile_m: the widest tile, metres; None cuts only what does not fit.
+        unknown_threshold: a point whose winner scores less is unlabeled, 0…1.
+        ranking: how many classes to rank per point; 0 for none.
+    """
+
+    voxel_m: float | None = None
+    tile_m: float | None = None
+    unknown_threshold: float = 0.0
+    ranking: int = 0
+
+
+def label_cloud(
+    cloud: PointCloud,
+    encoder: PointEncoder,
+    classes: ClassEmbeddings,
+    options: LabelOptions | None = None,
+    *,
+    progress: Progress = silent,
+) -> Labels:
+    """Give every point the class whose words lie nearest to it.
+
+    The answer does not depend on the order of the points, nor on ``tile_m``; memory does.
+    Points with a coordinate that is not finite are unlabeled, with score 0.
+
+    Args:
+        cloud: N points.
+        encoder: gives every voxel a unit vector.
+        classes: the words' unit vectors, of the encoder's space.
+        options: voxel, tiles, threshold, ranking.
+        progress: wraps the tiles.
+
+    Returns:
+        N labels. A score is the softmax of the scaled similarities over the classes and one
+        more, whose similarity is 0 and which stands for "none of these": CLIP2Scene puts the
+        same zero row before its text matrix. It is comparable between points, and no
+        calibrated probability.
+
+    Raises:
+        SetupError: words and points live in different spaces.
+        InputError: the cloud lacks a channel that the encoder needs.
+    """
+    options = options or LabelOptions()
+    encoder.space.require(classes.space, "the text encoder")
+    answers = _Answers.empty(len(cloud), min(options.ranking, len(classes.vocabulary)))
+    kept = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
+    if len(kept):
+        finite = _rows_of(cloud, kept)
+        voxel_m = options.voxel_m or choose_voxel(finite.xyz, encoder.voxel_sizes_m)
+        terrain = Terrain.under(finite.xyz)
+        tiles = list(cut_tiles(finite.xyz, _limits(encoder, finite, voxel_m, options.tile_m)))
+        for tile in progress(tiles, "labelling"):
+            part = _rows_of(finite, tile.points)
+            grid = voxelize(part.xyz, voxel_m)
+            voxels = compare(encode(part, grid, terrain, encoder), classes, encoder, answers.width)
+            owned = np.flatnonzero(tile.own)
+            answers.put(kept[tile.points[owned]], voxels, grid.voxel_of_point[owned])
+    return answers.labels(classes, options.unknown_threshold)
+
+
+def choose_voxel(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) -> float:
+    """The smallest size at which a voxel holds one and a half points on average, metres.
+
+    Finer voxels stand alone, and a network of 3³ convolutions then sees no neighbours.
+
+    Args:
+        xyz: (N, 3) float64, metres, all finite.
+        sizes_m: what the encoder was trained at.
+    """
+    step = -(-len(xyz) // _SAMPLE_POINTS)
+    if step > 1:
+        # Thinning would make the cloud look coarser: look at a contiguous part instead.
+        order = np.argsort(xyz[:, 0], kind="stable")
+        middle = len(xyz) // 2
+        half = _SAMPLE_POINTS // 2
+        xyz = xyz[order[middle - half : middle + half]]
+    for size_m in sorted(sizes_m):
+        if len(xyz) >= _POINTS_PER_VOXEL * len(voxelize(xyz, size_m)):
+            return size_m
+    return max(sizes_m)
+
+
+def encode(
+    cloud: PointCloud, grid: VoxelGrid, terrain: Terrain, encoder: PointEncoder
+) -> torch.Tensor:
+    """The unit vector of every voxel, (M, D) float32, on the encoder's device."""
+    channels = voxel_inputs(encoder.spec.inputs, cloud, grid, terrain)
+    cells = torch.zeros((len(grid), 4), dtype=torch.int32)
+    cells[:, 1:] = torch.from_numpy(grid.cells)
+    device = encoder.device
+    with torch.inference_mode():
+        voxels = SparseTensor(cells.to(device), torch.from_numpy(channels).to(device))
+        return encoder(voxels).float()
+
+
+@dataclass(frozen=True, slots=True)
+class VoxelAnswers:
+    """The classes of M voxels.
+
+    Attributes:
+        ranking: (M, R) int32, the nearest classes, best first; R ≥ 1.
+        score: (M, R) float32, their scores.
+    """
+
+    ranking: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+
+
+def compare(
+    vectors: torch.Tensor, classes: ClassEmbeddings, encoder: PointEncoder, width: int
+) -> VoxelAnswers:
+    """Rank the classes of every voxel by similarity.
+
+    Args:
+        vectors: (M, D) float32, unit length.
+        classes: W words of K classes; a class is as near as the nearest of its words.
+        encoder: whose ``logit_scale`` turns similarity into scores.
+        width: R, how many classes to keep, ≥ 1.
+    """
+    device = vectors.device
+    words = torch.from_numpy(classes.vectors).to(device)
+    class_of_word = torch.from_numpy(classes.class_of_vector).to(device, torch.int64)
+    rankings, scores = [], []
+    for chunk in vectors.split(_ROWS):
+        similarity = chunk @ words.T
+        nearest = similarity.new_full((len(chunk), len(classes.vocabulary)), -torch.inf)
+        nearest.index_reduce_(1, class_of_word, similarity, "amax")
+        best, index = nearest.topk(width, dim=1)
+        # The class "none of these" has similarity 0 to everything.
+        logits = torch.nn.functional.pad(nearest * encoder.spec.logit_scale, (1, 0))
+        evidence = torch.logsumexp(logits, dim=1, keepdim=True)
+        rankings.append(index.to(torch.int32).cpu())
+        scores.append((best * encoder.spec.logit_scale - evidence).exp().cpu())
+    if not rankings:
+        return VoxelAnswers(np.zeros((0, width), np.int32), np.zeros((0, width), np.float32))
+    return VoxelAnswers(torch.cat(rankings).numpy(), torch.cat(scores).numpy())
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What is known so far of every point."""
+
+    ranking: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+    wanted: int
+
+    @classmethod
+    def empty(cls, points: int, wanted: int) -> _Answers:
+        width = max(1, wanted)
+        return cls(
+            np.full((points, width), UNLABELED, dtype=np.int32),
+            np.zeros((points, width), dtype=np.float32),
+            wanted,
+        )
+
+    @property
+    def width(self) -> int:
+        return self.ranking.shape[1]
+
+    def put(
+        self,
+        rows: npt.NDArray[np.int64],
+        voxels: VoxelAnswers,
+        voxel_of_row: npt.NDArray[np.int64],
+    ) -> None:
+        self.ranking[rows] = voxels.ranking[voxel_of_row]
+        self.score[rows] = voxels.score[voxel_of_row]
+
+    def labels(self, classes: ClassEmbeddings, unknown_threshold: float) -> Labels:
+        winner = np.where(self.score[:, 0] < unknown_threshold, UNLABELED, self.ranking[:, 0])
+        return Labels(
+            winner.astype(np.int32),
+            self.score[:, 0].copy(),
+            classes.vocabulary,
+            self.ranking if self.wanted else None,
+            self.score if self.wanted else None,
+        )
+
+
+def _rows_of(cloud: PointCloud, rows: npt.NDArray[np.int64]) -> PointCloud:
+    return PointCloud(
+        cloud.xyz[rows],
+        None if cloud.rgb is None else cloud.rgb[rows],
+        None if cloud.intensity is None else cloud.intensity[rows],
+    )
+
+
+def _limits(
+    encoder: PointEncoder, cloud: PointCloud, voxel_m: float, tile_m: float | None
+) -> TileLimits:
+    """When to cut: by the number of voxels that fit, or as the user says."""
+    halo_m = encoder.reach * voxel_m
+    widest = encoder.widest_cells * voxel_m - 2 * halo_m
+    if tile_m is not None:
+        return TileLimits(halo_m, len(cloud), min(tile_m, widest))
+    sample = cloud.xyz[:_SAMPLE_POINTS]
+    points_per_voxel = max(1.0, len(sample) / len(voxelize(sample, voxel_m)))
+    return TileLimits(halo_m, int(MAX_VOXELS * points_per_voxel), widest)
