@@ -1,0 +1,139 @@
+"""A point network together with what must be known to use it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from clip3d_cli import registry
+from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.sparse.backend import Backend
+from clip3d_cli.sparse.plan import Plan
+from clip3d_cli.sparse.tensor import SparseTensor
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """Everything about an encoder but its weights.
+
+    Attributes:
+        architecture: a name of kind ``point_encoders`` in the registry.
+        config: keyword arguments of that network, ``in_channels`` and ``out_channels`` apart.
+        inputs: the channels it expects, in order.
+        voxel_sizes_m: the voxel edges it was trained at, metres, the first one preferred.
+        space: where its vectors live.
+        text_encoder: a name of kind ``text_encoders`` that embeds words in that space.
+        logit_scale: what cosines are multiplied by before a softmax over classes.
+        provenance: what it was trained on, under which licences, how.
+    """
+
+    architecture: str
+    config: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    voxel_sizes_m: tuple[float, ...]
+    space: FeatureSpace
+    text_encoder: str
+    logit_scale: float
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights.
+
+        Raises:
+            UsageError: no architecture has that name.
+            TypeError, ValueError: the configuration does not fit it.
+        """
+        network: nn.Module = registry.part("point_encoders", self.architecture)(
+            len(self.inputs), self.space.dim, **self.config
+        )
+        return network
+
+
+class PointEncoder(nn.Module):
+    """Gives every voxel a unit vector in a text space.
+
+    Args:
+        spec: what the network is.
+        network: of that spec; fresh weights if not given.
+        backend: computes the convolutions; plain PyTorch if not given.
+        precision: of inference: ``fp32``, ``bf16``, ``fp16`` or ``auto``; see `autocast_dtype`.
+            It does not touch training, whose loop chooses for itself.
+    """
+
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        network: nn.Module | None = None,
+        *,
+        backend: Backend | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = spec.build() if network is None else network
+        self.backend = backend
+        self.precision: Precision = precision
+
+    @property
+    def space(self) -> FeatureSpace:
+        """Where the vectors live."""
+        return self.spec.space
+
+    @property
+    def voxel_sizes_m(self) -> tuple[float, ...]:
+        """The voxel edges it was trained at, metres."""
+        return self.spec.voxel_sizes_m
+
+    @property
+    def stride(self) -> int:
+        """The edge of the widest cells, in voxels: tiles begin at multiples of it."""
+        return int(self.network.stride)  # type: ignore[arg-type]
+
+    @property
+    def reach(self) -> int:
+        """How many voxels away the input can still change an answer."""
+        return int(self.network.reach)  # type: ignore[arg-type]
+
+    def forward(self, tensor: SparseTensor) -> Tensor:
+        """(M, D) float32, unit length: a vector for every voxel, in the order of the rows.
+
+        Raises:
+            InputError: E_VOXEL_RANGE, a cell beyond what keys hold.
+            ValueError: the number of channels is not that of ``spec.inputs``.
+        """
+        if tensor.feats.shape[1] != len(self.spec.inputs):
+            raise ValueError(
+                f"the encoder takes {len(self.spec.inputs)} channels "
+                f"({', '.join(self.spec.inputs)}), not {tensor.feats.shape[1]}"
+            )
+        plan = Plan(tensor.cells, self.backend)
+        with self._casting(tensor.feats.device):
+            feats = self.network(tensor, plan)
+        return F.normalize(feats.float(), dim=1, eps=1e-6)
+
+    def _casting(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+        dtype = None if self.training else autocast_dtype(self.precision, device)
+        if dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, dtype=dtype)
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """What matrix products are computed in, or None for float32.
+
+    ``auto`` is bf16 on a CUDA device that has it, and fp32 elsewhere: on a CPU without bf16
+    instructions the smaller type is slower, and it moves a label in a hundred.
+    """
+    if precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else None
+    return _DTYPES.get(precision)

@@ -1,0 +1,151 @@
+"""Encoders on disk: safetensors whose metadata say all that is needed to use them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.errors import Clip3DError, SetupError
+
+_KEY = "clip3d"
+_FETCH_AGAIN = "Fetch the file again; clip3d reads safetensors written by clip3d."
+_FOREIGN = (
+    (b"PK\x03\x04", "is a PyTorch archive, which can run code when it is read"),
+    (b"\x80", "is a pickle, which can run code when it is read"),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself"),
+    (b"<", "is a web page, not weights"),
+)
+
+
+def save_encoder(encoder: PointEncoder, path: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write an encoder whole or not at all.
+
+    Args:
+        encoder: its parameters and its spec are written.
+        path: the file; it is replaced only when the new one is complete.
+        dtype: of the parameters in the file; running statistics stay float32, for a variance
+            can leave the range of float16.
+    """
+    parameters = {name for name, _ in encoder.network.named_parameters()}
+    state = {
+        name: (value.to(dtype) if name in parameters else value).detach().cpu().contiguous()
+        for name, value in encoder.network.state_dict().items()
+    }
+    part = path.with_name(path.name + ".part")
+    save_file(state, part, metadata={_KEY: json.dumps(asdict(encoder.spec), sort_keys=True)})
+    part.replace(path)
+
+
+def load_encoder(path: Path, device: torch.device | str = "cpu") -> PointEncoder:
+    """The encoder of a file, in evaluation mode, in float32.
+
+    Raises:
+        SetupError: E_WEIGHTS: not there, not safetensors, cut off, without or with a wrong
+            description, or with tensors that do not fit; the fault names them.
+    """
+    _refuse_foreign(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            state = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except (SafetensorError, OSError) as error:
+        raise _fault(path, f"is not a whole safetensors file: {error}") from error
+    spec = _spec_of_text(path, text)
+    try:
+        encoder = PointEncoder(spec)
+    except (Clip3DError, TypeError, ValueError) as error:
+        raise _fault(path, f"describes a network that cannot be built: {error}") from error
+    load_state(encoder.network, state, path)
+    return encoder.to(device).eval()
+
+
+def load_state(network: torch.nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Fill a network with exactly its own tensors.
+
+    Raises:
+        SetupError: E_WEIGHTS: a key is missing or unexpected, or a shape differs; it names them.
+    """
+    own = network.state_dict()
+    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    if missing or unexpected:
+        raise _fault(path, f"missing: {_some(missing)}; unexpected: {_some(unexpected)}")
+    wrong = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in sorted(own)
+        if own[name].shape != state[name].shape
+    ]
+    if wrong:
+        raise _fault(path, f"has tensors of wrong shape: {_some(wrong)}")
+    network.load_state_dict(
+        {name: value.to(own[name].dtype) for name, value in state.items()}, strict=True
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex: what a report says to name its weights."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _refuse_foreign(path: Path) -> None:
+    if not path.is_file():
+        raise _fault(path, "is not there")
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise _fault(path, "is empty")
+    for magic, fault in _FOREIGN:
+        if head.lstrip().startswith(magic) and not _has_safetensors_head(path, head):
+            raise _fault(path, fault)
+
+
+def _has_safetensors_head(path: Path, head: bytes) -> bool:
+    """Whether a safetensors header is there, whose length may begin with any byte."""
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and length < path.stat().st_size
+
+
+def _spec_of_text(path: Path, text: str | None) -> EncoderSpec:
+    if text is None:
+        raise _fault(path, f"has no {_KEY!r} description of its network")
+    try:
+        fields = json.loads(text)
+        return _spec_of_fields(fields)
+    except (ValueError, TypeError, KeyError) as error:
+        raise _fault(path, f"has a description that cannot be read: {error}") from error
+
+
+def _spec_of_fields(fields: dict[str, Any]) -> EncoderSpec:
+    return EncoderSpec(
+        **{
+            **fields,
+            "inputs": tuple(fields["inputs"]),
+            "voxel_sizes_m": tuple(float(size) for size in fields["voxel_sizes_m"]),
+            "space": FeatureSpace(**fields["space"]),
+        }
+    )
+
+
+def _some(names: list[str], shown: int = 5) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _fault(path: Path, fault: str) -> SetupError:
+    return SetupError("E_WEIGHTS", path, fault, _FETCH_AGAIN)

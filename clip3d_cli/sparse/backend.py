@@ -1,0 +1,87 @@
+"""What a backend of sparse convolution is, and how one is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from clip3d_cli import registry
+from clip3d_cli.errors import SetupError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """The cells of a plan at one stride.
+
+    Attributes:
+        keys: (M,) int64, sorted, unique: see `clip3d_cli.sparse.keys`.
+        stride: 1, 2, 4, …
+        parent_rows: (M,) int64, the row of each cell's parent in the next coarser level, or None
+            where that level was not asked for.
+    """
+
+    keys: Tensor
+    stride: int
+    parent_rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class Backend(Protocol):
+    """Computes convolutions over kernel maps of its own making.
+
+    Weights come as (K³, Cin, Cout), offsets ordered with x slowest and z fastest; odd kernels are
+    centred (−K//2 … K//2), the strided kernel of two runs over 0, 1. Rows are in key order.
+    """
+
+    name: str
+
+    def available(self) -> str | None:
+        """Why this backend cannot run here, or None if it can."""
+
+    def kernel_map(self, source: Level, target: Level, size: int) -> Any:
+        """Which rows of ``source`` each row of ``target`` sees, for a kernel of ``size`` cells.
+
+        Either both are the same level (submanifold, odd size), or ``target`` is the next coarser
+        (strided, size 2).
+        """
+
+    def convolve(
+        self, feats: Tensor, weight: Tensor, kernel_map: Any, *, transposed: bool = False
+    ) -> Tensor:
+        """The convolved features of every target row, differentiable in both tensors.
+
+        Args:
+            feats: (source rows, Cin), or (target rows, Cin) if transposed.
+            weight: (offsets, Cin, Cout).
+            kernel_map: what this backend's ``kernel_map`` returned.
+            transposed: run the map backwards, from the coarser level to the finer.
+
+        Returns:
+            (target rows, Cout), or (source rows, Cout) if transposed.
+        """
+
+
+def backend_named(name: str, device: torch.device | str = "cpu") -> Backend:
+    """The backend of a name, or for ``auto`` the fastest that runs on the device.
+
+    Raises:
+        UsageError: nothing has that name.
+        SetupError: E_BACKEND, it cannot run here; the fault says why.
+    """
+    if name == "auto":
+        fast: Backend = registry.part("backends", "torchsparse")()
+        usable = torch.device(device).type == "cuda" and fast.available() is None
+        plain: Backend = registry.part("backends", "torch")()
+        return fast if usable else plain
+    backend: Backend = registry.part("backends", name)()
+    reason = backend.available()
+    if reason is not None:
+        raise SetupError(
+            "E_BACKEND", name, f"cannot run here: {reason}", "Choose the torch backend."
+        )
+    return backend

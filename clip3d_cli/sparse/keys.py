@@ -1,0 +1,97 @@
+"""Cells as sorted 64-bit keys: the order and the arithmetic of every level.
+
+A key is ``batch (9 bits) | x (18) | y (18) | z (18)``, high to low, with ``BIAS`` added to x, y
+and z, so keys are never negative and their order is batch, then x, then y, then z. Two cells at
+either end of each axis stay free: a neighbour of a 5³ kernel never carries into the next field,
+and no two cells ever meet in one key. At stride 2ⁿ a cell is floor(c / 2ⁿ) and its field u >> n.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from clip3d_cli.errors import InputError
+
+AXIS_BITS = 18
+BATCH_BITS = 9
+MARGIN = 2
+BIAS = 1 << (AXIS_BITS - 1)
+LOWEST_CELL = MARGIN - BIAS
+HIGHEST_CELL = BIAS - 1 - MARGIN
+MAX_CLOUDS = 1 << BATCH_BITS
+
+STEP_X = 1 << (2 * AXIS_BITS)
+STEP_Y = 1 << AXIS_BITS
+AFTER_ALL = torch.iinfo(torch.int64).max
+
+_AXIS_MASK = (1 << AXIS_BITS) - 1
+_HALF_MASK = _AXIS_MASK >> 1
+_BATCH_FIELD = (MAX_CLOUDS - 1) << (3 * AXIS_BITS)
+_HALF_FIELDS = _HALF_MASK * (STEP_X + STEP_Y + 1)
+
+
+def pack(cells: Tensor) -> Tensor:
+    """The key of every cell.
+
+    Args:
+        cells: (M, 4) int32: batch, x, y, z.
+
+    Returns:
+        (M,) int64, in the order of ``cells``.
+
+    Raises:
+        TypeError: not int32.
+        ValueError: not four columns.
+        InputError: E_VOXEL_RANGE, a cell or a batch number that no key can hold.
+    """
+    if cells.dtype != torch.int32:
+        raise TypeError(f"cells must be torch.int32, not {cells.dtype}")
+    if cells.ndim != 2 or cells.shape[1] != 4:
+        raise ValueError(f"cells must have shape (M, 4), not {tuple(cells.shape)}")
+    if len(cells):
+        _refuse_out_of_range(cells)
+    batch, x, y, z = cells.to(torch.int64).unbind(1)
+    return (batch << (3 * AXIS_BITS)) + (x + BIAS) * STEP_X + (y + BIAS) * STEP_Y + (z + BIAS)
+
+
+def unpack(keys: Tensor, stride: int) -> Tensor:
+    """The cells of keys at a stride: (M, 4) int32 batch, x, y, z, in units of that stride."""
+    bias = BIAS // stride
+    columns = (
+        keys >> (3 * AXIS_BITS),
+        ((keys >> (2 * AXIS_BITS)) & _AXIS_MASK) - bias,
+        ((keys >> AXIS_BITS) & _AXIS_MASK) - bias,
+        (keys & _AXIS_MASK) - bias,
+    )
+    return torch.stack(columns, dim=1).to(torch.int32)
+
+
+def parents(keys: Tensor) -> Tensor:
+    """The keys of the cells twice as wide that hold these cells: (M,) int64, not sorted."""
+    return (keys & _BATCH_FIELD) | ((keys >> 1) & _HALF_FIELDS)
+
+
+def child_slots(keys: Tensor) -> Tensor:
+    """Which of the eight children of its parent each cell is: (M,) int64, x slowest."""
+    x, y, z = (keys >> (2 * AXIS_BITS)) & 1, (keys >> AXIS_BITS) & 1, keys & 1
+    return 4 * x + 2 * y + z
+
+
+def _refuse_out_of_range(cells: Tensor) -> None:
+    lowest, highest = (bound.tolist() for bound in cells.aminmax(dim=0))
+    if lowest[0] < 0 or highest[0] >= MAX_CLOUDS:
+        raise InputError(
+            "E_VOXEL_RANGE",
+            "batch",
+            f"holds cloud numbers {lowest[0]}…{highest[0]}, a batch can hold 0…{MAX_CLOUDS - 1}",
+            "Make the batch smaller.",
+        )
+    for axis, low, high in zip("xyz", lowest[1:], highest[1:], strict=True):
+        if low < LOWEST_CELL or high > HIGHEST_CELL:
+            raise InputError(
+                "E_VOXEL_RANGE",
+                f"voxels along {axis}",
+                f"run over {low}…{high}, the lattice holds {LOWEST_CELL}…{HIGHEST_CELL}",
+                "Use larger voxels or smaller tiles; stray points far away also cause this.",
+            )
