@@ -1,0 +1,82 @@
+"""A street scene while it is being built: bodies set on the plan's ground."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weights.recipe.simulate import plants
+from weights.recipe.simulate.concepts import concept_index
+from weights.recipe.simulate.layout import Patch, Plan
+from weights.recipe.simulate.primitives import Rng, Soup, join
+
+
+class Stage:
+    """Collects bodies on a plan; ``ego`` (s, t) is where the sensor will stand."""
+
+    def __init__(self, plan: Plan, ego: tuple[float, float], rng: Rng) -> None:
+        self.plan = plan
+        self.ego = ego
+        self.rng = rng
+        self._bodies: list[Soup] = []
+        self._patches: list[Patch] = []
+        self._trees: list[tuple[Soup, float]] = []
+
+    def place(self, body: Soup, s: float, t: float, angle: float = 0.0, *, lift: float = 0.0) -> None:
+        """Set a body on the ground at (s, t), turned by ``angle`` from the road's direction."""
+        x, y, z = self.plan.ground_at(s, t)
+        self._bodies.append(body.moved((x, y, z + lift), angle + self.plan.heading(s)))
+
+    def add(self, body: Soup) -> None:
+        """Add a body that is already in world coordinates."""
+        self._bodies.append(body)
+
+    def patch(self, span: tuple[float, float, float, float], concept: str) -> None:
+        """Cover a rectangle of the plan with another surface."""
+        self._patches.append(Patch(span, concept))
+
+    def clear_of_ego(self, s: float, t: float, metres: float) -> bool:
+        """Return whether a body at (s, t) leaves the sensor its own space."""
+        return bool(np.hypot(s - self.ego[0], t - self.ego[1]) > metres)
+
+    def on_road(self, s: float, t: float, margin: float = 0.0) -> bool:
+        """Return whether (s, t) lies on a road or within ``margin`` metres of one."""
+        return bool(self.plan.distance(np.array([s]), np.array([t]))[0] < margin)
+
+    def tree(self, s: float, t: float, tall: float) -> None:
+        """Plant one of the scene's few kinds of tree at about ``tall`` metres."""
+        if len(self._trees) < 9:
+            self._trees.append((plants.draw_tree(self.rng, tall), tall))
+        fit = sorted(self._trees, key=lambda kind: abs(kind[1] - tall))[:4]
+        body, own = fit[int(self.rng.integers(len(fit)))]
+        scale = float(np.clip(tall / own, 0.6, 1.6) * self.rng.uniform(0.85, 1.15))
+        x, y, z = self.plan.ground_at(s, t)
+        self._bodies.append(body.moved((x, y, z), float(self.rng.uniform(0, 6.28)), scale))
+
+    def grass(self, long: float, count: int) -> None:
+        """Let blades ``long`` metres tall stand where the ground near the sensor is grass."""
+        near = self.rng.normal(0, 11, (count, 2)) + np.asarray(self.ego)
+        plan = self.full_plan()
+        label, rise = plan.surface(near[:, 0], near[:, 1])
+        green = label == concept_index("grass")
+        s, t = near[green, 0], near[green, 1]
+        # Grass grows in tufts: long here, short there.
+        tuft = 0.65 + 0.35 * np.sin(0.9 * s + 1.3 * np.sin(0.7 * t))
+        y = t + plan.sway_at(s)
+        feet = np.stack([s, y, plan.relief.hills(s, y) + rise[green] - 0.02], axis=1)
+        tall = self.rng.random(len(feet)) < tuft
+        self._bodies.append(plants.grass_blades(self.rng, feet[tall], long))
+
+    def full_plan(self) -> Plan:
+        """Return the plan with the patches laid so far."""
+        return replace(self.plan, patches=tuple(self._patches))
+
+    def finish(self) -> Soup:
+        """Return ground and bodies as one soup."""
+        return join([self.full_plan().mesh(self.rng), *self._bodies])
+
+
+def along(rng: Rng, step: float, far: float = 100.0) -> NDArray[np.float64]:
+    """Return places about ``step`` metres apart from −far to far, with jitter."""
+    places = np.arange(-far, far, step)
+    return np.asarray(places + rng.uniform(0, step * 0.5, len(places)))
