@@ -1,0 +1,138 @@
+"""What ``clip3d doctor`` looks at: packages, devices, weights, caches, and a trial run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from clip3d_cli import __version__, registry
+from clip3d_cli.commands.door import refusal_of
+
+GOOD, NOTE, FAULT = "good", "note", "fault"
+MARKS = {GOOD: "ok  ", NOTE: "note", FAULT: "FAIL"}
+
+_NEEDED = (
+    "torch",
+    "open_clip_torch",
+    "safetensors",
+    "numpy",
+    "laspy",
+    "lazrs",
+    "plyfile",
+    "typer",
+    "rich",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        what: a word or two.
+        state: ``good``, ``note`` (something optional is missing) or ``fault`` (the main job
+            cannot run).
+        text: what was found.
+        hint: what to do about it; empty if nothing.
+    """
+
+    what: str
+    state: str
+    text: str
+    hint: str = ""
+
+    def as_entry(self) -> dict[str, str]:
+        """The finding as the JSON document carries it."""
+        return {"what": self.what, "state": self.state, "text": self.text, "hint": self.hint}
+
+
+def examine() -> list[Finding]:
+    """Everything looked at, in the order of reading; a fault in one look does not stop others."""
+    looks: tuple[tuple[str, str, Callable[[], Iterator[Finding]]], ...] = (
+        ("packages", FAULT, _packages),
+        ("devices", FAULT, _devices),
+        ("torchvision", NOTE, _torchvision),
+        ("torchsparse", NOTE, _torchsparse),
+        ("weights", FAULT, _weights),
+        ("cache", NOTE, _cache),
+        ("trial run", FAULT, _trial),
+    )
+    findings: list[Finding] = []
+    for what, gravity, look in looks:
+        try:
+            findings += look()
+        except Exception as error:  # noqa: BLE001 - a doctor reports what is broken
+            refusal = refusal_of(error)
+            text = f"{refusal.where}: {refusal.fault}"
+            findings.append(Finding(what, gravity, text, refusal.remedy))
+    return findings
+
+
+def _packages() -> Iterator[Finding]:
+    machine = f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores"
+    yield Finding("clip3d", GOOD, f"{__version__}, {machine}")
+    found, missing = [], []
+    for name in _NEEDED:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    yield Finding("packages", GOOD, ", ".join(found))
+    if missing:
+        yield Finding("packages", FAULT, f"missing: {', '.join(missing)}", "Install clip3d again.")
+
+
+def _devices() -> Iterator[Finding]:
+    from clip3d_cli.pipelines.devices import choose_device, device_names
+
+    device, reason = choose_device("auto")
+    yield Finding("devices", GOOD, f"{', '.join(device_names())}; auto takes {device} ({reason})")
+
+
+def _torchvision() -> Iterator[Finding]:
+    # A build for another torch fails only when it is imported.
+    import_module("torchvision")
+    yield Finding("torchvision", GOOD, f"{version('torchvision')}, fits torch (for openclip)")
+
+
+def _torchsparse() -> Iterator[Finding]:
+    backend = registry.part("backends", "torchsparse")()
+    reason = backend.available()
+    if reason is None:
+        yield Finding("torchsparse", GOOD, "speeds up convolutions on CUDA")
+    else:
+        yield Finding("torchsparse", NOTE, f"not used ({reason}); it would speed up CUDA")
+
+
+def _weights() -> Iterator[Finding]:
+    from clip3d_cli.encoders.weights import file_sha256
+
+    folders = [folder for folder in registry.weights_folders() if folder.is_dir()]
+    for path in (path for folder in folders for path in sorted(folder.glob("*.safetensors"))):
+        digest = f"{path.stat().st_size / 1e6:.1f} MB, sha256 {file_sha256(path)}"
+        yield Finding("weights", GOOD, f"{path}: {digest}")
+
+
+def _cache() -> Iterator[Finding]:
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    folder = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = f"{shutil.disk_usage(there).free / 1e9:.1f} GB free"
+    if os.access(there, os.W_OK):
+        yield Finding("cache", GOOD, f"{folder}, {free} (for openclip's downloads)")
+    else:
+        yield Finding(
+            "cache", NOTE, f"{folder} may not be written to, {free}", "Set HF_HOME to a folder."
+        )
+
+
+def _trial() -> Iterator[Finding]:
+    from clip3d_cli.commands.trial import trial_run
+
+    yield Finding("trial run", GOOD, trial_run())

@@ -1,0 +1,107 @@
+"""The models of a labelling run, loaded once for all its files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from clip3d_cli import registry
+from clip3d_cli.commands.label_request import EngineChoice
+from clip3d_cli.commands.terminal import Voice
+from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
+from clip3d_cli.encoders.encoder import PointEncoder, autocast_dtype
+from clip3d_cli.encoders.weights import file_sha256, load_encoder
+from clip3d_cli.errors import UsageError
+from clip3d_cli.pipelines.devices import choose_device
+from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.text.embed import embed_vocabulary, truncated_words
+from clip3d_cli.text.encoder import TextEncoder
+
+_SHOWN = 60
+_SHORT = {torch.bfloat16: "bf16", torch.float16: "fp16", None: "fp32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A point network and the words it is compared with, ready on a device.
+
+    Attributes:
+        encoder: gives every voxel a vector.
+        classes: the words' vectors, of the same space.
+        weights: the file of the network.
+        sha256: of that file.
+        text_encoder: the name of what embedded the words.
+        device: where the network is.
+        precision: of its matrix products: ``fp32``, ``bf16`` or ``fp16``.
+        seconds: by step.
+        warnings: about words.
+    """
+
+    encoder: PointEncoder
+    classes: ClassEmbeddings
+    weights: Path
+    sha256: str
+    text_encoder: str
+    device: torch.device
+    precision: str
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+
+def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> Engine:
+    """The models of a choice, on its device, with the words of a vocabulary embedded.
+
+    Raises:
+        SetupError: weights or a package are missing, or words and points live in different
+            spaces.
+    """
+    began = time.perf_counter()
+    device, reason = choose_device(choice.device)
+    voice.note(f"device: {device} ({reason})")
+    torch.manual_seed(choice.seed)
+    encoder = load_encoder(choice.weights, device)
+    encoder.backend = backend_named(choice.backend, device)
+    encoder.precision = choice.precision
+    name = choice.text_encoder or encoder.spec.text_encoder
+    text = open_text_encoder(name)
+    encoder.space.require(text.space, f"the text encoder {name}")
+    warnings = tuple(
+        f"{word[:_SHOWN]!r}... is longer than the text encoder reads: its end is not seen"
+        for word in truncated_words(vocabulary, text, choice.templates)
+    )
+    for warning in warnings:
+        voice.warn("--classes", warning)
+    classes = embed_vocabulary(vocabulary, text, choice.templates)
+    dtype = autocast_dtype(choice.precision, device)
+    return Engine(
+        encoder=encoder,
+        classes=classes,
+        weights=choice.weights,
+        sha256=file_sha256(choice.weights),
+        text_encoder=name,
+        device=device,
+        precision=_SHORT[dtype],
+        seconds={"load": time.perf_counter() - began},
+        warnings=warnings,
+    )
+
+
+def open_text_encoder(name: str) -> TextEncoder:
+    """The text encoder of a name such as ``mini`` or ``openclip:ViT-B-32/openai``.
+
+    Raises:
+        UsageError: there is none of that name.
+        SetupError: its weights or packages are missing.
+    """
+    kind, colon, model = name.partition(":")
+    part = registry.part("text_encoders", kind)
+    if colon and kind == "mini":
+        raise UsageError(
+            "E_UNKNOWN_NAME", "--text-encoder", "mini is one model", "Write --text-encoder mini."
+        )
+    encoder: TextEncoder = part(model) if colon else part()
+    return encoder

@@ -1,0 +1,259 @@
+"""``clip3d label``: the main job."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_MODEL = "Model"
+_RESULT = "Result"
+_INPUT = "Input"
+_SPEECH = "What is said"
+
+
+class Precision(str, Enum):
+    """The number formats of the network."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Scores(str, Enum):
+    """What is written beside the winning class."""
+
+    top1 = "top1"
+    topk = "topk"
+
+
+def label(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT", help="Scans: PLY, LAS, LAZ, PCD, BIN, NPY, NPZ."),
+    ],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help='The classes: "car,tire,plastic bag"; @classes.txt with one a line; or a '
+            "classes.toml. Synonyms: car=sedan|van.",
+            rich_help_panel="Words",
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A set of classes that clip3d brings; see clip3d vocabularies.",
+            rich_help_panel="Words",
+        ),
+    ] = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help='Sentences around each word, such as "a {} in a scene", averaged; by default '
+            "those the weights were trained with.",
+            rich_help_panel="Words",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The labelled copy; by default scan.clip3d.ply beside scan.ply.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "-O",
+            "--out-dir",
+            metavar="DIR",
+            help="The folder of the labelled copies; made if missing.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace results that are there.", rich_help_panel=_RESULT
+        ),
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Leave out inputs whose result is there.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = False,
+    unknown_threshold: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="0..1",
+            help="Points whose best score is lower stay unlabeled.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = 0.0,
+    scores: Annotated[
+        Scores,
+        typer.Option(
+            help="Write the winner and its score, or the k best of each.", rich_help_panel=_RESULT
+        ),
+    ] = Scores.top1,
+    top_k: Annotated[
+        int,
+        typer.Option(min=1, metavar="K", help="The k of --scores topk.", rich_help_panel=_RESULT),
+    ] = 3,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="The point network, a safetensors file; by default the one clip3d brings.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="mini, or openclip[:MODEL/TAG]; by default the one the weights name. It must "
+            "live in the same space as the weights.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda|cuda:N|mps", help="Where it runs.", rich_help_panel=_MODEL
+        ),
+    ] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="The network's number format.", rich_help_panel=_MODEL)
+    ] = Precision.auto,
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of the convolutions: auto, torch, or torchsparse if installed.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "auto",
+    voxel: Annotated[
+        float | None,
+        typer.Option(
+            metavar="METRES",
+            help="The edge of a voxel; by default the one of the weights' sizes that suits the "
+            "density.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    tile: Annotated[
+        float | None,
+        typer.Option(
+            metavar="METRES",
+            help="The widest tile; by default only what does not fit is cut. Labels do not "
+            "depend on it.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all randomness.", rich_help_panel=_MODEL)] = 0,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="x,y,z,...",
+            help="The columns of a .bin or .npy that does not say.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    allow_truncated: Annotated[
+        bool,
+        typer.Option(
+            "--allow-truncated",
+            help="Label the points that are there when a file ends early.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say what would be done; load no model, write nothing.",
+            rich_help_panel=_SPEECH,
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=_SPEECH),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Only errors.", rich_help_panel=_SPEECH)
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v", "--verbose", help="Also what was chosen, and why.", rich_help_panel=_SPEECH
+        ),
+    ] = False,
+    no_progress: Annotated[
+        bool, typer.Option("--no-progress", help="No moving bar.", rich_help_panel=_SPEECH)
+    ] = False,
+) -> int:
+    """Label every point of scans by words.
+
+    Each point takes the class whose words lie nearest to it. Writes a copy of each scan with two
+    more fields, label and score; 0 means unlabeled, and the classes count from 1 in the order
+    given (a vocabulary brings its own numbers). Every point stays the same point in the same
+    place, with all its other fields. With several inputs a failure does not stop the others
+    (exit code 3).
+
+    \b
+    Examples:
+      clip3d label scan.ply --classes "car,tire,plastic bag"
+      clip3d label 000000.bin --vocabulary semantickitti -o 000000.label
+    """  # noqa: D301
+    from clip3d_cli.commands.classes import chosen_vocabulary
+    from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS, Targets, weights_path
+    from clip3d_cli.commands.label_request import (
+        EngineChoice,
+        LabelRequest,
+        chosen_templates,
+        known_text_encoder,
+        run_label,
+    )
+    from clip3d_cli.commands.reading import positive, reading_options
+    from clip3d_cli.commands.terminal import Voice
+
+    voice = Voice(quiet, verbose, not no_progress)
+    words = chosen_vocabulary(classes, vocabulary, voice)
+    choice = EngineChoice(
+        weights=weights_path(weights or DEFAULT_WEIGHTS),
+        text_encoder=known_text_encoder(text_encoder),
+        templates=chosen_templates(templates),
+        device=device,
+        precision=precision.value,
+        backend=backend,
+        seed=seed,
+    )
+    request = LabelRequest(
+        choice=choice,
+        reading=reading_options(columns, allow_truncated=allow_truncated),
+        voxel_m=positive("--voxel", voxel),
+        tile_m=positive("--tile", tile),
+        unknown_threshold=unknown_threshold,
+        ranking=top_k if scores is Scores.topk else 0,
+        overwrite=overwrite,
+        voice=voice,
+    )
+    targets = Targets(output, out_dir, overwrite, skip_existing)
+    return run_label(inputs, targets, words, request, as_json=as_json, dry_run=dry_run)

@@ -1,0 +1,136 @@
+"""A labelling run as tables for people and as one document for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clip3d_cli import __version__
+from clip3d_cli.commands.door import error_entry
+from clip3d_cli.commands.label_plan import Failed
+from clip3d_cli.commands.terminal import Voice, print_table, stderr_console, swatched
+from clip3d_cli.pipelines.report import ClassShare
+
+if TYPE_CHECKING:
+    from clip3d_cli.commands.engine import Engine
+
+SCHEMA = "clip3d.label/1"
+UNLABELED_COLOR = (128, 128, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What became of one file.
+
+    Attributes:
+        source: what was read.
+        points: of the file.
+        shares: its points by class.
+        voxel_m: the edge of a voxel, metres; None for an empty cloud.
+        written: the files made, the labelled copy first.
+        seconds: by step.
+        warnings: what the user should look at.
+    """
+
+    source: Path
+    points: int
+    shares: tuple[ClassShare, ...]
+    voxel_m: float | None
+    written: tuple[Path, ...]
+    seconds: dict[str, float]
+    warnings: tuple[str, ...]
+
+    @property
+    def unlabeled(self) -> int:
+        """How many points took no class."""
+        return self.points - sum(share.points for share in self.shares)
+
+
+Outcome = Labelled | Failed
+
+
+def show_summary(done: Labelled, voice: Voice) -> None:
+    """Say on stderr how many points each class took, most first."""
+    if voice.quiet:
+        return
+    seconds = sum(done.seconds.values())
+    voice.note(f"{done.source}: {done.points:,} points in {seconds:.1f} s -> {done.written[0]}")
+    found = sorted(
+        (share for share in done.shares if share.points), key=lambda share: -share.points
+    )
+    rows = [
+        (
+            swatched(share.entry.name, share.entry.color),
+            f"{share.points:,}",
+            f"{share.share:.1%}",
+            f"{share.mean_score:.2f}",
+        )
+        for share in found
+    ]
+    if done.unlabeled:
+        share = done.unlabeled / done.points
+        rows.append(
+            (swatched("unlabeled", UNLABELED_COLOR), f"{done.unlabeled:,}", f"{share:.1%}", "")
+        )
+    print_table(stderr_console(), ("class", "points", "share", "mean score"), rows, numbers=3)
+    absent = len(done.shares) - len(found)
+    if absent:
+        voice.note(f"{absent} more {'classes' if absent > 1 else 'class'} took no point")
+
+
+def run_document(outcomes: Sequence[Outcome], engine: Engine | None) -> object:
+    """The JSON document of a run: what was used once, then one entry per input."""
+    return {
+        "schema": SCHEMA,
+        "clip3d": __version__,
+        **(_engine_entries(engine) if engine is not None else {}),
+        "results": [
+            {"input": str(each.source), "error": error_entry(each.refusal)}
+            if isinstance(each, Failed)
+            else _done_entry(each)
+            for each in outcomes
+        ],
+    }
+
+
+def _engine_entries(engine: Engine) -> dict[str, object]:
+    vocabulary = engine.classes.vocabulary
+    return {
+        "vocabulary": vocabulary.name,
+        "weights": {"file": engine.weights.name, "sha256": engine.sha256},
+        "text_encoder": engine.text_encoder,
+        "space": {"name": engine.classes.space.name, "dim": engine.classes.space.dim},
+        "device": str(engine.device),
+        "precision": engine.precision,
+        "seconds": _rounded(engine.seconds),
+        "warnings": list(engine.warnings),
+    }
+
+
+def _done_entry(done: Labelled) -> dict[str, object]:
+    return {
+        "input": str(done.source),
+        "output": str(done.written[0]),
+        "files": [str(path) for path in done.written],
+        "points": done.points,
+        "unlabeled": done.unlabeled,
+        "voxel_m": done.voxel_m,
+        "classes": [
+            {
+                "name": share.entry.name,
+                "id": share.entry.class_id,
+                "points": share.points,
+                "share": round(share.share, 6),
+                "mean_score": None if share.mean_score is None else round(share.mean_score, 6),
+            }
+            for share in done.shares
+        ],
+        "seconds": _rounded(done.seconds),
+        "warnings": list(done.warnings),
+    }
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {step: round(value, 3) for step, value in seconds.items()}
