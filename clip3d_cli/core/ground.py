@@ -57,7 +57,7 @@ class Ground:
         row = _find(self.keys, wanted)
         if len(row) and row.min() < 0:
             raise KeyError("no ground under a point")
-        return xyz[:, 2] - self.height_m[row]
+        return np.asarray(xyz[:, 2] - self.height_m[row], dtype=np.float64)
 
 
 def _running(

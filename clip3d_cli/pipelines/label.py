@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -12,11 +12,12 @@ import torch
 
 from clip3d_cli.core.clouds import PointCloud, VoxelGrid
 from clip3d_cli.core.labels import UNLABELED, Labels
-from clip3d_cli.core.voxels import voxelize
+from clip3d_cli.core.voxels import ANCHOR_CELLS, voxelize
 from clip3d_cli.core.words import ClassEmbeddings
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.inputs import Terrain, voxel_inputs
 from clip3d_cli.pipelines.tiles import TileLimits, cut_tiles
+from clip3d_cli.sparse.keys import HIGHEST_CELL
 from clip3d_cli.sparse.tensor import SparseTensor
 
 T = TypeVar("T")
@@ -137,10 +138,11 @@ def encode(
     channels = voxel_inputs(encoder.spec.inputs, cloud, grid, terrain)
     cells = torch.zeros((len(grid), 4), dtype=torch.int32)
     cells[:, 1:] = torch.from_numpy(grid.cells)
-    device = encoder.device
+    device = next(encoder.parameters()).device
     with torch.inference_mode():
-        voxels = SparseTensor(cells.to(device), torch.from_numpy(channels).to(device))
-        return encoder(voxels).float()
+        voxels = SparseTensor(cells, torch.from_numpy(channels)).to(device)
+        vectors: torch.Tensor = encoder(voxels)
+    return vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ def compare(
     words = torch.from_numpy(classes.vectors).to(device)
     class_of_word = torch.from_numpy(classes.class_of_vector).to(device, torch.int64)
     rankings, scores = [], []
-    for chunk in vectors.split(_ROWS):
+    for chunk in torch.split(vectors, _ROWS):
         similarity = chunk @ words.T
         nearest = similarity.new_full((len(chunk), len(classes.vocabulary)), -torch.inf)
         nearest.index_reduce_(1, class_of_word, similarity, "amax")
@@ -205,7 +207,7 @@ class _Answers:
 
     @property
     def width(self) -> int:
-        return self.ranking.shape[1]
+        return int(self.ranking.shape[1])
 
     def put(
         self,
@@ -240,7 +242,7 @@ def _limits(
 ) -> TileLimits:
     """When to cut: by the number of voxels that fit, or as the user says."""
     halo_m = encoder.reach * voxel_m
-    widest = encoder.widest_cells * voxel_m - 2 * halo_m
+    widest = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m
     if tile_m is not None:
         return TileLimits(halo_m, len(cloud), min(tile_m, widest))
     sample = cloud.xyz[:_SAMPLE_POINTS]

@@ -54,7 +54,7 @@ def _cut(
     """The tiles of one box, from the points in it and in its halo."""
     low, high = box
     nearby = xyz[rows]
-    own = ((nearby >= low) & (nearby < high)).all(axis=1)
+    own: npt.NDArray[np.bool_] = np.all((nearby >= low) & (nearby < high), axis=1)
     if not own.any():
         return
     size = high - low
@@ -70,4 +70,4 @@ def _cut(
         start = np.where([half is True for half in upper], middle, low)
         stop = np.where([half is False for half in upper], middle, high)
         inside = (nearby >= start - limits.halo_m) & (nearby < stop + limits.halo_m)
-        yield from _cut(xyz, rows[inside.all(axis=1)], (start, stop), limits)
+        yield from _cut(xyz, rows[np.all(inside, axis=1)], (start, stop), limits)

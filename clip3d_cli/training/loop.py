@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -67,10 +67,15 @@ def train(
     Raises:
         FloatingPointError: the loss is not a number.
     """
-    matrices = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in network.parameters() if p.requires_grad and p.ndim > 1]},
+        {
+            "params": [p for p in network.parameters() if p.requires_grad and p.ndim <= 1],
+            "weight_decay": 0.0,
+        },
+    ]
     optimizer = torch.optim.AdamW(
-        [{"params": matrices}, {"params": others, "weight_decay": 0.0}],
+        groups,
         lr=options.learning_rate,
         weight_decay=options.weight_decay,
         betas=(0.9, 0.98),

@@ -1,0 +1,1 @@
+"""How the default point weights are trained: words, scans, batches, and the judge."""
