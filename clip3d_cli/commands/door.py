@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -35,7 +36,11 @@ def run(app: Callable[..., object], arguments: Sequence[str]) -> int:
         # A file name need not be text: show it spelled out rather than fail on it.
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     try:
-        code = app(list(arguments), prog_name="clip3d", standalone_mode=False)
+        with warnings.catch_warnings():
+            if not _debugging():
+                # What libraries warn of is for developers; what users should know is said.
+                warnings.simplefilter("ignore")
+            code = app(list(arguments), prog_name="clip3d", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return interrupted()
@@ -52,7 +57,7 @@ def run(app: Callable[..., object], arguments: Sequence[str]) -> int:
 
 def report(refusal: Clip3DError, cause: BaseException | None = None) -> None:
     """Say a refusal on stderr in two lines; ``CLIP3D_DEBUG=1`` adds where it came from."""
-    if cause is not None and os.environ.get("CLIP3D_DEBUG"):
+    if cause is not None and _debugging():
         traceback.print_exception(cause)
     say(str(refusal))
     if refusal.remedy:
@@ -122,6 +127,10 @@ def close_quietly() -> int:
     # The interpreter flushes stdout once more when it ends, and would complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
+
+
+def _debugging() -> bool:
+    return bool(os.environ.get("CLIP3D_DEBUG"))
 
 
 def _usage(fault: ParserFault, arguments: Sequence[str]) -> UsageError:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "clip3d.label/1"
 UNLABELED_COLOR = (128, 128, 128)
+_LEAST_SHOWN = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,14 @@ def show_summary(done: Labelled, voice: Voice) -> None:
         (
             swatched(share.entry.name, share.entry.color),
             f"{share.points:,}",
-            f"{share.share:.1%}",
+            _percent(share.share),
             f"{share.mean_score:.2f}",
         )
         for share in found
     ]
     if done.unlabeled:
-        share = done.unlabeled / done.points
-        rows.append(
-            (swatched("unlabeled", UNLABELED_COLOR), f"{done.unlabeled:,}", f"{share:.1%}", "")
-        )
+        share = _percent(done.unlabeled / done.points)
+        rows.append((swatched("unlabeled", UNLABELED_COLOR), f"{done.unlabeled:,}", share, ""))
     print_table(stderr_console(), ("class", "points", "share", "mean score"), rows, numbers=3)
     absent = len(done.shares) - len(found)
     if absent:
@@ -130,6 +129,11 @@ def _done_entry(done: Labelled) -> dict[str, object]:
         "seconds": _rounded(done.seconds),
         "warnings": list(done.warnings),
     }
+
+
+def _percent(share: float) -> str:
+    """A share that is not nothing never reads as nothing."""
+    return f"{share:.1%}" if share >= _LEAST_SHOWN else "<0.1%"
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
