@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from weights.recipe.simulate.aerial import aerial_scan
 from weights.recipe.simulate.concepts import concept_names
 from weights.recipe.simulate.driving import Scan, driving_scan
 from weights.recipe.simulate.primitives import Rng
@@ -14,6 +15,8 @@ MOST_POINTS = 170_000
 
 def make_scan(kind: str, rng: Rng, meshes: Path | None) -> Scan:
     """Return points (N, 3), labels (N,) and a description of a driving, aerial or indoor scan."""
+    if kind == "aerial":
+        return aerial_scan(rng)
     return driving_scan(rng)
 
 

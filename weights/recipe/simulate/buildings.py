@@ -176,7 +176,7 @@ def building(mass: Mass, rng: Rng, *, detail: bool = True) -> Soup:
 
 def _bay(mass: Mass, rng: Rng) -> Soup:
     """Return a lower wing, a garage or a bay at the front."""
-    wide = float(rng.uniform(2.5, min(6.0, mass.wide * 0.6) + 0.1))
+    wide = mass.wide * float(rng.uniform(0.25, 0.6))
     high = mass.floor_m * (1 + int(mass.floors > 2 and rng.random() < 0.5))
     out = float(rng.uniform(0.4, 4.0))
     x = float(rng.choice([-1, 1])) * (mass.wide - wide) / 2

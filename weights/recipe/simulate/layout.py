@@ -62,6 +62,8 @@ class Plan:
     relief: Relief
     reach: tuple[float, float]
     track: str = "road"
+    parallels: tuple[tuple[float, float], ...] = ()
+    grain: tuple[float, float] = (0.35, 24.0)
 
     def sway_at(self, s: F64) -> F64:
         """Return how far the road has bent to the left at s."""
@@ -76,6 +78,8 @@ class Plan:
     def distance(self, s: F64, t: F64) -> F64:
         """Return metres to the nearest road's edge, negative on the road; corners are rounded."""
         near = np.abs(t) - self.half_road
+        for at, half in self.parallels:
+            near = np.minimum(near, np.abs(t - at) - half)
         for at, half in self.crossings:
             other = np.abs(s - at) - half
             radius = 5.0
@@ -98,10 +102,13 @@ class Plan:
                 start += band.wide
         for patch in self.patches:
             s0, s1, t0, t1 = patch.span
-            inside = (s > s0) & (s < s1) & (t > t0) & (t < t1) & (away > 0)
+            inside = (s > s0) & (s < s1) & (t > t0) & (t < t1)
+            inside &= (away < 1.5) if patch.concept == "bridge" else (away > 0)
             label[inside] = concept_index(patch.concept)
             if patch.concept == "driveway":
                 rise[inside] = np.minimum(rise[inside], 0.03 + 0.02 * away[inside])
+            if patch.concept == "water":
+                rise[inside] = -1.5
         return label, rise
 
     def ground_at(self, s: float, t: float) -> tuple[float, float, float]:
@@ -114,7 +121,7 @@ class Plan:
     def _lines(self) -> tuple[F64, F64]:
         """Return grid lines in s and t: fine in the middle, doubled at every edge."""
         far_s, far_t = self.reach
-        s, t = _graded(far_s, 24.0), _graded(far_t, 18.0)
+        s, t = _graded(far_s, *self.grain), _graded(far_t, self.grain[0], self.grain[1] * 0.75)
         s_edges, t_edges = [], []
         for bands, side in ((self.left, 1.0), (self.right, -1.0)):
             starts = np.cumsum([0.0, *(band.wide for band in bands)])
@@ -152,10 +159,10 @@ def _is_soft(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(table[label])
 
 
-def _graded(far: float, near: float) -> F64:
-    """Return lines 0.35 m apart near 0, then ever further apart up to ±far."""
-    inner = np.arange(0, near, 0.35)
-    steps = 0.35 * 1.07 ** np.arange(1, 200)
+def _graded(far: float, step: float, near: float) -> F64:
+    """Return lines ``step`` apart up to ±near, then ever further apart up to ±far."""
+    inner = np.arange(0, min(near, far), step)
+    steps = step * 1.07 ** np.arange(1, 200)
     outer = near + np.cumsum(np.minimum(steps, 3.0))
     half = np.concatenate([inner, outer[outer < far], [far]])
     return np.concatenate([-half[:0:-1], half])

@@ -102,7 +102,7 @@ def palm(rng: Rng, tall: float) -> Soup:
 
 
 def draw_tree(rng: Rng, tall: float, leaves: int = 2200) -> Soup:
-    """Return a tree of a random kind."""
+    """Return a tree of a random kind about ``tall`` metres high."""
     draw = rng.random()
     if draw < 0.68:
         return broadleaf(rng, tall, leaves)

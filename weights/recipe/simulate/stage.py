@@ -24,8 +24,18 @@ class Stage:
 
     def place(self, body: Soup, s: float, t: float, angle: float = 0.0, *, lift: float = 0.0) -> None:
         """Set a body on the ground at (s, t), turned by ``angle`` from the road's direction."""
+        if self._flooded(s, t):
+            return
         x, y, z = self.plan.ground_at(s, t)
         self._bodies.append(body.moved((x, y, z + lift), angle + self.plan.heading(s)))
+
+    def _flooded(self, s: float, t: float) -> bool:
+        for patch in self._patches:
+            s0, s1, t0, t1 = patch.span
+            near = s0 - 5 < s < s1 + 5 and t0 < t < t1
+            if patch.concept == "water" and near and not self.on_road(s, t, 1.5):
+                return True
+        return False
 
     def add(self, body: Soup) -> None:
         """Add a body that is already in world coordinates."""
@@ -45,6 +55,8 @@ class Stage:
 
     def tree(self, s: float, t: float, tall: float) -> None:
         """Plant one of the scene's few kinds of tree at about ``tall`` metres."""
+        if self._flooded(s, t):
+            return
         if len(self._trees) < 9:
             self._trees.append((plants.draw_tree(self.rng, tall), tall))
         fit = sorted(self._trees, key=lambda kind: abs(kind[1] - tall))[:4]
