@@ -171,7 +171,7 @@ def write_labels(
 
 
 def _formats() -> list[Format]:
-    return [registry.part("formats", name)() for name in ("ply", "las")]
+    return [registry.part("formats", name)() for name in registry.names("formats")]
 
 
 def _kind_of(path: Path) -> Format:

@@ -11,12 +11,12 @@ from typing import BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.errors import InputError
 from clip3d_cli.formats.columns import LabelColumn
 from clip3d_cli.formats.guard import truncated, usable_points
 from clip3d_cli.formats.ply_header import PlyElement, PlyHeader
 from clip3d_cli.formats.ply_lists import gather, property_starts, splice_after, token_starts
-from clip3d_cli.formats.rows import append_columns, read_columns, row_chunks
+from clip3d_cli.formats.rows import append_columns, in_byte_order, read_columns, row_chunks
+from clip3d_cli.formats.text_rows import label_words, parse_lines, with_words
 
 
 class PlyBody(Protocol):
@@ -103,7 +103,7 @@ class _FixedBody:
         with self._path.open("rb") as source:
             source.seek(self._header.size)
             file.write(source.read(self._start - self._header.size))
-            append_columns(file, chunks, kept, _in_order(added, self._header.byte_order))
+            append_columns(file, chunks, kept, in_byte_order(added, self._header.byte_order))
             if self.whole:
                 source.seek(self._stop)
                 shutil.copyfileobj(source, file)
@@ -143,7 +143,7 @@ class _ListBody:
 
     def copy_with(self, file: BinaryIO, kept: Sequence[str], added: Sequence[LabelColumn]) -> None:
         placed = [p for p, c in enumerate(self._header.vertex.properties) if c.name in kept]
-        in_order = _in_order(added, self._header.byte_order)
+        in_order = in_byte_order(added, self._header.byte_order)
         packed = np.empty(self.points, [(c.name, c.values.dtype) for c in in_order])
         for column in in_order:
             packed[column.name] = column.values
@@ -186,25 +186,10 @@ class _TextBody:
     def _values(self) -> npt.NDArray[np.float64]:
         """(points, P) float64: every scalar property; the lengths of lists in their columns."""
         width = len(self._header.vertex.properties)
-        if not self.points:
-            return np.empty((0, width))
         lines = [self._lines[row] for row in self._rows]
         if self._header.vertex.has_lists:
             lines = [b" ".join(self._words(line)) for line in lines]
-        try:
-            values = np.loadtxt(lines, np.float64, comments=None, ndmin=2)
-        except ValueError as error:
-            raise InputError(
-                "E_PARSE", self._path, f"a vertex is not numbers: {error}", "Export it again."
-            ) from error
-        if values.shape[1] != width:
-            raise InputError(
-                "E_PARSE",
-                self._path,
-                f"vertices have {values.shape[1]} values, the header says {width}",
-                "Export the file again.",
-            )
-        return values
+        return parse_lines(self._path, lines, width)
 
     def _words(self, line: bytes) -> list[bytes]:
         words = line.split()
@@ -222,16 +207,11 @@ class _TextBody:
         return found
 
     def copy_with(self, file: BinaryIO, kept: Sequence[str], added: Sequence[LabelColumn]) -> None:
-        texts = [
-            [b"%d" % v if c.values.dtype.kind == "u" else b"%.9g" % v for v in c.values.tolist()]
-            for c in added
-        ]
         lines = list(self._lines)
         dropped = len(kept) < len(self._header.vertex.properties)
-        for row, values in zip(self._rows, zip(*texts, strict=True), strict=True):
+        for row, words in zip(self._rows, label_words(added), strict=True):
             line = self._keep_words(lines[row], kept) if dropped else lines[row]
-            words = line.rstrip()
-            lines[row] = b"%b %b%b" % (words, b" ".join(values), line[len(words) :])
+            lines[row] = with_words(line, words)
         if not self.whole:
             del lines[self._rows[-1] + 1 if self._rows else 0 :]
             lines.append(b"")
@@ -243,9 +223,3 @@ class _TextBody:
         spans = zip(self._header.vertex.properties, starts, starts[1:], strict=False)
         left = [word for c, a, b in spans if c.name in kept for word in words[a:b]]
         return b" ".join(left) + line[len(line.rstrip()) :]
-
-
-def _in_order(added: Sequence[LabelColumn], byte_order: str) -> list[LabelColumn]:
-    return [
-        LabelColumn(c.name, c.values.astype(byte_order + c.values.dtype.str[1:])) for c in added
-    ]

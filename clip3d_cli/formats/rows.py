@@ -47,11 +47,11 @@ def read_columns(
     dtype: np.dtype[np.void],
     count: int,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """The named columns of a table of ``count`` rows, in native byte order."""
-    columns = {name: np.empty(count, dtype[name].newbyteorder("=")) for name in names}
+    """The named columns, one number each, of a table of ``count`` rows, in native byte order."""
+    columns = {name: np.empty(count, dtype[name].base.newbyteorder("=")) for name in names}
     for rows, chunk in chunks:
         for name in names:
-            columns[name][rows] = chunk[name]
+            columns[name][rows] = chunk[name].reshape(len(chunk))
     return columns
 
 
@@ -85,3 +85,10 @@ def stack_xyz(columns: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.
     for axis, name in enumerate("xyz"):
         xyz[:, axis] = columns[name]
     return xyz
+
+
+def in_byte_order(added: Sequence[LabelColumn], byte_order: str) -> list[LabelColumn]:
+    """The columns with the dtypes of a file of that byte order, ``<`` or ``>``."""
+    return [
+        LabelColumn(c.name, c.values.astype(byte_order + c.values.dtype.str[1:])) for c in added
+    ]
