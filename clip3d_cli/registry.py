@@ -23,8 +23,9 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "ply": "clip3d_cli.formats.ply:PlyFormat",
         "las": "clip3d_cli.formats.las:LasFormat",
         "pcd": "clip3d_cli.formats.pcd:PcdFormat",
-        "bin": "clip3d_cli.formats.bin:BinFormat",
         "npy": "clip3d_cli.formats.npy:NumpyFormat",
+        # Last: it has no first bytes to go by, only its name.
+        "bin": "clip3d_cli.formats.bin:BinFormat",
     },
     "backends": {
         "torch": "clip3d_cli.sparse.torch_backend:TorchBackend",
