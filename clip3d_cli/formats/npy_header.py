@@ -85,7 +85,8 @@ def read_npy_body(path: Path, file: IO[bytes], header: NpyHeader) -> npt.NDArray
     raw = file.read(header.body_bytes)
     if len(raw) < header.body_bytes:
         raise truncated(path, f"an array of {header.shape} ends after {len(raw):,} bytes")
-    values: npt.NDArray[np.generic] = np.frombuffer(raw, header.dtype)
-    if header.is_fortran:
-        return values.reshape(header.shape[::-1]).T
-    return values.reshape(header.shape)
+    flat = np.frombuffer(raw, header.dtype)
+    array: npt.NDArray[np.generic] = flat.reshape(
+        header.shape[::-1] if header.is_fortran else header.shape
+    )
+    return array.T if header.is_fortran else array
