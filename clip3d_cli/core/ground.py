@@ -47,8 +47,8 @@ class Ground:
                 height = _running(pick, keys, height, axis, reach)
         return cls(keys, height, cell_m)
 
-    def height_above(self, xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The height of (P, 3) float64 points above the ground of their grid cell, metres.
+    def z_under(self, xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The ground's z in the grid cell of each of (P, 3) float64 points, metres.
 
         Raises:
             KeyError: a point stands where the cloud had none.
@@ -57,7 +57,7 @@ class Ground:
         row = _find(self.keys, wanted)
         if len(row) and row.min() < 0:
             raise KeyError("no ground under a point")
-        return np.asarray(xyz[:, 2] - self.height_m[row], dtype=np.float64)
+        return self.height_m[row]
 
 
 def _running(
@@ -68,7 +68,7 @@ def _running(
     reach: int,
 ) -> npt.NDArray[np.float64]:
     """The least or greatest height within ``reach`` cells along an axis, over cells that are."""
-    picked = height.copy()
+    picked: npt.NDArray[np.float64] = height.copy()
     for shift in range(1, reach + 1):
         moved = keys.copy()
         moved[:, axis] += shift
@@ -84,10 +84,7 @@ def _find(keys: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> npt.NDA
     """The row of each wanted key among the sorted keys, −1 where there is none."""
     if not len(wanted):
         return np.zeros(0, dtype=np.int64)
-    low = np.minimum(keys.min(axis=0), wanted.min(axis=0))
-    span = np.maximum(keys.max(axis=0), wanted.max(axis=0)) - low + 1
-    known = (keys[:, 0] - low[0]) * span[1] + (keys[:, 1] - low[1])
-    asked = (wanted[:, 0] - low[0]) * span[1] + (wanted[:, 1] - low[1])
-    row = np.searchsorted(known, asked)
-    row[row == len(known)] = 0
-    return np.where(known[row] == asked, row, -1)
+    _, _, number = unique_rows(np.concatenate((keys, wanted)))
+    row_of_number = np.full(len(number), -1, dtype=np.int64)
+    row_of_number[number[: len(keys)]] = np.arange(len(keys))
+    return row_of_number[number[len(keys) :]]

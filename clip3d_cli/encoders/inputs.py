@@ -45,10 +45,11 @@ class _Voxels:
     z_high: Floats
 
     def height_above(self, ground: Ground) -> Floats:
-        """(M,) metres: the middle of a voxel's points above the ground."""
-        middle = self.grid.centers
-        middle[:, 2] = (self.z_low + self.z_high) / 2
-        return ground.height_above(middle)
+        """(M,) metres: the middle of a voxel's points above the lowest ground under them."""
+        base = np.full(len(self.grid), np.inf)
+        np.minimum.at(base, self.grid.voxel_of_point, ground.z_under(self.cloud.xyz))
+        above: Floats = (self.z_low + self.z_high) / 2 - base
+        return above
 
     def mean_of_points(self, number: npt.NDArray[np.int64]) -> Floats:
         """(M,) the mean of (N,) whole numbers: exact, so it does not depend on point order."""
