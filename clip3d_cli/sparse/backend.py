@@ -66,6 +66,21 @@ class Backend(Protocol):
         """
 
 
+def check_fit(feats: Tensor, weight: Tensor, offsets: int, rows: int) -> None:
+    """Refuse features and weights that do not fit a kernel map or each other.
+
+    Raises:
+        ValueError: it says which shapes do not fit.
+    """
+    if weight.ndim != 3 or weight.shape[:2] != (offsets, feats.shape[1]):
+        raise ValueError(
+            f"a weight of shape {tuple(weight.shape)} does not fit {offsets} offsets "
+            f"and {feats.shape[1]} channels"
+        )
+    if len(feats) != rows:
+        raise ValueError(f"feats have {len(feats)} rows, the map {rows}")
+
+
 def backend_named(name: str, device: torch.device | str = "cpu") -> Backend:
     """The backend of a name, or for ``auto`` the fastest that runs on the device.
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from clip3d_cli.sparse.backend import Level
+from clip3d_cli.sparse.backend import Level, check_fit
 from clip3d_cli.sparse.neighbours import child_table, neighbour_table
 
 CPU_TILE_ROWS = 4096
@@ -115,13 +115,7 @@ class TorchBackend:
             ValueError: the weight does not fit the features or the map.
         """
         turned = kernel_map.turned() if transposed else kernel_map
-        if weight.ndim != 3 or weight.shape[:2] != (turned.forward.offsets, feats.shape[1]):
-            raise ValueError(
-                f"a weight of shape {tuple(weight.shape)} does not fit {turned.forward.offsets} "
-                f"offsets and {feats.shape[1]} channels"
-            )
-        if len(feats) != turned.backward.rows:
-            raise ValueError(f"feats have {len(feats)} rows, the map {turned.backward.rows}")
+        check_fit(feats, weight, turned.forward.offsets, turned.backward.rows)
         device = feats.device.type
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)

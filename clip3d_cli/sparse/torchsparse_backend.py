@@ -1,0 +1,149 @@
+"""Sparse convolution by torchsparse 2.1 on a CUDA device, where a user has installed it.
+
+torchsparse is given our kernel maps, so its own kernel orders (x fastest for odd kernels, z fastest
+for even ones) never matter: its gather–scatter kernels take pairs grouped by offset, and the
+weight of a group stands at the same place, x slowest, as everywhere here.
+
+Read in torchsparse 2.1.0 (commit of 2025-02-24), not run on a GPU here: the calls and argument
+orders of ``torchsparse.backend.conv_{forward,backward}_gather_scatter_cuda``; that conv_mode 0
+ignores both masks and the shared buffer; that the middle offset of an odd kernel between levels of
+equal length is taken as identity, which holds for ours; that half-precision kernels move two
+channels at a time, hence the padding to eight; that there are no bfloat16 kernels.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from clip3d_cli.sparse.backend import Level, check_fit
+from clip3d_cli.sparse.neighbours import child_table, neighbour_table
+
+_FORWARD = "conv_forward_gather_scatter_cuda"
+_BACKWARD = "conv_backward_gather_scatter_cuda"
+_CHANNEL_STEP = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairList:
+    """A kernel map as torchsparse wants it.
+
+    Attributes:
+        pairs: (P, 2) int32 source and target rows, grouped by offset.
+        counts: (offsets,) int32, on the CPU, how many pairs each offset has.
+        rows: how many source rows and target rows there are.
+    """
+
+    pairs: Tensor
+    counts: Tensor
+    rows: tuple[int, int]
+
+
+class TorchsparseBackend:
+    """Runs torchsparse's CUDA kernels over our kernel maps."""
+
+    name = "torchsparse"
+
+    def available(self) -> str | None:
+        """Why it cannot run here, or None."""
+        if not torch.cuda.is_available():
+            return "torchsparse 2.1 needs a CUDA device"
+        if importlib.util.find_spec("torchsparse") is None:
+            return "torchsparse is not installed"
+        try:
+            kernels = importlib.import_module("torchsparse.backend")
+        except (ImportError, OSError, RuntimeError) as error:
+            return f"torchsparse cannot be imported: {error}"
+        if not hasattr(kernels, _FORWARD) or not hasattr(kernels, _BACKWARD):
+            return "torchsparse was built without its CUDA kernels"
+        return None
+
+    def kernel_map(self, source: Level, target: Level, size: int) -> PairList:
+        """The pairs between two levels: see `Backend.kernel_map`."""
+        if source.stride == target.stride:
+            table = neighbour_table(source.keys, size)
+        else:
+            table = child_table(source, len(target))[0]
+        offsets_and_targets = (table >= 0).nonzero()
+        sources = table[table >= 0]
+        pairs = torch.stack((sources, offsets_and_targets[:, 1].int()), dim=1).contiguous()
+        counts = (table >= 0).sum(dim=1).int().cpu()
+        return PairList(pairs, counts, (len(source), len(target)))
+
+    def convolve(
+        self, feats: Tensor, weight: Tensor, kernel_map: Any, *, transposed: bool = False
+    ) -> Tensor:
+        """The convolved features: see `Backend.convolve`.
+
+        float16 under float16 autocast, float32 otherwise.
+
+        Raises:
+            ValueError: the weight does not fit the features or the map, or not on CUDA.
+        """
+        check_fit(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
+        if not feats.is_cuda:
+            raise ValueError(f"torchsparse convolves on CUDA, not on {feats.device}")
+        half = torch.is_autocast_enabled("cuda") and (
+            torch.get_autocast_dtype("cuda") == torch.float16
+        )
+        dtype = torch.float16 if half else torch.float32
+        channels = weight.shape[2]
+        weight = F.pad(weight.to(dtype), (0, -channels % _CHANNEL_STEP))
+        weight = F.pad(weight, (0, 0, 0, -feats.shape[1] % _CHANNEL_STEP))
+        feats = F.pad(feats.to(dtype), (0, -feats.shape[1] % _CHANNEL_STEP))
+        if not len(kernel_map.pairs):
+            return feats.new_zeros(kernel_map.rows[0 if transposed else 1], channels)
+        result: Tensor = _GatherScatter.apply(feats, weight, kernel_map, transposed)
+        return result[:, :channels]
+
+
+class _GatherScatter(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, feats: Tensor, weight: Tensor, pair_list: PairList, transposed: bool
+    ) -> Tensor:
+        feats, weight = feats.contiguous(), weight.contiguous()
+        ctx.save_for_backward(feats, weight)
+        ctx.pair_list, ctx.transposed = pair_list, transposed
+        unused = feats.new_empty(0)
+        result: Tensor = getattr(_kernels(), _FORWARD)(
+            feats,
+            weight,
+            pair_list.pairs,
+            pair_list.counts,
+            unused.int(),
+            unused.int(),
+            pair_list.rows[0 if transposed else 1],
+            0.0,
+            0,
+            0,
+            transposed,
+            unused,
+        )
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        feats, weight = ctx.saved_tensors
+        grad_feats, grad_weight = torch.zeros_like(feats), torch.zeros_like(weight)
+        getattr(_kernels(), _BACKWARD)(
+            feats,
+            grad_feats,
+            grads[0].to(weight.dtype).contiguous(),
+            weight,
+            grad_weight,
+            ctx.pair_list.pairs,
+            ctx.pair_list.counts,
+            ctx.transposed,
+        )
+        return grad_feats, grad_weight, None, None
+
+
+def _kernels() -> Any:
+    return importlib.import_module("torchsparse.backend")
