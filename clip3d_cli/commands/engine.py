@@ -61,10 +61,11 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
     """
     began = time.perf_counter()
     device, reason = choose_device(choice.device)
-    voice.note(f"device: {device} ({reason})")
     torch.manual_seed(choice.seed)
+    backend = backend_named(choice.backend, device)
+    voice.note(f"device: {device} ({reason})")
     encoder = load_encoder(choice.weights, device)
-    encoder.backend = backend_named(choice.backend, device)
+    encoder.backend = backend
     encoder.precision = choice.precision
     name = choice.text_encoder or encoder.spec.text_encoder
     text = open_text_encoder(name)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clip3d_cli.commands.door import refusal_of
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.errors import Clip3DError, InputError, SetupError, UsageError
 from clip3d_cli.formats.contract import ReadOptions
 from clip3d_cli.formats.files import check_target, target_path
+from clip3d_cli.formats.guard import require_file
 from clip3d_cli.registry import weights_file
 
 DEFAULT_WEIGHTS = "clip3d-mini"
@@ -80,8 +82,8 @@ def plan_jobs(
     for source in sources:
         try:
             jobs.append(Job(source, _target_of(source, targets)))
-        except InputError as refusal:
-            failed.append(Failed(source, refusal))
+        except (InputError, OSError) as error:
+            failed.append(Failed(source, refusal_of(error)))
     _refuse_collisions(jobs, sources)
     kept = []
     for job in jobs:
@@ -93,8 +95,8 @@ def plan_jobs(
             if targets.folder is None or targets.folder.is_dir():
                 check_target(job.source, job.target, reading, overwrite=targets.overwrite)
             kept.append(job)
-        except InputError as refusal:
-            failed.append(Failed(job.source, refusal))
+        except (InputError, OSError) as error:
+            failed.append(Failed(job.source, refusal_of(error)))
     return Plan(tuple(sources), tuple(kept), tuple(failed))
 
 
@@ -120,6 +122,7 @@ def weights_path(name: str) -> Path:
 
 
 def _target_of(source: Path, targets: Targets) -> Path:
+    require_file(source)
     if targets.folder is not None:
         return targets.folder / target_path(source, None).name
     return target_path(source, targets.file)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from clip3d_cli import registry
 from clip3d_cli.commands.door import exit_code, report
 from clip3d_cli.commands.label_plan import Job, Targets, plan_jobs
+from clip3d_cli.commands.label_show import run_document
 from clip3d_cli.commands.terminal import Voice, give, give_json
 from clip3d_cli.core.words import Vocabulary
 from clip3d_cli.formats.contract import ReadOptions
@@ -90,6 +91,10 @@ def run_label(
     if dry_run:
         _show_plan(plan.jobs, vocabulary, request, as_json=as_json)
         return exit_code([each.refusal for each in plan.failed], len(plan.jobs))
+    if not plan.jobs:
+        if as_json:
+            give_json(run_document(plan.failed, None))
+        return exit_code([each.refusal for each in plan.failed], 0)
     # Torch takes seconds to import: everything that can be refused without it has been.
     from clip3d_cli.commands.label_run import label_jobs
 

@@ -31,10 +31,9 @@ def label_jobs(plan: Plan, vocabulary: Vocabulary, request: LabelRequest, *, as_
     Raises:
         Clip3DError: the models cannot be had.
     """
-    engine = load_engine(request.choice, vocabulary, request.voice) if plan.jobs else None
-    outcomes: list[Outcome] = list(plan.failed)
-    if engine is not None:
-        outcomes += [_outcome(job, engine, request) for job in plan.jobs]
+    engine = load_engine(request.choice, vocabulary, request.voice)
+    outcomes: list[Outcome] = [*plan.failed]
+    outcomes += [_outcome(job, engine, request) for job in plan.jobs]
     if as_json:
         outcomes.sort(key=lambda outcome: plan.sources.index(outcome.source))
         give_json(run_document(outcomes, engine))

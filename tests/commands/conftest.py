@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import CommandLine, Said
+from safetensors.torch import save_file
+
+from clip3d_cli.commands.app import app
+from clip3d_cli.commands.door import run
+from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
+from clip3d_cli.commands.trial import street, write_scan
+from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.encoders.weights import save_encoder
+from clip3d_cli.text.mini import WEIGHTS_FORMAT, WEIGHTS_NAME
+from clip3d_cli.text.network import MiniConfig, MiniTextNetwork
+
+SPACE = FeatureSpace("tests/tiny", 16)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of untrained weights: the way from words to files is tested, not its wisdom."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    config = {"layers": 14, "width": 0.25}
+    spec = EncoderSpec("minkunet", config, ("one", "height_near"), (0.2, 0.4), SPACE, "mini", 20.0)
+    save_encoder(PointEncoder(spec), folder / f"{DEFAULT_WEIGHTS}.safetensors")
+    elsewhere = dataclasses.replace(spec, space=FeatureSpace("tests/other", 16))
+    save_encoder(PointEncoder(elsewhere), folder / "other-space.safetensors")
+    words = MiniConfig(dim=16, token_width=8, width=16, heads=2, layers=1, hidden=16)
+    settings = {
+        "format": WEIGHTS_FORMAT,
+        "space": SPACE.name,
+        "network": dataclasses.asdict(words),
+        "wrappers": ["a photo of a {}."],
+    }
+    tensors = {
+        name: each.contiguous() for name, each in MiniTextNetwork(words).state_dict().items()
+    }
+    path = folder / f"{WEIGHTS_NAME}.safetensors"
+    save_file(tensors, path, metadata={"settings": json.dumps(settings)})
+    return folder
+
+
+@pytest.fixture
+def clip3d(
+    tiny_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> CommandLine:
+    """Runs a command line in a folder of its own, with the untrained weights."""
+    monkeypatch.setenv("CLIP3D_WEIGHTS", str(tiny_weights))
+    monkeypatch.delenv("CLIP3D_DEBUG", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def command_line(*arguments: object) -> Said:
+        code = run(app, [str(each) for each in arguments])
+        return Said(code, *capsys.readouterr())
+
+    return command_line
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    """A PLY of 1,000 points: a road, a car, a wall."""
+    path = tmp_path / "scan.ply"
+    write_scan(path, street()[::20])
+    return path
