@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clip3d_cli import __version__, registry
 from clip3d_cli.commands.door import refusal_of
+from clip3d_cli.errors import SetupError
 
 GOOD, NOTE, FAULT = "good", "note", "fault"
 MARKS = {GOOD: "ok  ", NOTE: "note", FAULT: "FAIL"}
@@ -111,12 +112,19 @@ def _torchsparse() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    from clip3d_cli.encoders.weights import file_sha256
+    from clip3d_cli.encoders.weights import file_sha256, load_encoder
+    from clip3d_cli.text.mini import WEIGHTS_NAME, MiniTextEncoder
 
     folders = [folder for folder in registry.weights_folders() if folder.is_dir()]
     for path in (path for folder in folders for path in sorted(folder.glob("*.safetensors"))):
-        digest = f"{path.stat().st_size / 1e6:.1f} MB, sha256 {file_sha256(path)}"
-        yield Finding("weights", GOOD, f"{path}: {digest}")
+        text = f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {file_sha256(path)}"
+        try:
+            space = (MiniTextEncoder if path.stem == WEIGHTS_NAME else load_encoder)(path).space
+        except SetupError as refusal:
+            # The default ones are loaded again by the trial run, which decides.
+            yield Finding("weights", NOTE, f"{text}, {refusal.fault}", refusal.remedy)
+        else:
+            yield Finding("weights", GOOD, f"{text}, space {space.name}")
 
 
 def _cache() -> Iterator[Finding]:

@@ -84,6 +84,13 @@ def refusal_of(error: Exception, arguments: Sequence[str] = ()) -> Clip3DError:
             f"cannot be imported: {error}",
             "Install clip3d again; clip3d doctor says what else is missing.",
         )
+    if "CUDA error" in str(error):
+        return SetupError(
+            "E_DEVICE",
+            "CUDA",
+            str(error).partition("\n")[0],
+            "Use --device cpu, or see nvidia-smi.",
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return _file_fault(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -47,7 +47,7 @@ def info(
     from clip3d_cli.commands.reading import reading_options
     from clip3d_cli.commands.terminal import give_json
 
-    reading = reading_options(columns, allow_truncated=allow_truncated)
+    reading = reading_options(columns, allow_truncated=allow_truncated, max_memory=None)
     entries: list[dict[str, object]] = []
     refusals: list[Clip3DError] = []
     for path in inputs:

@@ -184,6 +184,15 @@ def label(
             rich_help_panel=_INPUT,
         ),
     ] = False,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What reading a file may take, such as 8GB, or 50% of the usual, which is three "
+            "quarters of the machine's.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -247,7 +256,7 @@ def label(
     )
     request = LabelRequest(
         choice=choice,
-        reading=reading_options(columns, allow_truncated=allow_truncated),
+        reading=reading_options(columns, allow_truncated=allow_truncated, max_memory=max_memory),
         voxel_m=positive("--voxel", voxel),
         tile_m=positive("--tile", tile),
         unknown_threshold=unknown_threshold,

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import re
+
 from clip3d_cli.errors import UsageError
-from clip3d_cli.formats.contract import ReadOptions
+from clip3d_cli.formats.contract import ReadOptions, memory_budget
+
+_BYTES_OF_UNIT = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
-def reading_options(columns: str | None, *, allow_truncated: bool) -> ReadOptions:
+def reading_options(
+    columns: str | None, *, allow_truncated: bool, max_memory: str | None
+) -> ReadOptions:
     """The options of a read.
 
     Args:
         columns: the names of ``--columns``, separated by commas; None if not given.
         allow_truncated: take the points that are there when a file ends early.
+        max_memory: such as ``8GB`` or ``50%``; None if not given.
 
     Raises:
-        UsageError: the columns lack x, y or z, or name one twice.
+        UsageError: the columns lack x, y or z, or name one twice; or the memory is no size.
     """
-    if columns is None:
-        return ReadOptions(allow_truncated=allow_truncated)
-    names = tuple(name.strip() for name in columns.split(","))
-    if not {"x", "y", "z"} <= set(names) or len(set(names)) < len(names) or "" in names:
+    names = None if columns is None else tuple(name.strip() for name in columns.split(","))
+    if names is not None and not _are_columns(names):
         raise UsageError(
             "E_COLUMNS",
             "--columns",
             f"{columns!r} does not name x, y and z once each",
             "Name every column in file order, such as x,y,z,intensity,ring.",
         )
-    return ReadOptions(columns=names, allow_truncated=allow_truncated)
+    memory = memory_budget() if max_memory is None else memory_bytes(max_memory)
+    return ReadOptions(names, allow_truncated, memory)
+
+
+def memory_bytes(text: str) -> int:
+    """The bytes of a size such as ``8GB``, ``500M`` or ``50%`` of what is usually allowed.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:(%)|([kmgt]?)(?:i?b)?)", text.strip().lower())
+    if match is None or float(match[1]) == 0:
+        raise UsageError("E_BAD_VALUE", "--max-memory", f"{text!r} is no size", "Say 8GB or 50%.")
+    number = float(match[1])
+    if match[2]:
+        return int(memory_budget() * number / 100)
+    return int(number * _BYTES_OF_UNIT[match[3]])
 
 
 def positive(option: str, metres: float | None) -> float | None:
@@ -38,3 +59,7 @@ def positive(option: str, metres: float | None) -> float | None:
     if metres is not None and not 0 < metres < float("inf"):
         raise UsageError("E_BAD_VALUE", option, f"{metres} is no length", "Give metres above 0.")
     return metres
+
+
+def _are_columns(names: tuple[str, ...]) -> bool:
+    return {"x", "y", "z"} <= set(names) and len(set(names)) == len(names) and "" not in names

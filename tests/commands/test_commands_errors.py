@@ -67,6 +67,7 @@ USAGE = [
     ((*WORDS, "--columns", "x,y"), "E_COLUMNS", "does not name x, y and z"),
     ((*WORDS, "--voxel", "0"), "E_BAD_VALUE", "is no length"),
     ((*WORDS, "--tile", "nan"), "E_BAD_VALUE", "is no length"),
+    ((*WORDS, "--max-memory", "lots"), "E_BAD_VALUE", "is no size"),
     ((*WORDS, "--unknown-threshold", "2"), "E_USAGE", "--unknown-threshold"),
     ((*WORDS, "--top-k", "0"), "E_USAGE", "--top-k"),
     ((*WORDS, "--clases", "a"), "E_USAGE", "--clases"),
@@ -142,6 +143,7 @@ def test_what_the_machine_lacks_is_exit_4(
         (OSError(errno.EIO, "input/output error", "scan.ply"), "E_SYSTEM", 4),
         (ModuleNotFoundError("no laspy", name="laspy"), "E_SYSTEM", 4),
         (InputError("E_PARSE", "scan.ply", "line 3"), "E_PARSE", 1),
+        (RuntimeError("CUDA error: no kernel\nmore"), "E_DEVICE", 4),
         (KeyError("odd"), "E_BUG", 1),
     ],
 )

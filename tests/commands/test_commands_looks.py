@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine
 
+from clip3d_cli.commands.reading import memory_bytes
+from clip3d_cli.formats.contract import memory_budget
+
 
 def test_info_says_what_a_scan_holds(clip3d: CommandLine, scan: Path) -> None:
     said = clip3d("info", scan)
@@ -24,6 +27,12 @@ def test_info_as_a_document(clip3d: CommandLine, scan: Path) -> None:
     assert -15 <= result["low"][0] < result["high"][0] <= 15
     assert 1 <= result["points_per_m2"] < 20
     assert result["label_fields"] == []
+
+
+def test_a_size_of_memory_is_read_with_its_unit() -> None:
+    assert memory_bytes("8GB") == memory_bytes("8000 mb") == 8 * 10**9
+    assert memory_bytes("1.5k") == 1500
+    assert memory_bytes("50%") == memory_budget() // 2
 
 
 def test_info_of_several_goes_on(clip3d: CommandLine, scan: Path) -> None:
