@@ -12,6 +12,7 @@ from clip3d_cli.errors import InputError
 # parity at every level of a network, whatever part of the cloud is looked at.
 ANCHOR_CELLS = 64
 _LARGEST_CELL = 2**31 - 1
+_LARGEST_WORLD_CELL = 2**52
 
 
 def voxelize(xyz: npt.NDArray[np.float64], size_m: float) -> VoxelGrid:
@@ -33,22 +34,25 @@ def voxelize(xyz: npt.NDArray[np.float64], size_m: float) -> VoxelGrid:
     if not len(xyz):
         empty = np.zeros((0, 3), dtype=np.int32)
         return VoxelGrid(empty, np.zeros(0, dtype=np.int64), np.zeros(3), size_m)
-    world = np.floor(xyz / size_m)
+    world = _world_cells(xyz, size_m)
     low = np.floor(world.min(axis=0) / ANCHOR_CELLS) * ANCHOR_CELLS
     if (world.max(axis=0) - low).max() > _LARGEST_CELL:
         span = (xyz.max(axis=0) - xyz.min(axis=0)).max()
-        raise InputError(
-            "E_VOXEL_RANGE",
-            "the cloud",
-            f"spans {span:.3g} m, too much for voxels of {size_m} m",
-            "Remove far outliers, or give a larger --voxel.",
-        )
+        raise _out_of_range(f"spans {span:.3g} m", size_m)
     cells = (world - low).astype(np.int64)
-    keys, first, voxel_of_point = unique_rows(cells)
-    del keys
+    _, first, voxel_of_point = unique_rows(cells)
     return VoxelGrid(
         cells[first].astype(np.int32), voxel_of_point.astype(np.int64), low * size_m, size_m
     )
+
+
+def count_voxels(xyz: npt.NDArray[np.float64], size_m: float) -> int:
+    """How many cells of edge ``size_m`` (N, 3) float64 points fill, however far apart they are.
+
+    Raises:
+        InputError: a coordinate is too large for 64 bits to count its cells.
+    """
+    return len(unique_rows(_world_cells(xyz, size_m).astype(np.int64))[0]) if len(xyz) else 0
 
 
 def unique_rows(
@@ -74,3 +78,20 @@ def unique_rows(
         _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     group = group.reshape(-1)
     return rows[first], first, group
+
+
+def _world_cells(xyz: npt.NDArray[np.float64], size_m: float) -> npt.NDArray[np.float64]:
+    world = np.floor(xyz / size_m)
+    largest = np.abs(world).max()
+    if largest > _LARGEST_WORLD_CELL:
+        raise _out_of_range(f"has a coordinate of {largest * size_m:.3g} m", size_m)
+    return world
+
+
+def _out_of_range(fault: str, size_m: float) -> InputError:
+    return InputError(
+        "E_VOXEL_RANGE",
+        "the cloud",
+        f"{fault}, too much for voxels of {size_m} m",
+        "Remove far outliers, or give a larger --voxel.",
+    )

@@ -12,7 +12,7 @@ import torch
 
 from clip3d_cli.core.clouds import PointCloud, VoxelGrid
 from clip3d_cli.core.labels import UNLABELED, Labels
-from clip3d_cli.core.voxels import ANCHOR_CELLS, voxelize
+from clip3d_cli.core.voxels import ANCHOR_CELLS, count_voxels, voxelize
 from clip3d_cli.core.words import ClassEmbeddings
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.inputs import Terrain, voxel_inputs
@@ -41,7 +41,7 @@ def silent(steps: Iterable[T], what: str) -> Iterable[T]:
 MAX_VOXELS = 500_000
 _POINTS_PER_VOXEL = 1.5
 _SAMPLE_POINTS = 2_000_000
-_ROWS = 65_536
+_ROWS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def label_cloud(
     if len(kept):
         finite = _rows_of(cloud, kept)
         voxel_m = options.voxel_m or choose_voxel(finite.xyz, encoder.voxel_sizes_m)
-        terrain = Terrain.under(finite.xyz)
         tiles = list(cut_tiles(finite.xyz, _limits(encoder, finite, voxel_m, options.tile_m)))
+        terrain = Terrain.under(finite.xyz)
         for tile in progress(tiles, "labelling"):
             part = _rows_of(finite, tile.points)
             grid = voxelize(part.xyz, voxel_m)
@@ -126,7 +126,7 @@ def choose_voxel(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) -> floa
         half = _SAMPLE_POINTS // 2
         xyz = xyz[order[middle - half : middle + half]]
     for size_m in sorted(sizes_m):
-        if len(xyz) >= _POINTS_PER_VOXEL * len(voxelize(xyz, size_m)):
+        if len(xyz) >= _POINTS_PER_VOXEL * count_voxels(xyz, size_m):
             return size_m
     return max(sizes_m)
 
@@ -171,12 +171,10 @@ def compare(
     """
     device = vectors.device
     words = torch.from_numpy(classes.vectors).to(device)
-    class_of_word = torch.from_numpy(classes.class_of_vector).to(device, torch.int64)
+    words_of_class = _words_of_class(classes).to(device)
     rankings, scores = [], []
     for chunk in torch.split(vectors, _ROWS):
-        similarity = chunk @ words.T
-        nearest = similarity.new_full((len(chunk), len(classes.vocabulary)), -torch.inf)
-        nearest.index_reduce_(1, class_of_word, similarity, "amax")
+        nearest = (chunk @ words.T)[:, words_of_class].amax(dim=2)
         best, index = nearest.topk(width, dim=1)
         # The class "none of these" has similarity 0 to everything.
         logits = torch.nn.functional.pad(nearest * encoder.spec.logit_scale, (1, 0))
@@ -186,6 +184,14 @@ def compare(
     if not rankings:
         return VoxelAnswers(np.zeros((0, width), np.int32), np.zeros((0, width), np.float32))
     return VoxelAnswers(torch.cat(rankings).numpy(), torch.cat(scores).numpy())
+
+
+def _words_of_class(classes: ClassEmbeddings) -> torch.Tensor:
+    """(K, S) int64: the rows of each class's words; short rows repeat their first word."""
+    rows = [np.flatnonzero(classes.class_of_vector == k) for k in range(len(classes.vocabulary))]
+    most = max(len(row) for row in rows)
+    padded = [np.concatenate((row, np.repeat(row[:1], most - len(row)))) for row in rows]
+    return torch.from_numpy(np.stack(padded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,5 +252,5 @@ def _limits(
     if tile_m is not None:
         return TileLimits(halo_m, len(cloud), min(tile_m, widest))
     sample = cloud.xyz[:_SAMPLE_POINTS]
-    points_per_voxel = max(1.0, len(sample) / len(voxelize(sample, voxel_m)))
+    points_per_voxel = max(1.0, len(sample) / count_voxels(sample, voxel_m))
     return TileLimits(halo_m, int(MAX_VOXELS * points_per_voxel), widest)

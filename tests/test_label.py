@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from clip3d_cli.core.clouds import PointCloud
+from clip3d_cli.core.labels import Labels
+from clip3d_cli.core.voxels import voxelize
+from clip3d_cli.core.words import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.encoders.inputs import CHANNELS, Terrain, voxel_inputs
+from clip3d_cli.errors import InputError, SetupError
+from clip3d_cli.pipelines.label import LabelOptions, choose_voxel, compare, encode, label_cloud
+
+SPACE = FeatureSpace("test", 16)
+INPUTS = ("one", "height_near", "height_far", "z_spread", "z_offset", "log_voxel")
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> PointEncoder:
+    """A small network with random weights: all of labelling but the learning."""
+    torch.manual_seed(0)
+    spec = EncoderSpec(
+        architecture="minkunet",
+        config={"layers": 14, "width": 0.125},
+        inputs=INPUTS,
+        voxel_sizes_m=(0.2, 0.4),
+        space=SPACE,
+        text_encoder="mini",
+        logit_scale=5.0,
+    )
+    return PointEncoder(spec).eval()
+
+
+@pytest.fixture(scope="module")
+def cloud() -> PointCloud:
+    """A street of 90 m with a wall on one side."""
+    ground = np.column_stack((RNG.uniform(0, 90, 5000), RNG.uniform(0, 8, 5000), np.zeros(5000)))
+    wall = np.column_stack((RNG.uniform(0, 90, 3000), np.zeros(3000), RNG.uniform(0, 5, 3000)))
+    return PointCloud(np.concatenate((ground, wall)) + [5e5, 5e6, 80])
+
+
+@pytest.fixture(scope="module")
+def classes(encoder: PointEncoder, cloud: PointCloud) -> ClassEmbeddings:
+    """Words along which the random network's answers differ, so that all classes occur."""
+    grid = voxelize(cloud.xyz, 0.4)
+    spread = encode(cloud, grid, Terrain.under(cloud.xyz), encoder)
+    axes = torch.linalg.svd(spread - spread.mean(dim=0), full_matrices=False)[2][:3]
+    vectors = torch.nn.functional.normalize(torch.cat((axes, -axes[:2])), dim=1).numpy()
+    vocabulary = Vocabulary.of_words(["a=b", "c", "d", "e"])
+    return ClassEmbeddings(vectors, np.array([0, 0, 1, 2, 3], np.int32), vocabulary, SPACE)
+
+
+def test_labels_follow_the_points_not_their_order(
+    encoder: PointEncoder, classes: ClassEmbeddings, cloud: PointCloud
+) -> None:
+    labels = label_cloud(cloud, encoder, classes)
+    assert len(np.unique(labels.class_index)) > 1
+    order = RNG.permutation(len(cloud))
+    shuffled = label_cloud(PointCloud(cloud.xyz[order]), encoder, classes)
+    np.testing.assert_array_equal(shuffled.class_index, labels.class_index[order])
+    np.testing.assert_array_equal(shuffled.score, labels.score[order])
+
+
+def test_labels_do_not_depend_on_tiles(classes: ClassEmbeddings, cloud: PointCloud) -> None:
+    torch.manual_seed(1)
+    spec = EncoderSpec(
+        "minkunet", {"layers": 14, "width": 0.125}, INPUTS, (0.05,), SPACE, "mini", 5.0
+    )
+    small = PointEncoder(spec).eval()
+    whole = label_cloud(cloud, small, classes)
+    tiled = label_cloud(cloud, small, classes, LabelOptions(tile_m=20.0))
+    assert (whole.class_index == tiled.class_index).mean() > 0.9999
+    np.testing.assert_allclose(tiled.score, whole.score, atol=1e-4)
+
+
+def test_tiles_are_really_cut(
+    encoder: PointEncoder, classes: ClassEmbeddings, cloud: PointCloud
+) -> None:
+    counted: list[int] = []
+
+    def count(steps: object, what: str) -> object:
+        counted.append(len(steps))  # type: ignore[arg-type]
+        return steps
+
+    label_cloud(cloud, encoder, classes, LabelOptions(tile_m=20.0), progress=count)  # type: ignore[arg-type]
+    assert counted == [8]
+
+
+def test_points_without_coordinates_stay_unlabeled_and_in_place(
+    encoder: PointEncoder, classes: ClassEmbeddings, cloud: PointCloud
+) -> None:
+    broken = cloud.xyz.copy()
+    broken[7, 0], broken[100, 2] = np.nan, np.inf
+    keep = np.isfinite(broken).all(axis=1)
+    labels = label_cloud(PointCloud(broken), encoder, classes)
+    alone = label_cloud(PointCloud(broken[keep]), encoder, classes)
+    assert (labels.class_index[~keep] == -1).all()
+    assert (labels.score[~keep] == 0).all()
+    np.testing.assert_array_equal(labels.class_index[keep], alone.class_index)
+
+
+@pytest.mark.parametrize(
+    "xyz",
+    [
+        np.zeros((0, 3)),
+        np.full((3, 3), np.nan),
+        np.ones((1, 3)),
+        np.ones((500, 3)),
+        np.column_stack((np.linspace(0, 9, 300), np.zeros(300), np.zeros(300))),
+        np.array([[0.0, 0, 0], [1e9, 0, 0], [0, 0, -1e9]]),
+    ],
+    ids=["none", "no coordinates", "one", "same", "line", "far"],
+)
+def test_odd_clouds(encoder: PointEncoder, classes: ClassEmbeddings, xyz: np.ndarray) -> None:
+    labels = label_cloud(PointCloud(xyz), encoder, classes)
+    known = np.isfinite(xyz).all(axis=1)
+    assert len(labels) == len(xyz)
+    assert (labels.class_index[known] >= 0).all()
+    assert (labels.score[known] > 0).all()
+
+
+def test_scores_by_hand(encoder: PointEncoder, classes: ClassEmbeddings) -> None:
+    voxel = torch.nn.functional.normalize(torch.arange(16.0)[None] - 7, dim=1)
+    answer = compare(voxel, classes, encoder, 4)
+    similarity = classes.vectors @ voxel[0].numpy()
+    of_class = np.array([max(similarity[:2]), *similarity[2:]])
+    share = np.exp(5 * of_class) / (1 + np.exp(5 * of_class).sum())
+    np.testing.assert_array_equal(answer.ranking[0], np.argsort(-of_class))
+    np.testing.assert_allclose(answer.score[0], np.sort(share)[::-1], rtol=1e-5)
+
+
+def test_threshold_and_ranking(
+    encoder: PointEncoder, classes: ClassEmbeddings, cloud: PointCloud
+) -> None:
+    plain = label_cloud(cloud, encoder, classes)
+    limit = float(np.median(plain.score))
+    labels = label_cloud(cloud, encoder, classes, LabelOptions(unknown_threshold=limit, ranking=3))
+    np.testing.assert_array_equal(labels.class_index == -1, plain.score < limit)
+    assert labels.ranking is not None
+    assert labels.ranking_score is not None
+    np.testing.assert_array_equal(labels.ranking[:, 0], plain.class_index)
+    assert (np.diff(labels.ranking_score, axis=1) <= 0).all()
+    assert plain.ranking is None
+
+
+def test_words_of_another_space_are_refused(
+    encoder: PointEncoder, classes: ClassEmbeddings, cloud: PointCloud
+) -> None:
+    other = replace(classes, space=FeatureSpace("elsewhere", 16))
+    with pytest.raises(SetupError, match=r"elsewhere.*test"):
+        label_cloud(cloud, encoder, other)
+
+
+def test_voxel_size_suits_the_density() -> None:
+    sizes = (0.05, 0.1, 0.2, 0.4)
+    plane = np.column_stack((RNG.uniform(0, 20, (4000, 2)), np.zeros(4000)))
+    # Ten points a square metre: 1.6 of them share a voxel of 0.4 m, hardly any one of 0.2 m.
+    assert choose_voxel(plane, sizes) == 0.4
+    assert choose_voxel(plane * 0.1, sizes) == 0.05
+    assert choose_voxel(plane * 100, sizes) == 0.4
+
+
+def test_every_channel_is_finite_and_repeatable(cloud: PointCloud) -> None:
+    colored = PointCloud(
+        cloud.xyz,
+        RNG.integers(0, 256, cloud.xyz.shape, dtype=np.uint8),
+        RNG.uniform(0, 1, len(cloud)).astype(np.float32),
+    )
+    order = RNG.permutation(len(cloud))
+    assert colored.rgb is not None
+    assert colored.intensity is not None
+    moved = PointCloud(colored.xyz[order], colored.rgb[order], colored.intensity[order])
+    names = list(CHANNELS)
+    channels = [
+        voxel_inputs(names, c, voxelize(c.xyz, 0.4), Terrain.under(c.xyz)) for c in (colored, moved)
+    ]
+    assert np.isfinite(channels[0]).all()
+    assert np.abs(channels[0]).max() < 8
+    np.testing.assert_array_equal(channels[0], channels[1])
+
+
+def test_missing_channels_are_named(cloud: PointCloud) -> None:
+    grid, terrain = voxelize(cloud.xyz, 0.4), Terrain.under(cloud.xyz)
+    with pytest.raises(InputError, match="no colors"):
+        voxel_inputs(["red"], cloud, grid, terrain)
+    with pytest.raises(InputError, match="no intensity"):
+        voxel_inputs(["intensity"], cloud, grid, terrain)
+    with pytest.raises(SetupError, match="'sonar'"):
+        voxel_inputs(["sonar"], cloud, grid, terrain)
+
+
+def test_height_stands_on_the_ground(cloud: PointCloud) -> None:
+    grid = voxelize(cloud.xyz, 0.4)
+    height = voxel_inputs(["height_near"], cloud, grid, Terrain.under(cloud.xyz))[:, 0] * 3
+    middle = grid.centers[:, 2] - 80
+    assert np.abs(height - np.clip(middle, 0, 6)).max() < 0.45
+
+
+def test_labels_have_the_clouds_length(
+    encoder: PointEncoder, classes: ClassEmbeddings, cloud: PointCloud
+) -> None:
+    labels = label_cloud(cloud, encoder, classes)
+    assert isinstance(labels, Labels)
+    assert labels.class_index.shape == (len(cloud),)
