@@ -8,6 +8,7 @@ import numpy as np
 from weights.recipe.simulate.aerial import aerial_scan
 from weights.recipe.simulate.concepts import concept_names
 from weights.recipe.simulate.driving import Scan, driving_scan
+from weights.recipe.simulate.indoor import indoor_scan
 from weights.recipe.simulate.primitives import Rng
 
 MOST_POINTS = 170_000
@@ -17,6 +18,8 @@ def make_scan(kind: str, rng: Rng, meshes: Path | None) -> Scan:
     """Return points (N, 3), labels (N,) and a description of a driving, aerial or indoor scan."""
     if kind == "aerial":
         return aerial_scan(rng)
+    if kind == "indoor":
+        return indoor_scan(rng, meshes)
     return driving_scan(rng)
 
 

@@ -19,6 +19,7 @@ class Lidar:
         step_deg: between columns.
         noise_m: standard deviation of the range.
         reach_m: range beyond which nothing comes back.
+        near_m: range below which nothing comes back.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Lidar:
     step_deg: float
     noise_m: float
     reach_m: float
+    near_m: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +151,4 @@ def _kept(
     """Return which hits are strong enough: power falls with range and slanting surfaces."""
     strength = np.sqrt(np.clip(cosine, 0.004, 1)) * (lidar.reach_m / np.maximum(range_m, 1)) ** 1.5
     chance = 0.985 * np.clip(strength / (0.35 + strength) * 1.25, 0, 1)
-    near = 1.2 if len(lidar.elevation_deg) < 40 else 1.8
-    return (rng.random(len(range_m)) < chance) & (range_m < lidar.reach_m) & (range_m > near)
+    return (rng.random(len(range_m)) < chance) & (range_m < lidar.reach_m) & (range_m > lidar.near_m)
