@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder, Precision
 from clip3d_cli.errors import Clip3DError, SetupError
+from clip3d_cli.sparse.backend import Backend
 
 _KEY = "clip3d"
 _FETCH_AGAIN = "Fetch the file again; clip3d reads safetensors written by clip3d."
@@ -47,8 +48,20 @@ def save_encoder(encoder: PointEncoder, path: Path, dtype: torch.dtype = torch.f
     part.replace(path)
 
 
-def load_encoder(path: Path, device: torch.device | str = "cpu") -> PointEncoder:
-    """The encoder of a file, in evaluation mode, in float32.
+def load_encoder(
+    path: Path,
+    device: torch.device | str = "cpu",
+    *,
+    backend: Backend | None = None,
+    precision: Precision = "fp32",
+) -> PointEncoder:
+    """The encoder of a file, in evaluation mode, its weights in float32.
+
+    Args:
+        path: what `save_encoder` wrote.
+        device: where the weights go.
+        backend: see `PointEncoder`.
+        precision: see `PointEncoder`.
 
     Raises:
         SetupError: E_WEIGHTS: not there, not safetensors, cut off, without or with a wrong
@@ -63,7 +76,7 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> PointEncoder
         raise _fault(path, f"is not a whole safetensors file: {error}") from error
     spec = _spec_of_text(path, text)
     try:
-        encoder = PointEncoder(spec)
+        encoder = PointEncoder(spec, backend=backend, precision=precision)
     except (Clip3DError, TypeError, ValueError) as error:
         raise _fault(path, f"describes a network that cannot be built: {error}") from error
     load_state(encoder.network, state, path)

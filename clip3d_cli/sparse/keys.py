@@ -3,7 +3,8 @@
 A key is ``batch (9 bits) | x (18) | y (18) | z (18)``, high to low, with ``BIAS`` added to x, y
 and z, so keys are never negative and their order is batch, then x, then y, then z. Two cells at
 either end of each axis stay free: a neighbour of a 5³ kernel never carries into the next field,
-and no two cells ever meet in one key. At stride 2ⁿ a cell is floor(c / 2ⁿ) and its field u >> n.
+and no two cells ever meet in one key; the last batch number stays free, so no key or neighbour
+is ever `AFTER_ALL`. At stride 2ⁿ a cell is floor(c / 2ⁿ) and its field u >> n.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ MARGIN = 2
 BIAS = 1 << (AXIS_BITS - 1)
 LOWEST_CELL = MARGIN - BIAS
 HIGHEST_CELL = BIAS - 1 - MARGIN
-MAX_CLOUDS = 1 << BATCH_BITS
+MAX_CLOUDS = (1 << BATCH_BITS) - 1
 
+STEP_BATCH = 1 << (3 * AXIS_BITS)
 STEP_X = 1 << (2 * AXIS_BITS)
 STEP_Y = 1 << AXIS_BITS
 AFTER_ALL = torch.iinfo(torch.int64).max
 
 _AXIS_MASK = (1 << AXIS_BITS) - 1
 _HALF_MASK = _AXIS_MASK >> 1
-_BATCH_FIELD = (MAX_CLOUDS - 1) << (3 * AXIS_BITS)
+_BATCH_FIELD = MAX_CLOUDS * STEP_BATCH
 _HALF_FIELDS = _HALF_MASK * (STEP_X + STEP_Y + 1)
 
 
@@ -52,7 +54,7 @@ def pack(cells: Tensor) -> Tensor:
     if len(cells):
         _refuse_out_of_range(cells)
     batch, x, y, z = cells.to(torch.int64).unbind(1)
-    return (batch << (3 * AXIS_BITS)) + (x + BIAS) * STEP_X + (y + BIAS) * STEP_Y + (z + BIAS)
+    return batch * STEP_BATCH + (x + BIAS) * STEP_X + (y + BIAS) * STEP_Y + (z + BIAS)
 
 
 def unpack(keys: Tensor, stride: int) -> Tensor:

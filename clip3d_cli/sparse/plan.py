@@ -79,6 +79,18 @@ class Plan:
             self._add_coarser(self.level(stride // 2))
         return self._levels[stride]
 
+    def ancestor_rows(self, stride: int) -> Tensor:
+        """(M,) int64: the row at ``stride`` of the cell that holds each finest cell."""
+        self.level(stride)
+        rows = torch.arange(len(self), device=self.device)
+        finer = 1
+        while finer < stride:
+            parent_rows = self._levels[finer].parent_rows
+            if parent_rows is not None:
+                rows = parent_rows[rows]
+            finer *= 2
+        return rows
+
     def convolve(self, feats: Tensor, weight: Tensor, stride: int) -> Tensor:
         """Submanifold convolution at a stride: (M, Cin) → (M, Cout), rows in key order.
 
