@@ -14,8 +14,7 @@ def unit_intensity(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     Full scales are 1 (floats only), 255, 4095 and 65535; beyond that, the largest value.
     Negative and missing values become 0.
     """
-    # NaN would poison the maximum, and a file's infinity the scale.
-    known = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    known = _known(values)
     if not known.size:
         return known
     highest = float(known.max())
@@ -35,7 +34,7 @@ def byte_colors(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8] | None
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)
     if values.dtype.kind == "f":
-        known = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        known = _known(values)
         return np.clip(known * (255 if known.max() <= 1 else 1), 0, 255).astype(np.uint8)
     if values.max() > 255:
         return (values.astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
@@ -46,3 +45,9 @@ def split_packed(packed: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """(N, 3) uint8 red, green, blue of PCD's packed colors, whose four bytes are b, g, r, a."""
     four = np.ascontiguousarray(packed.astype(packed.dtype.newbyteorder("<"))).view(np.uint8)
     return np.ascontiguousarray(four.reshape(-1, 4)[:, 2::-1])
+
+
+def _known(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """float32 with 0 for what is missing or infinite: those would poison a maximum."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)

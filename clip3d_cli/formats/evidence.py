@@ -63,11 +63,12 @@ def _fits(values: npt.NDArray[np.float32], names: tuple[str, ...]) -> bool:
     """Whether the columns can mean what their names say."""
     rows = values[: len(values) // len(names) * len(names)].reshape(-1, len(names))
     xyz, intensity = rows[:, :3], rows[:, 3]
-    near = bool((np.abs(xyz[np.isfinite(xyz)]) < _FARTHEST_M).all())
-    bright = bool(((intensity >= 0) & (intensity <= _BRIGHTEST)).all())
     ring = rows[:, 4] if "ring" in names else np.zeros(1, np.float32)
-    whole = bool(((ring >= 0) & (ring < _MOST_RINGS) & (ring == np.floor(ring))).all())
-    return near and bright and whole
+    with np.errstate(invalid="ignore"):  # missing numbers compare as false, which is meant
+        near = np.abs(xyz[np.isfinite(xyz)]) < _FARTHEST_M
+        bright = (intensity >= 0) & (intensity <= _BRIGHTEST)
+        whole = (ring >= 0) & (ring < _MOST_RINGS) & (ring == np.floor(ring))
+    return bool(near.all() and bright.all() and whole.all())
 
 
 def _check_names(path: Path, names: tuple[str, ...]) -> None:

@@ -19,7 +19,12 @@ from clip3d_cli.formats.las_copy import COPC, LasCopy, names_body
 from clip3d_cli.formats.las_crs import Crs, crs_of
 from clip3d_cli.formats.las_extra import extra_fields, field_texts
 from clip3d_cli.formats.las_header import LasHeader, read_las_header
-from clip3d_cli.formats.las_points import laz_points_held, packing_for, point_chunks
+from clip3d_cli.formats.las_points import (
+    laz_points_before_cut,
+    laz_points_held,
+    packing_for,
+    point_chunks,
+)
 
 PREFIX = "clip3d_"
 
@@ -131,7 +136,8 @@ def _count(path: Path, header: LasHeader, options: ReadOptions) -> tuple[int, li
             least, held = laz_points_held(path, header)
         except InputError as error:
             if error.code == "E_TRUNCATED" and options.allow_truncated:
-                return header.count, ["the file was cut off; what comes before the cut is taken"]
+                points = laz_points_before_cut(path, header)
+                return points, ["the file was cut off; what comes before the cut is taken"]
             raise
     if not header.count and least:
         raise truncated(

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.formats import las_extra
 from clip3d_cli.formats.columns import LabelColumn
+from clip3d_cli.formats.las_chunks import LAZ_RECORD_ID, LAZ_USER_ID
 from clip3d_cli.formats.las_extra import ExtraField
 from clip3d_cli.formats.las_header import COMPRESSED, RECORD_BYTES, VLR, LasHeader
-from clip3d_cli.formats.las_points import LAZ_RECORD_ID, LAZ_USER_ID, PointSink, point_chunks
+from clip3d_cli.formats.las_points import PointSink, point_chunks
 
 USER_ID, RECORD_ID = "clip3d", 1
 COPC = "copc"

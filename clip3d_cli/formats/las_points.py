@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,67 +12,51 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.errors import Clip3DError, InputError
-from clip3d_cli.formats.guard import bad_header, truncated
-from clip3d_cli.formats.las_header import LasHeader, LasRecord
-
-LAZ_USER_ID, LAZ_RECORD_ID = "laszip encoded", 22204
-VARIABLE_CHUNKS = 0xFFFFFFFF
+from clip3d_cli.formats.guard import truncated
+from clip3d_cli.formats.las_chunks import (
+    chunk_table,
+    laz_packing,
+    points_in_whole_chunks,
+    require_lengths,
+)
+from clip3d_cli.formats.las_header import LasHeader
 
 _CHUNK_POINTS = 1_000_000
 # After a cut, every point before it counts, and a failed step is lost whole.
 _CAREFUL_POINTS = 1000
-_UNFINISHED = -1
-_LEAST_VLR_BYTES = 34
-_CHUNK_SIZE_AT = 12
-_POINTWISE = 1
-
-
-def laz_record(path: Path, header: LasHeader) -> LasRecord:
-    """The record that says how a LAZ file is packed.
-
-    Raises:
-        InputError: E_BAD_HEADER where it is missing or does not fit the points; E_UNSUPPORTED for
-            the first LAZ format, which had no chunks.
-    """
-    record = header.find(LAZ_USER_ID, LAZ_RECORD_ID)
-    if record is None or record.body_bytes < _LEAST_VLR_BYTES:
-        raise bad_header(path, "the points are compressed, the record that says how is missing")
-    body = record.body(path)
-    if int.from_bytes(body[:2], "little") == _POINTWISE:
-        raise InputError(
-            "E_UNSUPPORTED", path, "is LAZ without chunks", "Write it again with a newer laszip."
-        )
-    with _refusing(path):
-        item_bytes = lazrs.LazVlr(body).item_size()
-    if item_bytes != header.record_bytes:
-        raise bad_header(
-            path, f"points have {header.record_bytes} bytes, the LAZ record says {item_bytes}"
-        )
-    return record
 
 
 def laz_points_held(path: Path, header: LasHeader) -> tuple[int, int]:
     """The fewest and the most points that the chunks of a LAZ file hold, from their table.
 
+    lazrs believes what chunks say of their lengths and ends the process where memory does not
+    suffice, so every length is checked here first.
+
     Raises:
-        InputError: E_TRUNCATED where the table is missing, E_BAD_HEADER where it cannot be true.
+        InputError: E_TRUNCATED where the table is missing, E_BAD_HEADER or E_CORRUPT where
+            lengths cannot be true.
     """
-    body = laz_record(path, header).body(path)
-    chunk_points = struct.unpack_from("<I", body, _CHUNK_SIZE_AT)[0]
+    packing = laz_packing(path, header)
+    table_at, chunks = chunk_table(path, header)
+    if not chunks:
+        return 0, 0
     with path.open("rb") as file:
-        table_at = _table_at(path, header, file)
-        file.seek(table_at)
-        _, chunks = struct.unpack("<II", file.read(8))
-        # Every chunk begins with one whole point.
-        if chunks * header.record_bytes > table_at - header.points_start:
-            raise bad_header(path, f"the LAZ chunk table claims {chunks:,} chunks")
-        if chunk_points != VARIABLE_CHUNKS:
-            return max(chunks - 1, 0) * chunk_points + min(chunks, 1), chunks * chunk_points
         file.seek(header.points_start)
         with _refusing(path):
-            table = lazrs.read_chunk_table(file, lazrs.LazVlr(body))
-    held = sum(points for points, _ in table)
-    return held, held
+            table = lazrs.read_chunk_table(file, lazrs.LazVlr(packing.body))
+        require_lengths(path, header, packing, [size for _, size in table], table_at)
+    if packing.chunk_points is None:
+        held = sum(points for points, _ in table)
+        return held, held
+    return (chunks - 1) * packing.chunk_points + 1, chunks * packing.chunk_points
+
+
+def laz_points_before_cut(path: Path, header: LasHeader) -> int:
+    """The most points that a LAZ file without chunk table can give, chunk by chunk."""
+    packing = laz_packing(path, header)
+    if not packing.layers:
+        return header.count
+    return min(header.count, points_in_whole_chunks(path, header, packing))
 
 
 def point_chunks(
@@ -179,32 +162,7 @@ def _unpacker(
     path: Path, header: LasHeader, file: BinaryIO, carefully: bool
 ) -> Callable[[memoryview], None]:
     kind = lazrs.LasZipDecompressor if carefully else lazrs.ParLasZipDecompressor
-    body = laz_record(path, header).body(path)
+    body = laz_packing(path, header).body
     with _refusing(path):
         unpack: Callable[[memoryview], None] = kind(file, body).decompress_many
     return unpack
-
-
-def _table_at(path: Path, header: LasHeader, file: BinaryIO) -> int:
-    """Where the chunk table starts.
-
-    A writer that cannot seek leaves −1 at the points and the place in the last eight bytes.
-    """
-    start, size = header.points_start, header.file_bytes
-    if size < start + 8:
-        raise truncated(path, "the file ends before the first point")
-    file.seek(start)
-    table_at = int(struct.unpack("<q", file.read(8))[0])
-    if table_at == _UNFINISHED:
-        file.seek(-8, 2)
-        table_at = int(struct.unpack("<q", file.read(8))[0])
-        if not start + 8 <= table_at <= size - 16:
-            raise truncated(path, "the program that wrote it was interrupted: no chunk table")
-    if table_at < start + 8:
-        raise bad_header(path, f"the LAZ chunk table is at byte {table_at:,}, before the points")
-    if table_at > size - 8:
-        share = 100 * (size - start) // (table_at - start)
-        raise truncated(
-            path, f"of {header.count:,} points about {share} % are there before the data ends"
-        )
-    return table_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -58,12 +60,15 @@ def open_npz(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError) as error:
         if not zipfile.is_zipfile(path):
             raise truncated(path, "the archive has no list of contents at its end") from error
-        raise InputError(
-            "E_CORRUPT", path, f"the archive is damaged: {error}", "Fetch the file again."
-        ) from error
+        raise _corrupt(path, error) from error
+    except OSError as error:
+        # A damaged list of contents points before the file; other faults are not the archive's.
+        if error.errno != errno.EINVAL:
+            raise
+        raise _corrupt(path, error) from error
     except (NotImplementedError, RuntimeError) as error:
         raise InputError(
             "E_UNSUPPORTED", path, f"the archive cannot be read: {error}", "Save it with np.savez."
@@ -170,3 +175,8 @@ def is_numbers(header: NpyHeader, shape: tuple[int, ...]) -> bool:
 def is_flat(header: NpyHeader, points: int) -> bool:
     """Whether an array is one number per point."""
     return is_numbers(header, (points,)) or is_numbers(header, (points, 1))
+
+
+def _corrupt(path: Path, error: Exception) -> InputError:
+    fault = f"the archive is damaged: {error}"
+    return InputError("E_CORRUPT", path, fault, "Fetch the file again.")

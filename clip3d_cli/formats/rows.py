@@ -82,8 +82,9 @@ def append_columns(
 def stack_xyz(columns: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float64]:
     """(N, 3) float64 of the columns x, y and z."""
     xyz = np.empty((len(columns["x"]), 3), np.float64)
-    for axis, name in enumerate("xyz"):
-        xyz[:, axis] = columns[name]
+    with np.errstate(invalid="ignore"):  # a missing number may be of the signaling kind
+        for axis, name in enumerate("xyz"):
+            xyz[:, axis] = columns[name]
     return xyz
 
 
