@@ -42,11 +42,16 @@ def sweep(caster: Caster, flight: Flight, reach: float, rng: Rng) -> tuple[F32, 
     v = v + u * float(rng.choice([0.0, 0.15, -0.3]))
     u, v = (side + rng.normal(0, 0.12 * apart, side.shape) for side in (u, v))
     cos, sin = np.cos(flight.heading), np.sin(flight.heading)
-    aim = np.stack([cos * v.ravel() - sin * u.ravel(), sin * v.ravel() + cos * u.ravel(), np.zeros(u.size)], axis=1)
+    aim = np.stack(
+        [cos * v.ravel() - sin * u.ravel(), sin * v.ravel() + cos * u.ravel(), np.zeros(u.size)],
+        axis=1,
+    )
     aim = aim[np.abs(aim[:, :2]).max(axis=1) < reach]
     along = aim[:, 0] * cos + aim[:, 1] * sin
     above = np.array([-sin, cos]) * flight.offset_m
-    origin = np.stack([cos * along + above[0], sin * along + above[1], np.full(len(aim), flight.height_m)], axis=1)
+    origin = np.stack(
+        [cos * along + above[0], sin * along + above[1], np.full(len(aim), flight.height_m)], axis=1
+    )
     way = aim - origin
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     # Rays start near the roofs: single precision would lose centimetres over the whole flight.
@@ -79,7 +84,14 @@ def aerial_scan(rng: Rng) -> Scan:
     passes = int(rng.choice([1, 1, 2]))
     echoes = int(rng.choice([2, 4, 5]))
     found = [
-        sweep(caster, Flight(height, float(rng.uniform(-0.36, 0.36)) * height, heading, density / passes, echoes), reach, rng)
+        sweep(
+            caster,
+            Flight(
+                height, float(rng.uniform(-0.36, 0.36)) * height, heading, density / passes, echoes
+            ),
+            reach,
+            rng,
+        )
         for _ in range(passes)
     ]
     xyz = np.concatenate([points for points, _ in found])

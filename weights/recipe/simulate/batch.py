@@ -20,7 +20,7 @@ def make_scan(kind: str, rng: Rng, meshes: Path | None) -> Scan:
         return aerial_scan(rng)
     if kind == "indoor":
         return indoor_scan(rng, meshes)
-    return driving_scan(rng)
+    return driving_scan(rng, meshes)
 
 
 def write_scan(job: tuple[str, int, Path, Path | None]) -> str:

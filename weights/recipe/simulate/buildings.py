@@ -55,9 +55,17 @@ def facade(mass: Mass, wide: float, openings: Openings) -> Soup:
     first = (wide - columns * openings.pitch) / 2 + (openings.pitch - openings.wide) / 2
     left = first + np.arange(columns) * openings.pitch
     low = np.arange(mass.floors) * mass.floor_m + openings.sill
-    x = np.concatenate([[0.0], np.stack([left, left + openings.wide], axis=1).ravel(), [wide]]) - wide / 2
-    z = np.concatenate([[-1.5], np.stack([low, low + openings.high], axis=1).ravel(), [mass.eaves_m]])
-    i, j = (grid.ravel() for grid in np.meshgrid(np.arange(len(x) - 1), np.arange(len(z) - 1), indexing="ij"))
+    x = (
+        np.concatenate([[0.0], np.stack([left, left + openings.wide], axis=1).ravel(), [wide]])
+        - wide / 2
+    )
+    z = np.concatenate(
+        [[-1.5], np.stack([low, low + openings.high], axis=1).ravel(), [mass.eaves_m]]
+    )
+    i, j = (
+        grid.ravel()
+        for grid in np.meshgrid(np.arange(len(x) - 1), np.arange(len(z) - 1), indexing="ij")
+    )
     pane = (i % 2 == 1) & (j % 2 == 1)
     wall = _panels(x, z, (i[~pane], j[~pane]), 0.0)
     glass = _panels(x, z, (i[pane], j[pane]), openings.recess)
@@ -72,8 +80,10 @@ def facade(mass: Mass, wide: float, openings: Openings) -> Soup:
 
 
 def _panels(
-    x: NDArray[np.float64], z: NDArray[np.float64],
-    cell: tuple[NDArray[np.int64], NDArray[np.int64]], y: float,
+    x: NDArray[np.float64],
+    z: NDArray[np.float64],
+    cell: tuple[NDArray[np.int64], NDArray[np.int64]],
+    y: float,
 ) -> NDArray[np.float64]:
     i, j = cell
     depth = np.full(len(i), y)
@@ -90,7 +100,9 @@ def roof(mass: Mass, rng: Rng) -> Soup:
     rise = float(rng.uniform(0.25, 0.6)) * mass.deep / 2 * (1.5 if mass.roof == "gable" else 1.0)
     name, middle = mass.roof_concept, mass.deep / 2
     if mass.roof == "shed":
-        return quads(name, [[(-w, -over, e), (w, -over, e), (w, d, e + rise * 0.6), (-w, d, e + rise * 0.6)]])
+        return quads(
+            name, [[(-w, -over, e), (w, -over, e), (w, d, e + rise * 0.6), (-w, d, e + rise * 0.6)]]
+        )
     inset = min(mass.deep / 2, w * 0.8) if mass.roof == "hip" else 0.0
     a, b = (-w + inset, middle, e + rise), (w - inset, middle, e + rise)
     fl, fr, br, bl = (-w, -over, e), (w, -over, e), (w, d, e), (-w, d, e)
@@ -98,7 +110,14 @@ def roof(mass: Mass, rng: Rng) -> Soup:
     if mass.roof == "hip":
         return join([planes, soup(name, [[fl, a, bl], [fr, b, br]])])
     # The gable's triangle belongs to the wall below it.
-    ends = [[(s * mass.wide / 2, 0, e), (s * mass.wide / 2, mass.deep, e), (s * mass.wide / 2, middle, e + rise)] for s in (-1, 1)]
+    ends = [
+        [
+            (s * mass.wide / 2, 0, e),
+            (s * mass.wide / 2, mass.deep, e),
+            (s * mass.wide / 2, middle, e + rise),
+        ]
+        for s in (-1, 1)
+    ]
     return join([planes, soup(mass.wall_concept, ends), _on_roof(mass, rng, rise)])
 
 
@@ -106,11 +125,23 @@ def _on_roof(mass: Mass, rng: Rng, rise: float) -> Soup:
     x = float(rng.uniform(-0.35, 0.35)) * mass.wide
     parts = []
     if rng.random() < 0.6:
-        parts.append(box(mass.roof_concept, (0.7, 0.6, rise * 0.6 + 1.0), (x, mass.deep * 0.6, mass.eaves_m + rise * 0.5)))
+        parts.append(
+            box(
+                mass.roof_concept,
+                (0.7, 0.6, rise * 0.6 + 1.0),
+                (x, mass.deep * 0.6, mass.eaves_m + rise * 0.5),
+            )
+        )
     if rng.random() < 0.4:
         for at in (-0.25, 0.25):
             size = (1.6, mass.deep * 0.3, min(1.5, rise * 0.7))
-            parts.append(box(mass.roof_concept, size, (at * mass.wide, mass.deep * 0.2, mass.eaves_m + rise * 0.12)))
+            parts.append(
+                box(
+                    mass.roof_concept,
+                    size,
+                    (at * mass.wide, mass.deep * 0.2, mass.eaves_m + rise * 0.12),
+                )
+            )
     return join(parts)
 
 
@@ -123,21 +154,44 @@ def _flat_roof(mass: Mass, rng: Rng) -> Soup:
         parts += [slab(name, (x, 0, e), (x + 0.25, d, e + rim)) for x in (-w, w - 0.25)]
     for _ in range(int(rng.integers(0, 4)) + int(mass.wide * mass.deep / 400)):
         size = rng.uniform(0.8, 3.5, 3)
-        at = (float(rng.uniform(-w + 2, max(w - 2, -w + 2.1))), float(rng.uniform(1.5, max(d - 1.5, 1.6))), e)
+        at = (
+            float(rng.uniform(-w + 2, max(w - 2, -w + 2.1))),
+            float(rng.uniform(1.5, max(d - 1.5, 1.6))),
+            e,
+        )
         parts.append(box(name, (float(size[0]), float(size[1]), float(size[2]) * 0.7), at))
     return join(parts)
 
 
 def _balconies(mass: Mass, rng: Rng) -> Soup:
     name, wide, out = mass.wall_concept, float(rng.uniform(1.5, 3.5)), float(rng.uniform(0.8, 1.6))
-    spots = np.arange(-mass.wide / 2 + wide, mass.wide / 2 - wide / 2, wide * float(rng.uniform(1.6, 3)))
+    spots = np.arange(
+        -mass.wide / 2 + wide, mass.wide / 2 - wide / 2, wide * float(rng.uniform(1.6, 3))
+    )
     parts = []
     for floor in range(1, mass.floors):
         z = floor * mass.floor_m
         for x in spots:
-            parts.append(slab(name, (float(x) - wide / 2, -out, z - 0.15), (float(x) + wide / 2, 0.0, z)))
-            front = [[(x - wide / 2, -out, z), (x + wide / 2, -out, z), (x + wide / 2, -out, z + 1), (x - wide / 2, -out, z + 1)]]
-            sides = [[(x + s * wide / 2, -out, z), (x + s * wide / 2, 0, z), (x + s * wide / 2, 0, z + 1), (x + s * wide / 2, -out, z + 1)] for s in (-1, 1)]
+            parts.append(
+                slab(name, (float(x) - wide / 2, -out, z - 0.15), (float(x) + wide / 2, 0.0, z))
+            )
+            front = [
+                [
+                    (x - wide / 2, -out, z),
+                    (x + wide / 2, -out, z),
+                    (x + wide / 2, -out, z + 1),
+                    (x - wide / 2, -out, z + 1),
+                ]
+            ]
+            sides = [
+                [
+                    (x + s * wide / 2, -out, z),
+                    (x + s * wide / 2, 0, z),
+                    (x + s * wide / 2, 0, z + 1),
+                    (x + s * wide / 2, -out, z + 1),
+                ]
+                for s in (-1, 1)
+            ]
             parts.append(quads(name, front + sides, float(rng.choice([0.5, 1.0]))))
     return join(parts)
 
@@ -148,7 +202,12 @@ def _porch(mass: Mass, rng: Rng) -> Soup:
     name = mass.wall_concept
     parts = [box(name, (wide, out, 0.2), (x, -out / 2, top), taper=(0.9, 0.9))]
     parts += [box(name, (0.15, 0.15, top), (x + s * wide * 0.45, -out * 0.9, 0)) for s in (-1, 1)]
-    parts += [box("stairs", (wide * 0.8, 0.35 * (3 - k), 0.16), (x, -out - 0.1 - 0.17 * (3 - k), 0.16 * k)) for k in range(3)]
+    parts += [
+        box(
+            "stairs", (wide * 0.8, 0.35 * (3 - k), 0.16), (x, -out - 0.1 - 0.17 * (3 - k), 0.16 * k)
+        )
+        for k in range(3)
+    ]
     return join(parts)
 
 
@@ -180,10 +239,20 @@ def _bay(mass: Mass, rng: Rng) -> Soup:
     high = mass.floor_m * (1 + int(mass.floors > 2 and rng.random() < 0.5))
     out = float(rng.uniform(0.4, 4.0))
     x = float(rng.choice([-1, 1])) * (mass.wide - wide) / 2
-    wing = Mass(wide, out, 1, high, str(rng.choice(["flat", "gable", "shed"])), mass.wall_concept, mass.roof_concept)
-    wall = [slab(mass.wall_concept, (x - wide / 2, -out, -1), (x + wide / 2, -out + 0.15, high)),
-            slab(mass.wall_concept, (x - wide / 2, -out, -1), (x - wide / 2 + 0.15, 0, high)),
-            slab(mass.wall_concept, (x + wide / 2 - 0.15, -out, -1), (x + wide / 2, 0, high))]
+    wing = Mass(
+        wide,
+        out,
+        1,
+        high,
+        str(rng.choice(["flat", "gable", "shed"])),
+        mass.wall_concept,
+        mass.roof_concept,
+    )
+    wall = [
+        slab(mass.wall_concept, (x - wide / 2, -out, -1), (x + wide / 2, -out + 0.15, high)),
+        slab(mass.wall_concept, (x - wide / 2, -out, -1), (x - wide / 2 + 0.15, 0, high)),
+        slab(mass.wall_concept, (x + wide / 2 - 0.15, -out, -1), (x + wide / 2, 0, high)),
+    ]
     return join([*wall, roof(wing, rng).moved((x, -out, 0))])
 
 

@@ -48,7 +48,10 @@ def read_dae(path: Path) -> F32:
 
 
 def _walk(
-    node: Element, above: F64, library: tuple[dict[str | None, F64], dict[str | None, Element]], parts: list[F64]
+    node: Element,
+    above: F64,
+    library: tuple[dict[str | None, F64], dict[str | None, Element]],
+    parts: list[F64],
 ) -> None:
     here = above @ _transform(node)
     for instance in node.findall("instance_geometry"):
@@ -97,7 +100,9 @@ def _geometry(item: Element) -> F64:
         for given in vertices.findall("input"):
             if given.get("semantic") == "POSITION":
                 sources["#" + vertices.get("id", "")] = sources[given.get("source", "")]
-    found = [_faces(face, sources) for kind in ("triangles", "polylist") for face in item.iter(kind)]
+    found = [
+        _faces(face, sources) for kind in ("triangles", "polylist") for face in item.iter(kind)
+    ]
     return np.concatenate(found) if found else np.zeros((0, 3, 3))
 
 

@@ -8,7 +8,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from weights.recipe.simulate.primitives import Rng, Soup, ball, box, join, path_tube, quads, slab, tube
+from weights.recipe.simulate.primitives import (
+    Rng,
+    Soup,
+    ball,
+    box,
+    join,
+    path_tube,
+    quads,
+    slab,
+    tube,
+)
 
 
 def street_light(rng: Rng) -> Soup:
@@ -41,13 +51,16 @@ def traffic_sign(rng: Rng) -> Soup:
     sides = int(rng.choice([3, 4, 8, 16]))
     plate = _plate(size, sides)
     parts = [
-        tube("pole", (0, 0, 0), (0, 0, foot + size), 0.035), plate.moved((-0.05, 0, foot + size)),
+        tube("pole", (0, 0, 0), (0, 0, foot + size), 0.035),
+        plate.moved((-0.05, 0, foot + size)),
     ]
     if rng.random() < 0.3:
         parts.append(box(name, (0.02, 0.6, 0.25), (-0.05, 0, foot - 0.3)))
     if rng.random() < 0.15:
         wide = float(rng.uniform(1, 3))
-        parts = [tube("pole", (0, s * wide * 0.4, 0), (0, s * wide * 0.4, 3.2), 0.05) for s in (-1, 1)]
+        parts = [
+            tube("pole", (0, s * wide * 0.4, 0), (0, s * wide * 0.4, 3.2), 0.05) for s in (-1, 1)
+        ]
         parts.append(box(name, (0.04, wide, float(rng.uniform(0.8, 2))), (-0.06, 0, 1.4)))
     return join(parts)
 
@@ -55,7 +68,10 @@ def traffic_sign(rng: Rng) -> Soup:
 def _plate(size: float, sides: int) -> Soup:
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False) + np.pi / sides
     rim = np.stack([np.zeros(sides), size * np.sin(angle), size * np.cos(angle)], axis=1)
-    return quads("traffic sign", np.stack([np.zeros_like(rim), rim, np.roll(rim, -1, 0), np.zeros_like(rim)], 1))
+    return quads(
+        "traffic sign",
+        np.stack([np.zeros_like(rim), rim, np.roll(rim, -1, 0), np.zeros_like(rim)], 1),
+    )
 
 
 def traffic_light(rng: Rng) -> Soup:
@@ -65,8 +81,12 @@ def traffic_light(rng: Rng) -> Soup:
     parts.append(head.moved((0, 0, 2.3)))
     if rng.random() < 0.5:
         out = float(rng.uniform(3, 8))
-        parts += [tube("pole", (0, 0, 0), (0, 0, 6), 0.11), tube("pole", (0, 0, 5.8), (0, out, 6.1), 0.07),
-                  head.moved((0, out, 5.3)), head.moved((0, out * 0.55, 5.2))]
+        parts += [
+            tube("pole", (0, 0, 0), (0, 0, 6), 0.11),
+            tube("pole", (0, 0, 5.8), (0, out, 6.1), 0.07),
+            head.moved((0, out, 5.3)),
+            head.moved((0, out * 0.55, 5.2)),
+        ]
     return join(parts)
 
 
@@ -74,8 +94,14 @@ def gantry(rng: Rng, span: float) -> Soup:
     """Return a sign bridge over a road of ``span`` metres along y."""
     tall = float(rng.uniform(6, 7.5))
     legs = [tube("pole", (0, s * span / 2, 0), (0, s * span / 2, tall), 0.2) for s in (-1, 1)]
-    beam = [slab("pole", (-0.3, -span / 2, tall - 0.5 * k), (0.3, span / 2, tall - 0.5 * k + 0.12)) for k in (0, 2)]
-    boards = [box("traffic sign", (0.1, 3.0, 2.2), (-0.4, float(y), tall - 1.4)) for y in rng.uniform(-span / 3, span / 3, 2)]
+    beam = [
+        slab("pole", (-0.3, -span / 2, tall - 0.5 * k), (0.3, span / 2, tall - 0.5 * k + 0.12))
+        for k in (0, 2)
+    ]
+    boards = [
+        box("traffic sign", (0.1, 3.0, 2.2), (-0.4, float(y), tall - 1.4))
+        for y in rng.uniform(-span / 3, span / 3, 2)
+    ]
     return join([*legs, *beam, *boards])
 
 
@@ -86,21 +112,33 @@ def wires(start: tuple[float, float, float], end: tuple[float, float, float], sa
     line[:, 2] -= 4 * sag * share * (1 - share)
     across = np.cross(np.asarray(end) - np.asarray(start), [0, 0, 1.0])
     across /= np.linalg.norm(across) + 1e-9
-    return join(path_tube("power line", line + across * off, 0.02, sides=3) for off in (-0.9, 0, 0.9))
+    return join(
+        path_tube("power line", line + across * off, 0.02, sides=3) for off in (-0.9, 0, 0.9)
+    )
 
 
 def fence(rng: Rng, long: float) -> Soup:
     """Return a fence or a garden wall along x, ``long`` metres."""
     style = str(rng.choice(["slats", "boards", "mesh", "rails", "wall", "iron"]))
     high = float(rng.uniform(0.8, 2.1))
-    posts = [box("fence", (0.1, 0.1, high), (float(x), 0, 0)) for x in np.arange(-long / 2, long / 2 + 0.1, 2.4)]
+    posts = [
+        box("fence", (0.1, 0.1, high), (float(x), 0, 0))
+        for x in np.arange(-long / 2, long / 2 + 0.1, 2.4)
+    ]
     half = long / 2
     if style == "wall":
-        return join([slab("wall", (-half, -0.12, -0.4), (half, 0.12, high)), slab("wall", (-half, -0.17, high), (half, 0.17, high + 0.06))])
+        return join(
+            [
+                slab("wall", (-half, -0.12, -0.4), (half, 0.12, high)),
+                slab("wall", (-half, -0.17, high), (half, 0.17, high + 0.06)),
+            ]
+        )
     if style == "mesh":
         net = [[(-half, 0, 0), (half, 0, 0), (half, 0, high), (-half, 0, high)]]
         return join([*posts, quads("fence", net, 0.3)])
-    rails = [slab("fence", (-half, -0.03, z), (half, 0.03, z + 0.08)) for z in (0.25 * high, 0.85 * high)]
+    rails = [
+        slab("fence", (-half, -0.03, z), (half, 0.03, z + 0.08)) for z in (0.25 * high, 0.85 * high)
+    ]
     if style == "rails":
         return join([*posts, *rails])
     step = {"slats": 0.16, "boards": 0.2, "iron": 0.13}[style]
@@ -115,8 +153,13 @@ def fence(rng: Rng, long: float) -> Soup:
 def guard_rail(long: float) -> Soup:
     """Return a steel crash barrier along x."""
     half = long / 2
-    posts = [box("guard rail", (0.1, 0.12, 0.7), (float(x), 0.1, 0)) for x in np.arange(-half, half, 2.0)]
-    bands = [slab("guard rail", (-half, -0.03 * k, 0.45 + 0.13 * k), (half, 0.05, 0.57 + 0.13 * k)) for k in (0, 1)]
+    posts = [
+        box("guard rail", (0.1, 0.12, 0.7), (float(x), 0.1, 0)) for x in np.arange(-half, half, 2.0)
+    ]
+    bands = [
+        slab("guard rail", (-half, -0.03 * k, 0.45 + 0.13 * k), (half, 0.05, 0.57 + 0.13 * k))
+        for k in (0, 1)
+    ]
     return join([*posts, *bands])
 
 
@@ -125,13 +168,27 @@ def barrier(rng: Rng, long: float = 3.0) -> Soup:
     if rng.random() < 0.6:
         return box("barrier", (long, 0.6, 0.85), taper=(1, 0.35))
     plank = [slab("barrier", (-1, -0.02, z), (1, 0.02, z + 0.2)) for z in (0.55, 0.85)]
-    return join([*plank, *(tube("barrier", (s * 0.9, d, 0), (s * 0.9, 0, 1.05), 0.03) for s in (-1, 1) for d in (-0.3, 0.3))])
+    return join(
+        [
+            *plank,
+            *(
+                tube("barrier", (s * 0.9, d, 0), (s * 0.9, 0, 1.05), 0.03)
+                for s in (-1, 1)
+                for d in (-0.3, 0.3)
+            ),
+        ]
+    )
 
 
 def cone(rng: Rng) -> Soup:
     """Return a traffic cone."""
     tall = float(rng.uniform(0.45, 1.0))
-    return join([tube("traffic cone", (0, 0, 0.03), (0, 0, tall), tall * 0.2, tip=0.03, sides=10), box("traffic cone", (tall * 0.5, tall * 0.5, 0.04))])
+    return join(
+        [
+            tube("traffic cone", (0, 0, 0.03), (0, 0, tall), tall * 0.2, tip=0.03, sides=10),
+            box("traffic cone", (tall * 0.5, tall * 0.5, 0.04)),
+        ]
+    )
 
 
 def barrel(rng: Rng) -> Soup:
@@ -143,14 +200,25 @@ def barrel(rng: Rng) -> Soup:
 def trash_can(rng: Rng) -> Soup:
     """Return a litter bin or a wheelie bin."""
     if rng.random() < 0.5:
-        return tube("trash can", (0, 0, 0), (0, 0, float(rng.uniform(0.8, 1.1))), float(rng.uniform(0.2, 0.35)), sides=10)
+        return tube(
+            "trash can",
+            (0, 0, 0),
+            (0, 0, float(rng.uniform(0.8, 1.1))),
+            float(rng.uniform(0.2, 0.35)),
+            sides=10,
+        )
     bin_ = box("trash can", (0.5, 0.45, 0.95), taper=(1.25, 1.2))
     return join([bin_, box("trash can", (0.7, 0.6, 0.08), (0, 0, 0.95))])
 
 
 def dumpster(rng: Rng) -> Soup:
     """Return a large container for waste."""
-    return box("dumpster", (float(rng.uniform(1.4, 2.2)), float(rng.uniform(1.2, 4)), float(rng.uniform(1.1, 1.6))), (0, 0, 0.1), taper=(1.15, 1.0))
+    return box(
+        "dumpster",
+        (float(rng.uniform(1.4, 2.2)), float(rng.uniform(1.2, 4)), float(rng.uniform(1.1, 1.6))),
+        (0, 0, 0.1),
+        taper=(1.15, 1.0),
+    )
 
 
 def bench(rng: Rng) -> Soup:
@@ -166,20 +234,31 @@ def bench(rng: Rng) -> Soup:
 def mailbox(rng: Rng) -> Soup:
     """Return a letter box on a post, or a pillar box."""
     if rng.random() < 0.5:
-        return join([box("mailbox", (0.1, 0.1, 1.0)), box("mailbox", (0.5, 0.2, 0.25), (0, 0, 1.0))])
+        return join(
+            [box("mailbox", (0.1, 0.1, 1.0)), box("mailbox", (0.5, 0.2, 0.25), (0, 0, 1.0))]
+        )
     return box("mailbox", (0.5, 0.55, 1.3), taper=(0.9, 0.9))
 
 
 def hydrant(rng: Rng) -> Soup:
     """Return a fire hydrant."""
     tall = float(rng.uniform(0.6, 0.85))
-    return join([tube("fire hydrant", (0, 0, 0), (0, 0, tall), 0.13, sides=8), ball("fire hydrant", (0, 0, tall), (0.15, 0.15, 0.12)),
-                 tube("fire hydrant", (0, -0.24, tall * 0.65), (0, 0.24, tall * 0.65), 0.07)])
+    return join(
+        [
+            tube("fire hydrant", (0, 0, 0), (0, 0, tall), 0.13, sides=8),
+            ball("fire hydrant", (0, 0, tall), (0.15, 0.15, 0.12)),
+            tube("fire hydrant", (0, -0.24, tall * 0.65), (0, 0.24, tall * 0.65), 0.07),
+        ]
+    )
 
 
 def planter(rng: Rng) -> Soup:
     """Return a trough; what grows in it is planted by the caller."""
-    return box("planter", (float(rng.uniform(0.6, 1.2)), float(rng.uniform(0.6, 2.5)), 0.6), taper=(1.1, 1.05))
+    return box(
+        "planter",
+        (float(rng.uniform(0.6, 1.2)), float(rng.uniform(0.6, 2.5)), 0.6),
+        taper=(1.1, 1.05),
+    )
 
 
 def bus_stop(rng: Rng) -> Soup:
@@ -187,15 +266,32 @@ def bus_stop(rng: Rng) -> Soup:
     long, name = float(rng.uniform(2.5, 5)), "bus stop"
     half = long / 2
     back = [[(-0.7, -half, 0.2), (-0.7, half, 0.2), (-0.7, half, 2.3), (-0.7, -half, 2.3)]]
-    ends = [[(-0.7, s * half, 0.2), (0.5, s * half, 0.2), (0.5, s * half, 2.3), (-0.7, s * half, 2.3)] for s in (-1, 1)]
-    posts = [tube(name, (x, s * half, 0), (x, s * half, 2.5), 0.05) for x in (-0.7, 0.5) for s in (-1, 1)]
-    return join([quads(name, back + ends, 0.4), slab(name, (-0.8, -half - 0.1, 2.4), (0.8, half + 0.1, 2.52)), *posts, bench(rng).moved((-0.35, 0, 0))])
+    ends = [
+        [(-0.7, s * half, 0.2), (0.5, s * half, 0.2), (0.5, s * half, 2.3), (-0.7, s * half, 2.3)]
+        for s in (-1, 1)
+    ]
+    posts = [
+        tube(name, (x, s * half, 0), (x, s * half, 2.5), 0.05) for x in (-0.7, 0.5) for s in (-1, 1)
+    ]
+    return join(
+        [
+            quads(name, back + ends, 0.4),
+            slab(name, (-0.8, -half - 0.1, 2.4), (0.8, half + 0.1, 2.52)),
+            *posts,
+            bench(rng).moved((-0.35, 0, 0)),
+        ]
+    )
 
 
 def billboard(rng: Rng) -> Soup:
     """Return an advertising board."""
     wide, foot = float(rng.uniform(1.2, 6)), float(rng.uniform(0.3, 4))
-    return join([box("pole", (0.2, 0.2, foot + 0.5)), box("billboard", (0.2, wide, wide * 0.6), (0, 0, foot))])
+    return join(
+        [
+            box("pole", (0.2, 0.2, foot + 0.5)),
+            box("billboard", (0.2, wide, wide * 0.6), (0, 0, foot)),
+        ]
+    )
 
 
 def cabinet_box(rng: Rng) -> Soup:
@@ -203,8 +299,63 @@ def cabinet_box(rng: Rng) -> Soup:
     return box("box", (0.4, float(rng.uniform(0.6, 1.5)), float(rng.uniform(0.9, 1.5))))
 
 
-FURNITURE: Mapping[str, Callable[[Rng], Soup]] = MappingProxyType({
-    "trash can": trash_can, "bench": bench, "mailbox": mailbox, "hydrant": hydrant, "cone": cone,
-    "barrel": barrel, "planter": planter, "bus stop": bus_stop, "billboard": billboard,
-    "cabinet": cabinet_box, "dumpster": dumpster, "barrier": barrier, "sign": traffic_sign,
-})
+def terrace(rng: Rng) -> Soup:
+    """Return a café table with chairs and perhaps a parasol."""
+    parts = [
+        tube("table", (0, 0, 0.7), (0, 0, 0.74), 0.4, sides=12),
+        tube("table", (0, 0, 0), (0, 0, 0.7), 0.04),
+    ]
+    for angle in rng.uniform(0, 6.28, int(rng.integers(1, 5))):
+        seat = join(
+            [
+                box("chair", (0.42, 0.42, 0.04), (0, 0, 0.43)),
+                slab("chair", (-0.22, -0.2, 0.43), (-0.18, 0.2, 0.85)),
+                *(
+                    tube("chair", (x, y, 0), (x, y, 0.43), 0.02, sides=4)
+                    for x in (-0.18, 0.18)
+                    for y in (-0.18, 0.18)
+                ),
+            ]
+        )
+        spot = (0.75 * float(np.cos(angle)), 0.75 * float(np.sin(angle)), 0.0)
+        parts.append(seat.moved(spot, float(angle) + np.pi))
+    if rng.random() < 0.4:
+        parts += [
+            tube("clutter", (0, 0, 0), (0, 0, 2.5), 0.03),
+            tube("clutter", (0, 0, 2.1), (0, 0, 2.6), 1.4, tip=0.05, sides=8),
+        ]
+    return join(parts)
+
+
+def heap(rng: Rng) -> Soup:
+    """Return pallets, crates, a kiosk or other things that have no better name."""
+    parts = []
+    for _ in range(int(rng.integers(1, 7))):
+        size = rng.uniform(0.2, 1.3, 3)
+        at = (float(rng.normal(0, 0.6)), float(rng.normal(0, 0.6)), 0.0)
+        body = box("clutter", (float(size[0]), float(size[1]), float(size[2])), at)
+        parts.append(body.moved(yaw=float(rng.uniform(0, 3))))
+    if rng.random() < 0.15:
+        parts.append(box("clutter", (2.0, 2.4, 2.6), (0, 0, 0), taper=(1.0, 0.95)))
+    return join(parts)
+
+
+FURNITURE: Mapping[str, Callable[[Rng], Soup]] = MappingProxyType(
+    {
+        "trash can": trash_can,
+        "bench": bench,
+        "mailbox": mailbox,
+        "hydrant": hydrant,
+        "cone": cone,
+        "barrel": barrel,
+        "planter": planter,
+        "bus stop": bus_stop,
+        "billboard": billboard,
+        "cabinet": cabinet_box,
+        "dumpster": dumpster,
+        "barrier": barrier,
+        "sign": traffic_sign,
+        "terrace": terrace,
+        "heap": heap,
+    }
+)

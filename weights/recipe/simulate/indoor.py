@@ -22,7 +22,9 @@ def _stands(rng: Rng, floors: Floors, count: int) -> NDArray[np.float64]:
     margin = 0.35
     places = []
     for x0, x1, y0, y1 in (floors[k] for k in which):
-        places.append((rng.uniform(x0 + margin, x1 - margin), rng.uniform(y0 + margin, y1 - margin)))
+        places.append(
+            (rng.uniform(x0 + margin, x1 - margin), rng.uniform(y0 + margin, y1 - margin))
+        )
     return np.asarray(places)
 
 
@@ -44,7 +46,11 @@ def depth_frames(caster: Caster, floors: Floors, rng: Rng, frames: int) -> tuple
     start, aim = np.concatenate(origins), np.concatenate(directions)
     hits = caster.cast(start, aim, rng)
     reach = float(rng.uniform(3.5, 6))
-    kept = (hits.range_m > 0.4) & (hits.range_m < reach) & (rng.random(len(hits.ray)) < 0.3 + 2 * hits.cosine)
+    kept = (
+        (hits.range_m > 0.4)
+        & (hits.range_m < reach)
+        & (rng.random(len(hits.ray)) < 0.3 + 2 * hits.cosine)
+    )
     ray, range_m = hits.ray[kept], hits.range_m[kept]
     # Depth from a pattern or from stereo errs with the square of the range; fusion averages it.
     spread = (0.002 + float(rng.uniform(0.0005, 0.003)) * range_m**2).astype(np.float32)
@@ -56,12 +62,27 @@ def walked_lidar(caster: Caster, floors: Floors, rng: Rng) -> tuple[F32, U8]:
     """Return what a small spinning LiDAR sees when it is carried through the rooms."""
     beams = int(rng.choice([16, 32, 64]))
     half = float(rng.uniform(15, 45))
-    lidar = Lidar("carried", np.linspace(-half, half, beams, dtype=np.float32), (0, 360), 0.6, float(rng.uniform(0.005, 0.02)), 40.0, 0.4)
+    lidar = Lidar(
+        "carried",
+        np.linspace(-half, half, beams, dtype=np.float32),
+        (0, 360),
+        0.6,
+        float(rng.uniform(0.005, 0.02)),
+        40.0,
+        0.4,
+    )
     found = []
     for x, y in _stands(rng, floors, max(256 // beams, 6)):
         tilt = rng.normal(0, 0.35, 2)
         at = (float(x), float(y), float(rng.uniform(0.9, 1.8)))
-        found.append(scan(caster, lidar, Pose(at, float(rng.uniform(0, 6)), float(tilt[0]), float(tilt[1])), rng))
+        found.append(
+            scan(
+                caster,
+                lidar,
+                Pose(at, float(rng.uniform(0, 6)), float(tilt[0]), float(tilt[1])),
+                rng,
+            )
+        )
     return np.concatenate([p for p, _ in found]), np.concatenate([c for _, c in found])
 
 
@@ -69,7 +90,9 @@ def tripod(caster: Caster, floors: Floors, rng: Rng) -> tuple[F32, U8]:
     """Return what a surveyor's scanner sees from one to four places."""
     found = []
     for x, y in _stands(rng, floors, int(rng.integers(1, 5))):
-        lidar = Lidar("tripod", np.linspace(-60, 85, 400, dtype=np.float32), (0, 360), 0.45, 0.002, 60.0, 0.4)
+        lidar = Lidar(
+            "tripod", np.linspace(-60, 85, 400, dtype=np.float32), (0, 360), 0.45, 0.002, 60.0, 0.4
+        )
         at = (float(x), float(y), float(rng.uniform(1.2, 1.7)))
         found.append(scan(caster, lidar, Pose(at, 0.0, 0.0, 0.0), rng))
     return np.concatenate([p for p, _ in found]), np.concatenate([c for _, c in found])
@@ -93,7 +116,9 @@ def indoor_scan(rng: Rng, folder: Path | None) -> Scan:
     caster = Caster(scene)
     area = sum((x1 - x0) * (y1 - y0) for x0, x1, y0, y1 in floors)
     if way == "camera":
-        xyz, label = depth_frames(caster, floors, rng, int(np.clip(area * rng.uniform(0.6, 1.8), 8, 50)))
+        xyz, label = depth_frames(
+            caster, floors, rng, int(np.clip(area * rng.uniform(0.6, 1.8), 8, 50))
+        )
     elif way == "single":
         xyz, label = depth_frames(caster, floors, rng, int(rng.integers(2, 5)))
     elif way == "tripod":

@@ -64,6 +64,7 @@ class Plan:
     track: str = "road"
     parallels: tuple[tuple[float, float], ...] = ()
     grain: tuple[float, float] = (0.35, 24.0)
+    bank: tuple[float, float] = (0.0, 0.0)
 
     def sway_at(self, s: F64) -> F64:
         """Return how far the road has bent to the left at s."""
@@ -100,6 +101,8 @@ class Plan:
                 label[inside] = concept_index(band.concept)
                 rise[inside] = band.rise
                 start += band.wide
+            slope = self.bank[0] if bands is self.left else self.bank[1]
+            rise += np.where(side, slope * np.clip(away - start + self.beyond.wide, 0, 9), 0.0)
         for patch in self.patches:
             s0, s1, t0, t1 = patch.span
             inside = (s > s0) & (s < s1) & (t > t0) & (t < t1)

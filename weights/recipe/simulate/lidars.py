@@ -95,7 +95,7 @@ def draw_lidar(rng: Rng, place: str) -> Lidar:
             ["hdl64"] * 4
             + ["pandar64"] * 4
             + ["hdl32"] * 3
-            + ["front_gt", "front"]
+            + ["front_gt", "front", "front32", "front32"]
             + ["vlp16", "vlp32", "pandar40", "os1_64", "os1_128", "os1_128", "os1_64_below"]
         )
     kind = str(rng.choice(kinds))
@@ -116,6 +116,13 @@ def _front(kind: str, rng: Rng, noise: float, reach: float) -> Lidar:
     if kind == "front":
         half, low, high = float(rng.uniform(45, 70)), float(rng.uniform(-18, -10)), 8.0
         rows, step = int(rng.integers(40, 110)), 0.2
+    if kind == "front32":
+        half, low, high = (
+            float(rng.uniform(40, 60)),
+            float(rng.uniform(-20, -12)),
+            float(rng.uniform(1, 8)),
+        )
+        rows, step = 32, float(rng.choice([0.2, 0.4]))
     beams = np.linspace(low, high, rows, dtype=np.float32)
     return Lidar(kind, beams, (-half, half), step, noise, max(reach, 120.0))
 
@@ -151,4 +158,6 @@ def _kept(
     """Return which hits are strong enough: power falls with range and slanting surfaces."""
     strength = np.sqrt(np.clip(cosine, 0.004, 1)) * (lidar.reach_m / np.maximum(range_m, 1)) ** 1.5
     chance = 0.985 * np.clip(strength / (0.35 + strength) * 1.25, 0, 1)
-    return (rng.random(len(range_m)) < chance) & (range_m < lidar.reach_m) & (range_m > lidar.near_m)
+    return (
+        (rng.random(len(range_m)) < chance) & (range_m < lidar.reach_m) & (range_m > lidar.near_m)
+    )

@@ -80,7 +80,10 @@ def _read_sdf(path: Path) -> F32:
     """Return all meshes that a Gazebo model shows, in place."""
     parts = []
     for visual in ElementTree.parse(path).getroot().iter("visual"):
-        uri, scale = visual.findtext("./geometry/mesh/uri"), visual.findtext("./geometry/mesh/scale")
+        uri, scale = (
+            visual.findtext("./geometry/mesh/uri"),
+            visual.findtext("./geometry/mesh/scale"),
+        )
         if not uri:
             continue
         file = path.parent.parent / uri.removeprefix("model://")

@@ -46,7 +46,12 @@ class Room:
 
     def on_wall(self, wall: int, along: float) -> tuple[float, float, float]:
         """Return the point on a wall and the direction into the room (radians)."""
-        x, y = [(along, 0.0), (self.wide, along), (self.wide - along, self.deep), (0.0, self.deep - along)][wall]
+        x, y = [
+            (along, 0.0),
+            (self.wide, along),
+            (self.wide - along, self.deep),
+            (0.0, self.deep - along),
+        ][wall]
         return x, y, [np.pi / 2, np.pi, -np.pi / 2, 0.0][wall]
 
     def add(self, body: Soup) -> None:
@@ -85,7 +90,10 @@ class Room:
 
     def _before_opening(self, wall: int, along: float, half: float, top: float) -> bool:
         return any(
-            hole.wall == wall and hole.sill < top - (0.5 if hole.kind == "window" else 0) and along + half > hole.start and along - half < hole.start + hole.wide
+            hole.wall == wall
+            and hole.sill < top - (0.5 if hole.kind == "window" else 0)
+            and along + half > hole.start
+            and along - half < hole.start + hole.wide
             for hole in self.openings
         )
 
@@ -122,15 +130,27 @@ class Room:
         """Return a wall with its holes; along its length is x, into the room is +y."""
         long = self.length(wall)
         holes = [hole for hole in self.openings if hole.wall == wall]
-        x = np.unique([0.0, long, *(hole.start for hole in holes), *(hole.start + hole.wide for hole in holes)])
-        z = np.unique([0.0, self.high, *(hole.sill for hole in holes), *(hole.top for hole in holes)])
+        x = np.unique(
+            [
+                0.0,
+                long,
+                *(hole.start for hole in holes),
+                *(hole.start + hole.wide for hole in holes),
+            ]
+        )
+        z = np.unique(
+            [0.0, self.high, *(hole.sill for hole in holes), *(hole.top for hole in holes)]
+        )
         panels = []
         for x0, x1 in zip(x[:-1], x[1:], strict=True):
             for z0, z1 in zip(z[:-1], z[1:], strict=True):
                 if not _in_hole(holes, (x0 + x1) / 2, (z0 + z1) / 2):
                     panels.append([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)])
         parts = [quads("indoor wall", panels)]
-        parts += [door(hole, self.rng) if hole.kind == "door" else window(hole, self.rng) for hole in holes]
+        parts += [
+            door(hole, self.rng) if hole.kind == "door" else window(hole, self.rng)
+            for hole in holes
+        ]
         if self.rng.random() < 0.4:
             parts.append(_skirting(holes, long))
         at = self.on_wall(wall, 0.0)
@@ -140,7 +160,11 @@ class Room:
 def _skirting(holes: list[Opening], long: float) -> Soup:
     doors = sorted((hole.start, hole.start + hole.wide) for hole in holes if hole.kind != "window")
     starts, ends = [0.0, *(end for _, end in doors)], [*(start for start, _ in doors), long]
-    return join(slab("indoor wall", (a, 0, 0), (b, 0.015, 0.08)) for a, b in zip(starts, ends, strict=True) if b > a)
+    return join(
+        slab("indoor wall", (a, 0, 0), (b, 0.015, 0.08))
+        for a, b in zip(starts, ends, strict=True)
+        if b > a
+    )
 
 
 def _in_hole(holes: list[Opening], x: float, z: float) -> bool:
@@ -152,7 +176,12 @@ def door(hole: Opening, rng: Rng) -> Soup:
     a, b, t = hole.start, hole.start + hole.wide, hole.top
     parts = [slab("door", (x - 0.04, -0.12, 0), (x + 0.04, 0.03, t)) for x in (a, b)]
     parts.append(slab("door", (a, -0.12, t - 0.04), (b, 0.03, t + 0.04)))
-    leaf = join([slab("door", (0, -0.04, 0.01), (hole.wide, 0, t)), box("door", (0.12, 0.12, 0.03), (hole.wide - 0.1, 0, 1.0))])
+    leaf = join(
+        [
+            slab("door", (0, -0.04, 0.01), (hole.wide, 0, t)),
+            box("door", (0.12, 0.12, 0.03), (hole.wide - 0.1, 0, 1.0)),
+        ]
+    )
     swing = float(rng.choice([0.0, 0.0, 0.0, rng.uniform(0.2, 1.9)]))
     if rng.random() < 0.85:
         parts.append(leaf.moved((a, -0.05 if swing == 0 else 0.0, 0), swing))
@@ -163,15 +192,29 @@ def window(hole: Opening, rng: Rng) -> Soup:
     """Return a pane set back in its wall, its bars and sill, and perhaps a curtain or a blind."""
     a, b, z0, z1 = hole.start, hole.start + hole.wide, hole.sill, hole.top
     back = -float(rng.uniform(0.03, 0.25))
-    pane = quads("window", [[(a, back, z0), (b, back, z0), (b, back, z1), (a, back, z1)]], float(rng.choice([0.1, 0.4, 0.9])))
+    pane = quads(
+        "window",
+        [[(a, back, z0), (b, back, z0), (b, back, z1), (a, back, z1)]],
+        float(rng.choice([0.1, 0.4, 0.9])),
+    )
     sides = [[(x, back, z0), (x, 0, z0), (x, 0, z1), (x, back, z1)] for x in (a, b)]
     shelves = [[(a, back, z), (b, back, z), (b, 0, z), (a, 0, z)] for z in (z0, z1)]
-    bars = [slab("window", (x - 0.03, back - 0.02, z0), (x + 0.03, back + 0.04, z1)) for x in np.linspace(a, b, max(int(hole.wide / 0.8) + 1, 2))]
-    bars += [slab("window", (a, back - 0.02, z - 0.03), (b, back + 0.04, z + 0.03)) for z in (z0, z1)]
+    bars = [
+        slab("window", (x - 0.03, back - 0.02, z0), (x + 0.03, back + 0.04, z1))
+        for x in np.linspace(a, b, max(int(hole.wide / 0.8) + 1, 2))
+    ]
+    bars += [
+        slab("window", (a, back - 0.02, z - 0.03), (b, back + 0.04, z + 0.03)) for z in (z0, z1)
+    ]
     parts = [pane, quads("window", sides + shelves), *bars]
     if rng.random() < 0.45:
         low = float(rng.choice([0.05, max(z0 - 0.1, 0.05)]))
         for side in (a, b):
-            cloth = drape("curtain", rng, hole.wide * float(rng.uniform(0.2, 0.5)), (low, min(z1 + 0.2, z1 * 1.1)))
+            cloth = drape(
+                "curtain",
+                rng,
+                hole.wide * float(rng.uniform(0.2, 0.5)),
+                (low, min(z1 + 0.2, z1 * 1.1)),
+            )
             parts.append(cloth.moved((side, 0.08, 0)))
     return join(parts)

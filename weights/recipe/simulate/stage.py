@@ -1,5 +1,6 @@
 """A street scene while it is being built: bodies set on the plan's ground."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -8,23 +9,37 @@ from numpy.typing import NDArray
 from weights.recipe.simulate import plants
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.layout import Patch, Plan
+from weights.recipe.simulate.furniture_street import FURNITURE
+from weights.recipe.simulate.meshes import Model, pick
 from weights.recipe.simulate.primitives import Rng, Soup, join
+from weights.recipe.simulate.vehicles import draw_vehicle
 
 
 class Stage:
     """Collects bodies on a plan; ``ego`` (s, t) is where the sensor will stand."""
 
-    def __init__(self, plan: Plan, ego: tuple[float, float], rng: Rng) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        ego: tuple[float, float],
+        rng: Rng,
+        found: Mapping[str, Model] | None = None,
+    ) -> None:
         self.plan = plan
+        self._found = found or {}
+        # What is seen from afar needs fewer leaves.
+        self._leaves = 3400 if found is not None else 2000
         self.ego = ego
         self.rng = rng
         self._bodies: list[Soup] = []
         self._patches: list[Patch] = []
         self._trees: list[tuple[Soup, float]] = []
 
-    def place(self, body: Soup, s: float, t: float, angle: float = 0.0, *, lift: float = 0.0) -> None:
+    def place(
+        self, body: Soup, s: float, t: float, angle: float = 0.0, *, lift: float = 0.0
+    ) -> None:
         """Set a body on the ground at (s, t), turned by ``angle`` from the road's direction."""
-        if self._flooded(s, t):
+        if self._flooded(s, t) or not self.clear_of_ego(s, t, 1.8):
             return
         x, y, z = self.plan.ground_at(s, t)
         self._bodies.append(body.moved((x, y, z + lift), angle + self.plan.heading(s)))
@@ -41,6 +56,26 @@ class Stage:
         """Add a body that is already in world coordinates."""
         self._bodies.append(body)
 
+    def model(self, concept: str) -> Soup | None:
+        """Return a ready-made model of a concept, at a slightly different size each time."""
+        body = pick(self._found, concept, self.rng)
+        return body.moved(scale=float(self.rng.uniform(0.92, 1.08))) if body else None
+
+    def vehicle(self, *, parked: bool) -> Soup:
+        """Return a vehicle: mostly made from measures, at times a model."""
+        if self.rng.random() < 0.22:
+            names = ["car"] * 7 + ["pickup truck", "van", "truck", "bus"]
+            body = self.model(str(self.rng.choice(names)))
+            if body is not None:
+                return body
+        return draw_vehicle(self.rng, parked=parked)
+
+    def thing(self, kind: str) -> Soup:
+        """Return a piece of street furniture: mostly made from measures, at times a model."""
+        names = {"sign": "traffic sign", "cone": "traffic cone", "hydrant": "fire hydrant"}
+        body = self.model(names.get(kind, kind)) if self.rng.random() < 0.3 else None
+        return body if body is not None else FURNITURE[kind](self.rng)
+
     def patch(self, span: tuple[float, float, float, float], concept: str) -> None:
         """Cover a rectangle of the plan with another surface."""
         self._patches.append(Patch(span, concept))
@@ -55,10 +90,10 @@ class Stage:
 
     def tree(self, s: float, t: float, tall: float) -> None:
         """Plant one of the scene's few kinds of tree at about ``tall`` metres."""
-        if self._flooded(s, t):
+        if self._flooded(s, t) or not self.clear_of_ego(s, t, 2.2):
             return
         if len(self._trees) < 9:
-            self._trees.append((plants.draw_tree(self.rng, tall), tall))
+            self._trees.append((plants.draw_tree(self.rng, tall, self._leaves), tall))
         fit = sorted(self._trees, key=lambda kind: abs(kind[1] - tall))[:4]
         body, own = fit[int(self.rng.integers(len(fit)))]
         scale = float(np.clip(tall / own, 0.6, 1.6) * self.rng.uniform(0.85, 1.15))

@@ -21,7 +21,15 @@ TOWNS: dict[str, dict[str, float]] = {
     "highrise": {"towers": 5, "perimeter": 2, "park": 1, "lot": 1},
     "village": {"houses": 4, "field": 3, "forest": 2, "hall": 0.7},
     "forest": {"forest": 6, "field": 2, "houses": 0.4},
-    "mixed": {"perimeter": 2, "houses": 2, "hall": 2, "towers": 1, "park": 2, "field": 1, "forest": 1},
+    "mixed": {
+        "perimeter": 2,
+        "houses": 2,
+        "hall": 2,
+        "towers": 1,
+        "park": 2,
+        "field": 1,
+        "forest": 1,
+    },
 }
 
 
@@ -65,15 +73,33 @@ def town_plan(rng: Rng, kind: str, reach: float, flat: bool) -> tuple[Plan, list
     verge = (Band(1.0, "gravel", 0.0),) if kind in ("forest", "village") else walk
     hilly = 0.0 if flat else float(rng.uniform(0, 6)) * (rng.random() < 0.6)
     wave, angle = 2 * np.pi / rng.uniform(60, 250, (3, 1)), rng.uniform(0, 6.28, (3, 1))
-    waves = np.concatenate([hilly * rng.uniform(0.2, 0.7, (3, 1)), wave * np.cos(angle), wave * np.sin(angle), angle], axis=1)
+    waves = np.concatenate(
+        [hilly * rng.uniform(0.2, 0.7, (3, 1)), wave * np.cos(angle), wave * np.sin(angle), angle],
+        axis=1,
+    )
     slope = (0.0, 0.0) if flat else (float(rng.normal(0, 0.03)), float(rng.normal(0, 0.03)))
     beyond = Band(1e3, str(rng.choice(["grass", "grass", "terrain"])), rise)
     main = parallels[len(parallels) // 2] if parallels else (0.0, 3.5)
     # The main road lies on t = 0, so the others move with it.
     others = tuple((at - main[0], half) for at, half in parallels if at != main[0])
-    sway = (float(rng.uniform(0, 14)) * (rng.random() < 0.6), float(2 * np.pi / rng.uniform(150, 400)), float(angle[0, 0]))
-    plan = Plan(main[1], tuple(crossings), verge, verge, beyond, (), sway, Relief(waves, slope, float(rng.uniform(0.01, 0.06))),
-                (reach + 15, reach + 15), parallels=others, grain=(1.0, 400.0))
+    sway = (
+        float(rng.uniform(0, 14)) * (rng.random() < 0.6),
+        float(2 * np.pi / rng.uniform(150, 400)),
+        float(angle[0, 0]),
+    )
+    plan = Plan(
+        main[1],
+        tuple(crossings),
+        verge,
+        verge,
+        beyond,
+        (),
+        sway,
+        Relief(waves, slope, float(rng.uniform(0.01, 0.06))),
+        (reach + 15, reach + 15),
+        parallels=others,
+        grain=(1.0, 400.0),
+    )
     strip = sum(band.wide for band in verge)
     kinds = TOWNS[kind]
     share = np.array(list(kinds.values()))
@@ -87,7 +113,10 @@ def town_plan(rng: Rng, kind: str, reach: float, flat: bool) -> tuple[Plan, list
 
 def _gaps(cuts: list[tuple[float, float]], reach: float, strip: float) -> list[tuple[float, float]]:
     edges = [(-reach - 10, 0.0), *sorted(cuts), (reach + 10, 0.0)]
-    gaps = [(a + ha + strip, b - hb - strip) for (a, ha), (b, hb) in zip(edges[:-1], edges[1:], strict=True)]
+    gaps = [
+        (a + ha + strip, b - hb - strip)
+        for (a, ha), (b, hb) in zip(edges[:-1], edges[1:], strict=True)
+    ]
     return [gap for gap in gaps if gap[1] - gap[0] > 8]
 
 
@@ -95,7 +124,12 @@ def _row(stage: Stage, block: Block, kind: str, gap: tuple[float, float], setbac
     """Line the block's four sides with buildings, ``gap`` metres apart."""
     rng = stage.rng
     s0, s1, t0, t1 = block.span
-    sides = [((s0, s1), t0, 0.0), ((s0, s1), t1, np.pi), ((t0 + 14, t1 - 14), s0, -np.pi / 2), ((t0 + 14, t1 - 14), s1, np.pi / 2)]
+    sides = [
+        ((s0, s1), t0, 0.0),
+        ((s0, s1), t1, np.pi),
+        ((t0 + 14, t1 - 14), s0, -np.pi / 2),
+        ((t0 + 14, t1 - 14), s1, np.pi / 2),
+    ]
     for (start, end), line, turn in sides:
         at = start + float(rng.uniform(0, 2))
         while at < end - 6:
@@ -114,7 +148,15 @@ def house(rng: Rng, kind: str, wide: float) -> Soup:
     body = building(draw_mass(rng, kind, wide, "roof"), rng, detail=rng.random() < 0.5)
     if rng.random() < 0.3 and wide > 8:
         wing = building(draw_mass(rng, kind, wide * 0.5, "roof"), rng, detail=False)
-        return join([body, wing.moved((float(rng.uniform(-0.25, 0.25)) * wide, float(rng.uniform(5, 9)), 0), np.pi / 2 * float(rng.integers(4)))])
+        return join(
+            [
+                body,
+                wing.moved(
+                    (float(rng.uniform(-0.25, 0.25)) * wide, float(rng.uniform(5, 9)), 0),
+                    np.pi / 2 * float(rng.integers(4)),
+                ),
+            ]
+        )
     return body
 
 
@@ -138,10 +180,18 @@ def _houses(stage: Stage, block: Block) -> None:
     _trees(stage, block, int(block.area / float(rng.uniform(120, 500))), (3, 15))
     for _ in range(int(block.area / 500)):
         s, t = block.point(rng)
-        edge = plants.hedge(rng, 10, float(rng.uniform(0.8, 2))) if rng.random() < 0.5 else things.fence(rng, 12)
+        edge = (
+            plants.hedge(rng, 10, float(rng.uniform(0.8, 2)))
+            if rng.random() < 0.5
+            else things.fence(rng, 12)
+        )
         stage.place(edge, s, t, float(rng.choice([0, np.pi / 2])))
         if rng.random() < 0.5:
-            stage.place(house(rng, "shed", float(rng.uniform(3, 6))), *block.point(rng, 4), float(rng.choice([0, 1.57])))
+            stage.place(
+                house(rng, "shed", float(rng.uniform(3, 6))),
+                *block.point(rng, 4),
+                float(rng.choice([0, 1.57])),
+            )
         if rng.random() < 0.6:
             stage.place(vehicles.draw_vehicle(rng), *block.point(rng), float(rng.choice([0, 1.57])))
 
@@ -151,7 +201,11 @@ def _hall(stage: Stage, block: Block) -> None:
     s0, s1, t0, t1 = block.span
     wide, deep = (s1 - s0) * float(rng.uniform(0.3, 0.7)), (t1 - t0) * float(rng.uniform(0.25, 0.6))
     mass = draw_mass(rng, "hall", wide, "roof")
-    body = building(type(mass)(wide, deep, mass.floors, mass.floor_m, mass.roof, roof_concept="roof"), rng, detail=False)
+    body = building(
+        type(mass)(wide, deep, mass.floors, mass.floor_m, mass.roof, roof_concept="roof"),
+        rng,
+        detail=False,
+    )
     stage.place(body, (s0 + s1) / 2, t0 + float(rng.uniform(0.1, 0.9)) * (t1 - t0 - deep))
     stage.patch(block.span, str(rng.choice(["parking", "parking", "grass", "gravel"])))
     _lot(stage, block, 0.35)
@@ -170,7 +224,11 @@ def _lot(stage: Stage, block: Block, share: float = 0.6) -> None:
 def _towers(stage: Stage, block: Block) -> None:
     rng = stage.rng
     for _ in range(int(np.clip(block.area / 2500, 1, 4))):
-        stage.place(house(rng, "tower", float(rng.uniform(14, 32))), *block.point(rng, 12), float(rng.choice([0, 1.57, 0.5])))
+        stage.place(
+            house(rng, "tower", float(rng.uniform(14, 32))),
+            *block.point(rng, 12),
+            float(rng.choice([0, 1.57, 0.5])),
+        )
     _trees(stage, block, int(block.area / 250), (4, 15))
     _lot(stage, block, 0.3)
 
@@ -190,7 +248,11 @@ def _field(stage: Stage, block: Block) -> None:
     s0, s1, t0, t1 = block.span
     if stage.rng.random() < 0.5:
         for s in np.arange(s0, s1, 4.0):
-            stage.place(plants.bush(stage.rng, float(stage.rng.uniform(1.5, 4))), float(s), t0 + float(stage.rng.normal(1, 0.5)))
+            stage.place(
+                plants.bush(stage.rng, float(stage.rng.uniform(1.5, 4))),
+                float(s),
+                t0 + float(stage.rng.normal(1, 0.5)),
+            )
     _trees(stage, block, int(stage.rng.uniform(0, 5)), (4, 16))
 
 
@@ -203,8 +265,17 @@ def _square(stage: Stage, block: Block) -> None:
 
 def fill(stage: Stage, blocks: list[Block]) -> None:
     """Build every block and let cars stand and drive on the streets."""
-    makers = {"perimeter": _perimeter, "houses": _houses, "hall": _hall, "lot": _lot, "towers": _towers,
-              "park": _park, "forest": _forest, "field": _field, "square": _square}
+    makers = {
+        "perimeter": _perimeter,
+        "houses": _houses,
+        "hall": _hall,
+        "lot": _lot,
+        "towers": _towers,
+        "park": _park,
+        "forest": _forest,
+        "field": _field,
+        "square": _square,
+    }
     for block in blocks:
         makers[block.kind](stage, block)
     rng, plan = stage.rng, stage.plan
@@ -214,9 +285,16 @@ def fill(stage: Stage, blocks: list[Block]) -> None:
         for s in np.arange(-plan.reach[0], plan.reach[0], 7.0):
             side = float(rng.choice([-1, 1]))
             if rng.random() < busy:
-                stage.place(vehicles.draw_vehicle(rng), float(s), at + side * (half - 1.2), np.pi * (side > 0))
+                stage.place(
+                    vehicles.draw_vehicle(rng),
+                    float(s),
+                    at + side * (half - 1.2),
+                    np.pi * (side > 0),
+                )
             if rng.random() < 0.08:
-                stage.place(things.street_light(rng), float(s), at + side * (half + 0.7), -side * 1.57)
+                stage.place(
+                    things.street_light(rng), float(s), at + side * (half + 0.7), -side * 1.57
+                )
 
 
 def pylons(stage: Stage, angle: float) -> None:
@@ -252,8 +330,18 @@ def _pylon(tall: float) -> Soup:
     for low, high in zip(levels[:-1], levels[1:], strict=True):
         for (ax, ay), (bx, by) in zip(feet, feet[1:] + feet[:1], strict=True):
             p: Point3 = (ax * (1 - 0.9 * low), ay * (1 - 0.9 * low), tall * low)
-            parts.append(tube(name, p, (bx * (1 - 0.9 * high), by * (1 - 0.9 * high), tall * high), 0.07, sides=4))
-    parts += [box(name, (0.5, wide, 0.5), (0, 0, tall * up)) for up, wide in ((0.75, 8.5), (0.6, 10.5))]
+            parts.append(
+                tube(
+                    name,
+                    p,
+                    (bx * (1 - 0.9 * high), by * (1 - 0.9 * high), tall * high),
+                    0.07,
+                    sides=4,
+                )
+            )
+    parts += [
+        box(name, (0.5, wide, 0.5), (0, 0, tall * up)) for up, wide in ((0.75, 8.5), (0.6, 10.5))
+    ]
     return join(parts)
 
 
@@ -271,9 +359,25 @@ def river(stage: Stage, at: float, half: float) -> None:
 def viaduct(stage: Stage) -> None:
     """Carry a road over the scene on pillars."""
     rng, far = stage.rng, stage.plan.reach[0]
-    high, half, t = float(rng.uniform(5, 9)), float(rng.uniform(4, 10)), float(rng.uniform(-0.4, 0.4)) * far
+    high, half, t = (
+        float(rng.uniform(5, 9)),
+        float(rng.uniform(4, 10)),
+        float(rng.uniform(-0.4, 0.4)) * far,
+    )
     deck = [slab("bridge", (-far, -half, high - 1), (far, half, high))]
-    deck += [slab("bridge", (-far, s * half - 0.15, high), (far, s * half + 0.15, high + 0.9)) for s in (-1, 1)]
-    deck += [box("bridge", (1.5, half, high + 2), (float(x), 0, -3)) for x in np.arange(-far, far, 25)]
-    deck += [vehicles.draw_vehicle(rng, parked=False).moved((float(x), float(rng.choice([-0.5, 0.5])) * half, high)) for x in rng.uniform(-far, far, 10)]
-    stage.add(join(deck).moved((0, t, stage.plan.ground_at(0, t)[2]), float(rng.choice([0.0, 0.4, 1.57]))))
+    deck += [
+        slab("bridge", (-far, s * half - 0.15, high), (far, s * half + 0.15, high + 0.9))
+        for s in (-1, 1)
+    ]
+    deck += [
+        box("bridge", (1.5, half, high + 2), (float(x), 0, -3)) for x in np.arange(-far, far, 25)
+    ]
+    deck += [
+        vehicles.draw_vehicle(rng, parked=False).moved(
+            (float(x), float(rng.choice([-0.5, 0.5])) * half, high)
+        )
+        for x in rng.uniform(-far, far, 10)
+    ]
+    stage.add(
+        join(deck).moved((0, t, stage.plan.ground_at(0, t)[2]), float(rng.choice([0.0, 0.4, 1.57])))
+    )
