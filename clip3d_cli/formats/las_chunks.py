@@ -129,15 +129,22 @@ def require_lengths(
             start += size
 
 
-def points_in_whole_chunks(path: Path, header: LasHeader, packing: LazPacking) -> int:
-    """How many points the layered chunks hold that end before the file does."""
-    points, start = 0, header.points_start + 8
+def whole_chunks(path: Path, header: LasHeader, packing: LazPacking) -> list[tuple[int, int]]:
+    """Points and bytes of the chunks of a file that was cut off, as far as they are told.
+
+    Points packed one by one say nothing of chunks: they count as one that ends with the file.
+    """
+    start = header.points_start + 8
+    if not packing.layers:
+        return [(header.count, header.file_bytes - start)]
+    found: list[tuple[int, int]] = []
     with path.open("rb") as file:
         while True:
             count, need = _chunk_head(file, start, header, packing)
             if need is None or start + need > header.file_bytes:
-                return points
-            points, start = points + count, start + need
+                return found
+            found.append((count, need))
+            start += need
 
 
 def _chunk_head(

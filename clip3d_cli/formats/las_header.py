@@ -128,7 +128,7 @@ def read_las_header(path: Path) -> LasHeader:
     header_bytes, points_start, vlr_count, kind, record_bytes, legacy_count = values[10:16]
     evlr_start, evlr_count, count = _EXTENDED.unpack_from(head, 235) if version == 4 else (0, 0, 0)
     waveform_start = _WAVEFORM.unpack_from(head, 227)[0] if version >= 3 else 0
-    after = [place for place in (evlr_start, waveform_start) if points_start < place <= file_bytes]
+    after = [place for place in (evlr_start, waveform_start) if points_start <= place <= file_bytes]
     vlrs = _records(path, VLR, header_bytes, vlr_count, points_start)
     if len(vlrs) < vlr_count:
         raise bad_header(path, f"{vlr_count:,} VLRs do not fit before the points")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,11 @@ import numpy.typing as npt
 from clip3d_cli.errors import Clip3DError, InputError
 from clip3d_cli.formats.guard import truncated
 from clip3d_cli.formats.las_chunks import (
+    LazPacking,
     chunk_table,
     laz_packing,
-    points_in_whole_chunks,
     require_lengths,
+    whole_chunks,
 )
 from clip3d_cli.formats.las_header import LasHeader
 
@@ -52,11 +54,9 @@ def laz_points_held(path: Path, header: LasHeader) -> tuple[int, int]:
 
 
 def laz_points_before_cut(path: Path, header: LasHeader) -> int:
-    """The most points that a LAZ file without chunk table can give, chunk by chunk."""
-    packing = laz_packing(path, header)
-    if not packing.layers:
-        return header.count
-    return min(header.count, points_in_whole_chunks(path, header, packing))
+    """The most points that a LAZ file without chunk table can give."""
+    chunks = whole_chunks(path, header, laz_packing(path, header))
+    return min(header.count, sum(points for points, _ in chunks))
 
 
 def point_chunks(
@@ -161,8 +161,23 @@ def _corrupt(path: Path, before: int) -> InputError:
 def _unpacker(
     path: Path, header: LasHeader, file: BinaryIO, carefully: bool
 ) -> Callable[[memoryview], None]:
-    kind = lazrs.LasZipDecompressor if carefully else lazrs.ParLasZipDecompressor
-    body = laz_packing(path, header).body
+    packing = laz_packing(path, header)
+    unpack: Callable[[memoryview], None]
     with _refusing(path):
-        unpack: Callable[[memoryview], None] = kind(file, body).decompress_many
+        if carefully:
+            mended = _mended(path, header, packing, file)
+            unpack = lazrs.LasZipDecompressor(mended, packing.body).decompress_many
+        else:
+            unpack = lazrs.ParLasZipDecompressor(file, packing.body).decompress_many
     return unpack
+
+
+def _mended(path: Path, header: LasHeader, packing: LazPacking, file: BinaryIO) -> BinaryIO:
+    """The packed points of a file that was cut off, with a chunk table: lazrs wants one."""
+    stream = io.BytesIO()
+    stream.write((header.file_bytes - header.points_start).to_bytes(8, "little"))
+    file.seek(header.points_start + 8)
+    stream.write(file.read())
+    lazrs.write_chunk_table(stream, whole_chunks(path, header, packing), lazrs.LazVlr(packing.body))
+    stream.seek(0)
+    return stream

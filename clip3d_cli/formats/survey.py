@@ -28,9 +28,11 @@ def surveyed(facts: CloudFacts, cloud: PointCloud) -> CloudFacts:
     if not len(xyz):
         return dataclasses.replace(facts, warnings=tuple(warnings), bounds=None)
     bounds = np.stack([xyz.min(axis=0), xyz.max(axis=0)])
-    if facts.bounds is not None and _differ(facts.bounds, bounds):
+    with np.errstate(invalid="ignore", over="ignore"):  # a damaged header may say anything
+        is_other = facts.bounds is not None and _differ(facts.bounds, bounds)
+        outliers = _far_points(xyz)
+    if is_other:
         warnings.append("the header's bounds are not those of the points; the points' are used")
-    outliers = _far_points(xyz)
     if outliers:
         warnings.append(f"{outliers:,} points lie far from all others")
     return dataclasses.replace(facts, bounds=bounds, warnings=tuple(warnings))
