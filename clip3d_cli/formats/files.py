@@ -6,6 +6,7 @@ Files are told apart by their first bytes, never trusted, and never changed.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from clip3d_cli import registry
@@ -170,8 +171,9 @@ def write_labels(
     return [target, sidecar]
 
 
-def _formats() -> list[Format]:
-    return [registry.part("formats", name)() for name in registry.names("formats")]
+@functools.cache  # asking the installed packages takes 40 ms
+def _formats() -> tuple[Format, ...]:
+    return tuple(registry.part("formats", name)() for name in registry.names("formats"))
 
 
 def _kind_of(path: Path) -> Format:
