@@ -1,4 +1,4 @@
-"""Write simulated scans: ``python -m weights.recipe.simulate --kind driving --count 300 -o DIR``."""
+"""Write simulated scans: ``python -m weights.recipe.simulate --kind driving -o DIR``."""
 
 import argparse
 from multiprocessing import get_context

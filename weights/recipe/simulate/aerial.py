@@ -7,9 +7,10 @@ import numpy as np
 from weights.recipe.simulate.caster import Caster
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.driving import Scan
+from weights.recipe.simulate.landmarks import pylons, river, viaduct
 from weights.recipe.simulate.primitives import F32, U8, Rng
 from weights.recipe.simulate.stage import Stage
-from weights.recipe.simulate.town import TOWNS, fill, pylons, river, town_plan, viaduct
+from weights.recipe.simulate.town import TOWNS, fill, town_plan
 
 
 @dataclass(frozen=True, slots=True)

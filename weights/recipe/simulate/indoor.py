@@ -55,7 +55,8 @@ def depth_frames(caster: Caster, floors: Floors, rng: Rng, frames: int) -> tuple
     # Depth from a pattern or from stereo errs with the square of the range; fusion averages it.
     spread = (0.002 + float(rng.uniform(0.0005, 0.003)) * range_m**2).astype(np.float32)
     range_m = range_m + spread * rng.normal(size=len(ray)).astype(np.float32)
-    return start[ray] + aim[ray] * range_m[:, None], hits.label[kept]
+    xyz = start[ray] + aim[ray] * range_m[:, None]
+    return xyz.astype(np.float32), hits.label[kept]
 
 
 def walked_lidar(caster: Caster, floors: Floors, rng: Rng) -> tuple[F32, U8]:

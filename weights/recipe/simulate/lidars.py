@@ -52,38 +52,33 @@ class Pose:
 
 
 def elevations(kind: str) -> F32:
-    """Return the (B,) beam angles in degrees of a known kind of sensor, from its data sheet."""
-    tables = {
-        "vlp16": lambda: np.linspace(-15, 15, 16),
-        "vlp32": lambda: np.concatenate(
-            [
-                [-25, -15.6, -11.3, -8.8, -7.25, -6.15, -5.3],
-                np.linspace(-4.67, 1.33, 19),
-                [1.67, 2.33, 3.33, 4.67, 7, 15],
-            ]
-        ),
-        "hdl32": lambda: np.linspace(-30.67, 10.67, 32),
-        "hdl64": lambda: np.concatenate([np.linspace(-24.9, -8.8, 32), np.linspace(-8.4, 2, 32)]),
-        "pandar40": lambda: np.concatenate(
-            [
-                [-16, -14, -13, -12, -11, -10, -9, -8, -7],
-                np.linspace(-6, 2, 25),
-                [3, 5, 8, 11, 13, 15],
-            ]
-        ),
-        "pandar64": lambda: np.concatenate(
-            [
-                [-25, -19, -14, -13, -12, -11, -10, -9, -8, -7],
-                np.linspace(-6, 2, 49),
-                [3, 5, 9, 12, 15],
-            ]
-        ),
-        "os1_64": lambda: np.linspace(-16.6, 16.6, 64),
-        "os1_128": lambda: np.linspace(-22.5, 22.5, 128),
-        "os0_128": lambda: np.linspace(-45, 45, 128),
-        "os1_64_below": lambda: np.linspace(-22.5, 0, 64),
+    """Return the (B,) beam angles in degrees of a known kind of sensor, from its data sheet.
+
+    Raises:
+        KeyError: no such kind.
+    """
+    even = {
+        "vlp16": (-15, 15, 16),
+        "hdl32": (-30.67, 10.67, 32),
+        "os1_64": (-16.6, 16.6, 64),
+        "os1_128": (-22.5, 22.5, 128),
+        "os0_128": (-45, 45, 128),
+        "os1_64_below": (-22.5, 0, 64),
     }
-    return np.asarray(tables[kind](), dtype=np.float32)
+    if kind in even:
+        return np.linspace(*even[kind], dtype=np.float32)
+    dense = {"vlp32": (-4.67, 1.33, 19), "hdl64": (-8.4, 2, 32)}
+    dense |= {"pandar40": (-6, 2, 25), "pandar64": (-6, 2, 49)}
+    low = {
+        "vlp32": [-25, -15.6, -11.3, -8.8, -7.25, -6.15, -5.3],
+        "hdl64": list(np.linspace(-24.9, -8.8, 32)),
+        "pandar40": [-16, -14, -13, -12, -11, -10, -9, -8, -7],
+        "pandar64": [-25, -19, -14, -13, -12, -11, -10, -9, -8, -7],
+    }
+    high = {"vlp32": [1.67, 2.33, 3.33, 4.67, 7, 15], "hdl64": []}
+    high |= {"pandar40": [3, 5, 8, 11, 13, 15], "pandar64": [3, 5, 9, 12, 15]}
+    beams = np.concatenate([low[kind], np.linspace(*dense[kind]), high[kind]])
+    return beams.astype(np.float32)
 
 
 def draw_lidar(rng: Rng, place: str) -> Lidar:
@@ -103,9 +98,9 @@ def draw_lidar(rng: Rng, place: str) -> Lidar:
     if kind.startswith("front"):
         return _front(kind, rng, noise, reach)
     beams = elevations(kind)
-    beams = beams * rng.uniform(0.95, 1.08) + rng.uniform(-1, 1)
+    beams = beams * np.float32(rng.uniform(0.95, 1.08)) + np.float32(rng.uniform(-1, 1))
     # Each laser of a real head is a little off its nominal angle.
-    beams = beams + rng.normal(0, 0.04, len(beams))
+    beams = beams + rng.normal(0, 0.04, len(beams)).astype(np.float32)
     steps = [0.1728, 0.2] if kind in ("hdl64", "pandar64", "pandar40") else [0.1758, 0.3516, 0.3516]
     step = float(rng.choice(steps if len(beams) > 32 else [0.1, 0.16, 0.2, 0.33]))
     return Lidar(kind, beams.astype(np.float32), (0.0, 360.0), step, noise, max(reach, 80.0))

@@ -14,7 +14,7 @@ from weights.recipe.simulate.primitives import (
     ring,
     tube,
 )
-from weights.recipe.simulate.vehicles import bicycle, motorcycle
+from weights.recipe.simulate.two_wheelers import bicycle, motorcycle
 
 
 def _torso(concept: str, low: float, high: float, wide: float, lean: float) -> Soup:

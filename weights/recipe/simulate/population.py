@@ -3,7 +3,8 @@
 import numpy as np
 
 from weights.recipe.simulate import furniture_street as things
-from weights.recipe.simulate import people, plants, vehicles
+from weights.recipe.simulate import people, plants, two_wheelers
+from weights.recipe.simulate.heavy import machine
 from weights.recipe.simulate.layout import Plan
 from weights.recipe.simulate.stage import Stage, along
 from weights.recipe.simulate.styles import Style
@@ -41,12 +42,14 @@ def traffic(stage: Stage, style: Style) -> None:
         if not stage.clear_of_ego(s, t, 7):
             continue
         draw = rng.random()
-        if draw < 0.82:
-            stage.place(stage.vehicle(parked=False), s, t, np.pi * (side > 0))
-        elif draw < 0.92:
-            stage.place(people.cyclist(rng), s, side * (plan.half_road - 1.0), np.pi * (side > 0))
-        else:
-            stage.place(people.biker(rng), s, t, np.pi * (side > 0))
+        rider = people.cyclist(rng) if draw < 0.92 else people.biker(rng)
+        body = stage.vehicle(parked=False) if draw < 0.82 else rider
+        stage.place(body, s, t, np.pi * (side > 0))
+    _at_crossings(stage, style)
+
+
+def _at_crossings(stage: Stage, style: Style) -> None:
+    rng, plan = stage.rng, stage.plan
     for at, half in plan.crossings:
         for t in np.arange(plan.half_road + 4, 45, 6.5):
             for side in (1, -1):
@@ -101,7 +104,7 @@ def scatter(stage: Stage, style: Style) -> None:
             float(rng.choice([-1, 1])) * (plan.half_road + 1.0),
         )
         for k in range(int(rng.integers(1, 6))):
-            body = vehicles.bicycle() if rng.random() < 0.7 else vehicles.motorcycle(rng)
+            body = two_wheelers.bicycle() if rng.random() < 0.7 else two_wheelers.motorcycle(rng)
             stage.place(body, s + 0.6 * k, t, np.pi / 2 + float(rng.normal(0, 0.1)))
 
 
@@ -119,9 +122,7 @@ def works(stage: Stage) -> None:
     for k in range(int(rng.integers(0, 6))):
         stage.place(things.barrier(rng), start + 3.1 * k, t + side * 1.0)
     if rng.random() < 0.6:
-        stage.place(
-            vehicles.machine(rng), start + 12, side * (plan.half_road + 4), float(rng.uniform(0, 6))
-        )
+        stage.place(machine(rng), start + 12, side * (plan.half_road + 4), float(rng.uniform(0, 6)))
     stage.place(
         plants.rock(rng, float(rng.uniform(2, 5)), "terrain"),
         start + 6,

@@ -5,6 +5,7 @@ A room spans [0, wide] × [0, deep] metres. Walls are numbered 0 south (y = 0), 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -142,8 +143,8 @@ class Room:
             [0.0, self.high, *(hole.sill for hole in holes), *(hole.top for hole in holes)]
         )
         panels = []
-        for x0, x1 in zip(x[:-1], x[1:], strict=True):
-            for z0, z1 in zip(z[:-1], z[1:], strict=True):
+        for x0, x1 in pairwise(x):
+            for z0, z1 in pairwise(z):
                 if not _in_hole(holes, (x0 + x1) / 2, (z0 + z1) / 2):
                     panels.append([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)])
         parts = [quads("indoor wall", panels)]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from weights.recipe.simulate import plants
 from weights.recipe.simulate.concepts import concept_index
-from weights.recipe.simulate.layout import Patch, Plan
 from weights.recipe.simulate.furniture_street import FURNITURE
+from weights.recipe.simulate.layout import Patch, Plan
 from weights.recipe.simulate.meshes import Model, pick
 from weights.recipe.simulate.primitives import Rng, Soup, join
 from weights.recipe.simulate.vehicles import draw_vehicle

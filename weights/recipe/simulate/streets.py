@@ -6,12 +6,12 @@ from itertools import pairwise
 import numpy as np
 
 from weights.recipe.simulate import furniture_street as things
-from weights.recipe.simulate import plants
+from weights.recipe.simulate import plants, posts
 from weights.recipe.simulate.buildings import building, draw_mass
 from weights.recipe.simulate.lots import lots
 from weights.recipe.simulate.meshes import Model
 from weights.recipe.simulate.population import parked, scatter, traffic, walkers, works
-from weights.recipe.simulate.primitives import Rng, Soup
+from weights.recipe.simulate.primitives import Rng, Soup, box, tube
 from weights.recipe.simulate.stage import Stage, along
 from weights.recipe.simulate.styles import STYLES, Style, draw_plan, draw_style
 
@@ -25,13 +25,13 @@ def _posts(stage: Stage) -> None:
     for s in along(rng, lit):
         for way in (1, -1) if both else (side,):
             stage.place(
-                things.street_light(rng), float(s), way * (plan.half_road + 0.7), -way * np.pi / 2
+                posts.street_light(rng), float(s), way * (plan.half_road + 0.7), -way * np.pi / 2
             )
     if rng.random() < 0.4:
         _wire_line(stage, -side * (plan.half_road + 1.2))
     for at, half in plan.crossings:
         for way, turn in ((1, 0.0), (-1, np.pi)):
-            post = things.traffic_light(rng) if rng.random() < 0.5 else things.traffic_sign(rng)
+            post = posts.traffic_light(rng) if rng.random() < 0.5 else posts.traffic_sign(rng)
             stage.place(post, at + way * (half + 1.2), -way * (plan.half_road + 1.0), turn)
 
 
@@ -39,12 +39,12 @@ def _wire_line(stage: Stage, t: float) -> None:
     rng, tall = stage.rng, float(stage.rng.uniform(7, 10))
     tops = []
     for s in np.arange(-100, 101, 32.0):
-        stage.place(things.tube("pole", (0, 0, 0), (0, 0, tall), 0.14), float(s), t)
-        stage.place(things.box("pole", (0.12, 2.2, 0.12)), float(s), t, lift=tall - 0.5)
+        stage.place(tube("pole", (0, 0, 0), (0, 0, tall), 0.14), float(s), t)
+        stage.place(box("pole", (0.12, 2.2, 0.12)), float(s), t, lift=tall - 0.5)
         x, y, z = stage.plan.ground_at(float(s), t)
         tops.append((x, y, z + tall - 0.3))
     for a, b in pairwise(tops):
-        stage.add(things.wires(a, b, float(rng.uniform(0.3, 1.0))))
+        stage.add(posts.wires(a, b, float(rng.uniform(0.3, 1.0))))
 
 
 def _avenue(stage: Stage, style: Style) -> None:
@@ -111,10 +111,10 @@ def _motorway(stage: Stage) -> None:
                 )
     if rng.random() < 0.4:
         for s in np.arange(-100, 100, 6.0):
-            stage.place(things.box("wall", (6.1, 0.3, 3.5)), float(s), plan.half_road + 5)
+            stage.place(box("wall", (6.1, 0.3, 3.5)), float(s), plan.half_road + 5)
     if rng.random() < 0.5:
         stage.place(
-            things.gantry(rng, 2 * plan.half_road + 3),
+            posts.gantry(rng, 2 * plan.half_road + 3),
             stage.ego[0] + float(rng.uniform(15, 60)),
             0.0,
         )

@@ -207,7 +207,7 @@ def draw_style(rng: Rng) -> str:
 def draw_plan(rng: Rng, name: str) -> Plan:
     """Return the ground plan of a street of the kind ``name``."""
     style = STYLES[name]
-    crossings = []
+    crossings: list[tuple[float, float]] = []
     for _ in range(int(rng.integers(0, style.crossings + 1))):
         at = float(rng.uniform(-60, 60))
         if all(abs(at - other) > 40 for other, _ in crossings):

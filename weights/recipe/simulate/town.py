@@ -1,36 +1,41 @@
 """Towns, suburbs, works, fields and forests as an aircraft sees them, block by block."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 
 from weights.recipe.simulate import furniture_street as things
-from weights.recipe.simulate import plants, vehicles
+from weights.recipe.simulate import plants, posts, vehicles
 from weights.recipe.simulate.buildings import building, draw_mass
 from weights.recipe.simulate.layout import Band, Plan, Relief
-from weights.recipe.simulate.primitives import Point3, Rng, Soup, box, join, slab, tube
+from weights.recipe.simulate.primitives import Rng, Soup, join
 from weights.recipe.simulate.stage import Stage
 
 Span4 = tuple[float, float, float, float]
 
 # For each kind of town: how likely each kind of block is.
-TOWNS: dict[str, dict[str, float]] = {
-    "oldtown": {"perimeter": 7, "park": 1, "square": 1, "towers": 0.3},
-    "suburb": {"houses": 8, "park": 1, "field": 0.5, "hall": 0.5},
-    "works": {"hall": 6, "field": 1.5, "lot": 2, "houses": 0.5},
-    "highrise": {"towers": 5, "perimeter": 2, "park": 1, "lot": 1},
-    "village": {"houses": 4, "field": 3, "forest": 2, "hall": 0.7},
-    "forest": {"forest": 6, "field": 2, "houses": 0.4},
-    "mixed": {
-        "perimeter": 2,
-        "houses": 2,
-        "hall": 2,
-        "towers": 1,
-        "park": 2,
-        "field": 1,
-        "forest": 1,
-    },
-}
+TOWNS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "oldtown": {"perimeter": 7, "park": 1, "square": 1, "towers": 0.3},
+        "suburb": {"houses": 8, "park": 1, "field": 0.5, "hall": 0.5},
+        "works": {"hall": 6, "field": 1.5, "lot": 2, "houses": 0.5},
+        "highrise": {"towers": 5, "perimeter": 2, "park": 1, "lot": 1},
+        "village": {"houses": 4, "field": 3, "forest": 2, "hall": 0.7},
+        "forest": {"forest": 6, "field": 2, "houses": 0.4},
+        "mixed": {
+            "perimeter": 2,
+            "houses": 2,
+            "hall": 2,
+            "towers": 1,
+            "park": 2,
+            "field": 1,
+            "forest": 1,
+        },
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +118,7 @@ def town_plan(rng: Rng, kind: str, reach: float, flat: bool) -> tuple[Plan, list
 
 def _gaps(cuts: list[tuple[float, float]], reach: float, strip: float) -> list[tuple[float, float]]:
     edges = [(-reach - 10, 0.0), *sorted(cuts), (reach + 10, 0.0)]
-    gaps = [
-        (a + ha + strip, b - hb - strip)
-        for (a, ha), (b, hb) in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    gaps = [(a + ha + strip, b - hb - strip) for (a, ha), (b, hb) in pairwise(edges)]
     return [gap for gap in gaps if gap[1] - gap[0] > 8]
 
 
@@ -245,7 +247,7 @@ def _forest(stage: Stage, block: Block) -> None:
 
 def _field(stage: Stage, block: Block) -> None:
     stage.patch(block.span, str(stage.rng.choice(["grass", "grass", "terrain"])))
-    s0, s1, t0, t1 = block.span
+    s0, s1, t0, _ = block.span
     if stage.rng.random() < 0.5:
         for s in np.arange(s0, s1, 4.0):
             stage.place(
@@ -293,91 +295,5 @@ def fill(stage: Stage, blocks: list[Block]) -> None:
                 )
             if rng.random() < 0.08:
                 stage.place(
-                    things.street_light(rng), float(s), at + side * (half + 0.7), -side * 1.57
+                    posts.street_light(rng), float(s), at + side * (half + 0.7), -side * 1.57
                 )
-
-
-def pylons(stage: Stage, angle: float) -> None:
-    """Lead a high-voltage line across the scene."""
-    rng, far = stage.rng, stage.plan.reach[0]
-    tall, step = float(rng.uniform(18, 40)), float(rng.uniform(60, 140))
-    off, tops = float(rng.uniform(-0.5, 0.5)) * far, []
-    for at in np.arange(-far, far + step, step):
-        s = float(np.cos(angle) * at - np.sin(angle) * off)
-        t = float(np.sin(angle) * at + np.cos(angle) * off)
-        x, y, z = stage.plan.ground_at(s, t)
-        stage.add(_pylon(tall).moved((x, y, z), angle))
-        tops.append((x, y, z))
-    for a, b in zip(tops[:-1], tops[1:], strict=True):
-        for up, out in ((0.95, 0.0), (0.75, 4.0), (0.75, -4.0), (0.6, 5.0), (0.6, -5.0)):
-            shift = np.array([-np.sin(angle) * out, np.cos(angle) * out, up * tall])
-            start, end = (tuple(float(v) for v in np.asarray(p) + shift) for p in (a, b))
-            stage.add(_wire(start, end, step * 0.03))
-
-
-def _wire(start: tuple[float, ...], end: tuple[float, ...], sag: float) -> Soup:
-    share = np.linspace(0, 1, 13)[:, None]
-    line = np.asarray(start) * (1 - share) + np.asarray(end) * share
-    line[:, 2] -= 4 * sag * share[:, 0] * (1 - share[:, 0])
-    return join(tube("power line", line[i], line[i + 1], 0.05, sides=3) for i in range(12))
-
-
-def _pylon(tall: float) -> Soup:
-    name = "transmission tower"
-    feet = [(-2.5, -2.5), (2.5, -2.5), (2.5, 2.5), (-2.5, 2.5)]
-    parts = [tube(name, (x, y, 0), (x * 0.1, y * 0.1, tall), 0.12, sides=4) for x, y in feet]
-    levels = np.linspace(0, 0.95, 8)
-    for low, high in zip(levels[:-1], levels[1:], strict=True):
-        for (ax, ay), (bx, by) in zip(feet, feet[1:] + feet[:1], strict=True):
-            p: Point3 = (ax * (1 - 0.9 * low), ay * (1 - 0.9 * low), tall * low)
-            parts.append(
-                tube(
-                    name,
-                    p,
-                    (bx * (1 - 0.9 * high), by * (1 - 0.9 * high), tall * high),
-                    0.07,
-                    sides=4,
-                )
-            )
-    parts += [
-        box(name, (0.5, wide, 0.5), (0, 0, tall * up)) for up, wide in ((0.75, 8.5), (0.6, 10.5))
-    ]
-    return join(parts)
-
-
-def river(stage: Stage, at: float, half: float) -> None:
-    """Let water cross the plan along t, with bridges where roads meet it."""
-    far = stage.plan.reach[1]
-    stage.patch((at - half, at + half, -far, far), "water")
-    stage.patch((at - half, at + half, -far, far), "bridge")
-    for line, wide in ((0.0, stage.plan.half_road), *stage.plan.parallels):
-        for side in (-1, 1):
-            rail = slab("bridge", (-half, -0.15, 0.0), (half, 0.15, 1.0))
-            stage.place(rail, at, line + side * (wide + 1.2))
-
-
-def viaduct(stage: Stage) -> None:
-    """Carry a road over the scene on pillars."""
-    rng, far = stage.rng, stage.plan.reach[0]
-    high, half, t = (
-        float(rng.uniform(5, 9)),
-        float(rng.uniform(4, 10)),
-        float(rng.uniform(-0.4, 0.4)) * far,
-    )
-    deck = [slab("bridge", (-far, -half, high - 1), (far, half, high))]
-    deck += [
-        slab("bridge", (-far, s * half - 0.15, high), (far, s * half + 0.15, high + 0.9))
-        for s in (-1, 1)
-    ]
-    deck += [
-        box("bridge", (1.5, half, high + 2), (float(x), 0, -3)) for x in np.arange(-far, far, 25)
-    ]
-    deck += [
-        vehicles.draw_vehicle(rng, parked=False).moved(
-            (float(x), float(rng.choice([-0.5, 0.5])) * half, high)
-        )
-        for x in rng.uniform(-far, far, 10)
-    ]
-    stage.add(
-        join(deck).moved((0, t, stage.plan.ground_at(0, t)[2]), float(rng.choice([0.0, 0.4, 1.57])))
-    )
