@@ -10,7 +10,8 @@ from weights.recipe.simulate.driving import Scan
 from weights.recipe.simulate.landmarks import pylons, river, viaduct
 from weights.recipe.simulate.primitives import F32, U8, Rng
 from weights.recipe.simulate.stage import Stage
-from weights.recipe.simulate.town import TOWNS, fill, town_plan
+from weights.recipe.simulate.town import fill
+from weights.recipe.simulate.town_plan import TOWNS, town_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def aerial_scan(rng: Rng) -> Scan:
     fill(stage, blocks)
     if rng.random() < 0.25:
         pylons(stage, float(rng.uniform(0, 3.1)))
-    if not wet and rng.random() < 0.15:
+    if not wet and rng.random() < 0.08:
         viaduct(stage)
     caster = Caster(stage.finish())
     height, heading = float(rng.uniform(300, 1500)), float(rng.uniform(0, 6.28))

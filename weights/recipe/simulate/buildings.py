@@ -60,7 +60,7 @@ def facade(mass: Mass, wide: float, openings: Openings) -> Soup:
         - wide / 2
     )
     z = np.concatenate(
-        [[-1.5], np.stack([low, low + openings.high], axis=1).ravel(), [mass.eaves_m]]
+        [[-3.5], np.stack([low, low + openings.high], axis=1).ravel(), [mass.eaves_m]]
     )
     i, j = (
         grid.ravel()

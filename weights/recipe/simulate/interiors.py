@@ -87,7 +87,7 @@ def _openings(
 ) -> list[Opening]:
     """Return doors and windows that do not meet; ``doors`` are given ones."""
     holes = list(doors)
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(int(rng.integers(1, 4))):
         wall = int(rng.integers(4))
         long = size[wall % 2]
         kind = "door" if rng.random() < 0.35 or not holes else "window"

@@ -39,7 +39,7 @@ class Room:
         for hole in openings:
             if hole.kind == "door":
                 x, y, _ = self.on_wall(hole.wall, hole.start + hole.wide / 2)
-                self._taken.append((x - 0.6, x + 0.6, y - 0.6, y + 0.6))
+                self._taken.append((x - 0.5, x + 0.5, y - 0.5, y + 0.5))
 
     def length(self, wall: int) -> float:
         """Return a wall's length in metres."""

@@ -116,7 +116,10 @@ class Stage:
 
     def full_plan(self) -> Plan:
         """Return the plan with the patches laid so far."""
-        return replace(self.plan, patches=tuple(self._patches))
+        # Water and bridges go over whatever a block is covered with.
+        last = {"water": 1, "bridge": 2}
+        ordered = sorted(self._patches, key=lambda patch: last.get(patch.concept, 0))
+        return replace(self.plan, patches=tuple(ordered))
 
     def finish(self) -> Soup:
         """Return ground and bodies as one soup."""

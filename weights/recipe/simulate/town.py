@@ -1,125 +1,13 @@
 """Towns, suburbs, works, fields and forests as an aircraft sees them, block by block."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
-from types import MappingProxyType
-
 import numpy as np
 
 from weights.recipe.simulate import furniture_street as things
 from weights.recipe.simulate import plants, posts, vehicles
 from weights.recipe.simulate.buildings import building, draw_mass
-from weights.recipe.simulate.layout import Band, Plan, Relief
 from weights.recipe.simulate.primitives import Rng, Soup, join
 from weights.recipe.simulate.stage import Stage
-
-Span4 = tuple[float, float, float, float]
-
-# For each kind of town: how likely each kind of block is.
-TOWNS: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "oldtown": {"perimeter": 7, "park": 1, "square": 1, "towers": 0.3},
-        "suburb": {"houses": 8, "park": 1, "field": 0.5, "hall": 0.5},
-        "works": {"hall": 6, "field": 1.5, "lot": 2, "houses": 0.5},
-        "highrise": {"towers": 5, "perimeter": 2, "park": 1, "lot": 1},
-        "village": {"houses": 4, "field": 3, "forest": 2, "hall": 0.7},
-        "forest": {"forest": 6, "field": 2, "houses": 0.4},
-        "mixed": {
-            "perimeter": 2,
-            "houses": 2,
-            "hall": 2,
-            "towers": 1,
-            "park": 2,
-            "field": 1,
-            "forest": 1,
-        },
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block's rectangle in plan metres and what is there."""
-
-    span: Span4
-    kind: str
-
-    def point(self, rng: Rng, margin: float = 1.0) -> tuple[float, float]:
-        """Return a random place in the block."""
-        s0, s1, t0, t1 = self.span
-        return (
-            float(rng.uniform(s0 + margin, max(s1 - margin, s0 + margin + 0.1))),
-            float(rng.uniform(t0 + margin, max(t1 - margin, t0 + margin + 0.1))),
-        )
-
-    @property
-    def area(self) -> float:
-        """Square metres."""
-        s0, s1, t0, t1 = self.span
-        return (s1 - s0) * (t1 - t0)
-
-
-def _cuts(rng: Rng, reach: float, low: float, high: float) -> list[tuple[float, float]]:
-    """Return streets (place, half width) across ±reach, ``low`` to ``high`` metres apart."""
-    cuts, at = [], -reach + float(rng.uniform(0, high))
-    while at < reach - 10:
-        cuts.append((at, float(rng.uniform(2.2, 6.5))))
-        at += float(rng.uniform(low, high))
-    return cuts
-
-
-def town_plan(rng: Rng, kind: str, reach: float, flat: bool) -> tuple[Plan, list[Block]]:
-    """Return the plan of a town of ±reach metres and its blocks."""
-    spread = (45, 80) if kind in ("oldtown", "suburb", "mixed") else (70, 150)
-    crossings, parallels = _cuts(rng, reach, *spread), _cuts(rng, reach, *spread)
-    rise = float(rng.uniform(0.05, 0.15))
-    walk = (Band(0.16, "curb", rise), Band(float(rng.uniform(1.2, 3.5)), "sidewalk", rise))
-    verge = (Band(1.0, "gravel", 0.0),) if kind in ("forest", "village") else walk
-    hilly = 0.0 if flat else float(rng.uniform(0, 6)) * (rng.random() < 0.6)
-    wave, angle = 2 * np.pi / rng.uniform(60, 250, (3, 1)), rng.uniform(0, 6.28, (3, 1))
-    waves = np.concatenate(
-        [hilly * rng.uniform(0.2, 0.7, (3, 1)), wave * np.cos(angle), wave * np.sin(angle), angle],
-        axis=1,
-    )
-    slope = (0.0, 0.0) if flat else (float(rng.normal(0, 0.03)), float(rng.normal(0, 0.03)))
-    beyond = Band(1e3, str(rng.choice(["grass", "grass", "terrain"])), rise)
-    main = parallels[len(parallels) // 2] if parallels else (0.0, 3.5)
-    # The main road lies on t = 0, so the others move with it.
-    others = tuple((at - main[0], half) for at, half in parallels if at != main[0])
-    sway = (
-        float(rng.uniform(0, 14)) * (rng.random() < 0.6),
-        float(2 * np.pi / rng.uniform(150, 400)),
-        float(angle[0, 0]),
-    )
-    plan = Plan(
-        main[1],
-        tuple(crossings),
-        verge,
-        verge,
-        beyond,
-        (),
-        sway,
-        Relief(waves, slope, float(rng.uniform(0.01, 0.06))),
-        (reach + 15, reach + 15),
-        parallels=others,
-        grain=(1.0, 400.0),
-    )
-    strip = sum(band.wide for band in verge)
-    kinds = TOWNS[kind]
-    share = np.array(list(kinds.values()))
-    blocks = [
-        Block((s0, s1, t0, t1), str(rng.choice(list(kinds), p=share / share.sum())))
-        for s0, s1 in _gaps(crossings, reach, strip)
-        for t0, t1 in _gaps([(0.0, plan.half_road), *others], reach, strip)
-    ]
-    return plan, blocks
-
-
-def _gaps(cuts: list[tuple[float, float]], reach: float, strip: float) -> list[tuple[float, float]]:
-    edges = [(-reach - 10, 0.0), *sorted(cuts), (reach + 10, 0.0)]
-    gaps = [(a + ha + strip, b - hb - strip) for (a, ha), (b, hb) in pairwise(edges)]
-    return [gap for gap in gaps if gap[1] - gap[0] > 8]
+from weights.recipe.simulate.town_plan import Block
 
 
 def _row(stage: Stage, block: Block, kind: str, gap: tuple[float, float], setback: float) -> None:
@@ -173,13 +61,13 @@ def _trees(stage: Stage, block: Block, count: int, tall: tuple[float, float]) ->
 def _perimeter(stage: Stage, block: Block) -> None:
     _row(stage, block, str(stage.rng.choice(["terrace", "block", "terrace"])), (0, 0.4), 0.0)
     stage.patch(block.span, str(stage.rng.choice(["sidewalk", "grass", "terrain"])))
-    _trees(stage, block, int(stage.rng.uniform(0, 6)), (4, 14))
+    _trees(stage, block, int(stage.rng.uniform(0, 14)), (4, 16))
 
 
 def _houses(stage: Stage, block: Block) -> None:
     rng = stage.rng
     _row(stage, block, "house", (3, 14), float(rng.uniform(3, 8)))
-    _trees(stage, block, int(block.area / float(rng.uniform(120, 500))), (3, 15))
+    _trees(stage, block, int(block.area / float(rng.uniform(70, 350))), (3, 16))
     for _ in range(int(block.area / 500)):
         s, t = block.point(rng)
         edge = (
@@ -231,7 +119,7 @@ def _towers(stage: Stage, block: Block) -> None:
             *block.point(rng, 12),
             float(rng.choice([0, 1.57, 0.5])),
         )
-    _trees(stage, block, int(block.area / 250), (4, 15))
+    _trees(stage, block, int(block.area / float(rng.uniform(80, 400))), (4, 18))
     _lot(stage, block, 0.3)
 
 
@@ -282,6 +170,7 @@ def fill(stage: Stage, blocks: list[Block]) -> None:
         makers[block.kind](stage, block)
     rng, plan = stage.rng, stage.plan
     lines = [(0.0, plan.half_road), *plan.parallels]
+    planted, tall = float(rng.choice([0.0, 0.1, 0.6])), float(rng.uniform(5, 13))
     busy = float(rng.uniform(0.02, 0.5))
     for at, half in lines:
         for s in np.arange(-plan.reach[0], plan.reach[0], 7.0):
@@ -293,6 +182,8 @@ def fill(stage: Stage, blocks: list[Block]) -> None:
                     at + side * (half - 1.2),
                     np.pi * (side > 0),
                 )
+            if rng.random() < planted:
+                stage.tree(float(s), at + side * (half + 1.2), tall)
             if rng.random() < 0.08:
                 stage.place(
                     posts.street_light(rng), float(s), at + side * (half + 0.7), -side * 1.57
