@@ -68,6 +68,8 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
     encoder.backend = backend
     encoder.precision = choice.precision
     name = choice.text_encoder or encoder.spec.text_encoder
+    voice.detail(f"weights: {choice.weights}, {choice.precision}, {backend.name} convolutions")
+    voice.detail(f"words: {len(choice.templates)} templates, embedded by {name}")
     text = open_text_encoder(name)
     encoder.space.require(text.space, f"the text encoder {name}")
     warnings = tuple(

@@ -95,8 +95,9 @@ def run_label(
         if as_json:
             give_json(run_document(plan.failed, None))
         return exit_code([each.refusal for each in plan.failed], 0)
-    # Torch takes seconds to import: everything that can be refused without it has been.
-    from clip3d_cli.commands.label_run import label_jobs
+    with request.voice.busy("starting"):
+        # Torch takes seconds to import: everything that can be refused without it has been.
+        from clip3d_cli.commands.label_run import label_jobs
 
     return label_jobs(plan, vocabulary, request, as_json=as_json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,13 +70,22 @@ class Voice:
         """Say what the user should look at; the work goes on."""
         self.note(f"warning: {where}: {text}")
 
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """Show that something goes on that cannot be counted."""
+        if not self._shows_bars():
+            return nullcontext()
+        return stderr_console().status(what)
+
     def progress(self, steps: Iterable[T], what: str) -> Iterable[T]:
         """The same steps, with a bar on stderr where that is a terminal."""
-        if self.quiet or not self.bars or not sys.stderr.isatty():
+        if not self._shows_bars():
             return steps
         from rich.progress import track
 
         return track(steps, description=what, console=stderr_console(), transient=True)
+
+    def _shows_bars(self) -> bool:
+        return self.bars and not self.quiet and sys.stderr.isatty()
 
 
 def stderr_console() -> Console:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,14 +12,17 @@ if TYPE_CHECKING:
 
 
 def vocabularies(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this one.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="Show this one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List the sets of classes, or show one.
 
     These are what --vocabulary knows. A set of your own is a TOML file of the same form, given as
     --classes my.toml: a [[class]] table per class with name, words (the texts that find it), id
-    (its number in label files) and color; all but the name may be left out.
+    (its number in label files) and color; all but the name may be left out. Give the
+    file here to see how it is read.
 
     \b
     Examples:
@@ -27,8 +31,12 @@ def vocabularies(
     """  # noqa: D301
     from clip3d_cli.commands.terminal import give_json
     from clip3d_cli.core.vocabularies import named_vocabulary, vocabulary_names
+    from clip3d_cli.core.words import Vocabulary
 
-    chosen = [named_vocabulary(each) for each in ([name] if name else vocabulary_names())]
+    if name is not None and name.endswith(".toml"):
+        chosen = [Vocabulary.read(Path(name))]
+    else:
+        chosen = [named_vocabulary(each) for each in ([name] if name else vocabulary_names())]
     if as_json:
         give_json({"schema": "clip3d.vocabularies/1", "vocabularies": list(map(_row, chosen))})
     elif name:

@@ -22,6 +22,12 @@ from clip3d_cli.text.network import MiniConfig, MiniTextNetwork
 SPACE = FeatureSpace("tests/tiny", 16)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny networks gain nothing from threads, which on a busy machine wait for each other."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of untrained weights: the way from words to files is tested, not its wisdom."""

@@ -4,12 +4,14 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import plyfile
 import pytest
 from command_line import CommandLine
 
 from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
 from clip3d_cli.commands.trial import street, write_scan
+from clip3d_cli.core.vocabularies import named_vocabulary
 
 WORDS = ("--classes", "car,tire,plastic bag")
 
@@ -168,3 +170,14 @@ def test_a_word_too_long_for_the_text_encoder_is_said(clip3d: CommandLine, scan:
     assert said.code == 0
     assert "longer than the text encoder reads" in said.err
     assert len(said.document["warnings"]) == 1
+
+
+def test_a_kitti_scan_becomes_a_label_file(clip3d: CommandLine, tmp_path: Path) -> None:
+    columns = np.zeros((len(street()), 4), "<f4")
+    columns[:, :3] = street()
+    columns.tofile(tmp_path / "000000.bin")
+    said = clip3d("label", "000000.bin", "--vocabulary", "semantickitti", "-o", "000000.label")
+    assert said.code == 0, said.err
+    numbers = np.fromfile(tmp_path / "000000.label", "<u4")
+    assert len(numbers) == len(columns)
+    assert set(numbers.tolist()) <= {0, *named_vocabulary("semantickitti").class_ids.tolist()}

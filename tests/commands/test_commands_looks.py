@@ -61,6 +61,16 @@ def test_vocabularies_are_listed_and_shown(clip3d: CommandLine) -> None:
     assert clip3d("vocabularies", "nope").code == 2
 
 
+def test_a_vocabulary_of_one_s_own_is_shown_as_it_is_read(
+    clip3d: CommandLine, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[[class]]\nname = "kerb"\nwords = ["kerb", "curb"]\nid = 7\n')
+    said = clip3d("vocabularies", path)
+    assert said.out.splitlines()[-1].split() == ["kerb", "kerb,", "curb", "7"]
+    assert clip3d("vocabularies", "gone.toml").code == 1
+
+
 @pytest.mark.slow
 def test_the_doctor_labels_a_scan(clip3d: CommandLine) -> None:
     said = clip3d("doctor", "--json")
