@@ -26,7 +26,7 @@ def _limbs(
     head = np.minimum(foot + out * rng.uniform(0.4, 1.3, count), tall * 0.95)
     tips = np.stack([out * np.cos(angle), out * np.sin(angle), head], axis=1)
     limbs = [
-        tube("tree trunk", (0, 0, foot[i]), tips[i], 0.02 + 0.008 * tall * 0.6, tip=0.02, sides=5)
+        tube("tree crown", (0, 0, foot[i]), tips[i], 0.02 + 0.008 * tall * 0.6, tip=0.02, sides=5)
         for i in range(count)
     ]
     return join(limbs), tips
@@ -48,7 +48,8 @@ def _trunk(rng: Rng, tall: float, thick: float) -> Soup:
     mid = (float(lean[0]) * 0.4, float(lean[1]) * 0.4, tall * 0.45)
     top = (float(lean[0]), float(lean[1]), tall)
     lower = tube("tree trunk", (0, 0, -0.3), mid, thick, tip=thick * 0.75, sides=8)
-    return join([lower, tube("tree trunk", mid, top, thick * 0.75, tip=thick * 0.25, sides=7)])
+    # People who label scans call the stem inside the crown a part of the crown.
+    return join([lower, tube("tree crown", mid, top, thick * 0.75, tip=thick * 0.25, sides=7)])
 
 
 def broadleaf(rng: Rng, tall: float, leaves: int = 2200) -> Soup:
@@ -59,7 +60,7 @@ def broadleaf(rng: Rng, tall: float, leaves: int = 2200) -> Soup:
     top = rng.normal(0, reach * 0.25, (4, 3)) + np.array([0, 0, tall * 0.85])
     top[:, 2] = np.clip(top[:, 2], fork, tall)
     clump = float(np.clip(reach * rng.uniform(0.35, 0.6), 0.5, 2.4))
-    leaf = float(rng.uniform(0.10, 0.22)) * (0.7 + tall / 20)
+    leaf = float(rng.uniform(0.13, 0.3)) * (0.7 + tall / 20)
     crown = _crown(rng, np.concatenate([tips, top]), leaves, clump, leaf)
     return join(
         [_trunk(rng, tall * 0.85, 0.02 * tall * float(rng.uniform(0.6, 1.3))), limbs, crown]
@@ -87,7 +88,7 @@ def conifer(rng: Rng, tall: float, leaves: int = 2200) -> Soup:
     angle = rng.uniform(0, 2 * np.pi, leaves)
     z = foot + level * (tall - foot) - 0.25 * away
     centres = np.stack([away * np.cos(angle), away * np.sin(angle), z], axis=1)
-    crown = shards("tree crown", centres, float(rng.uniform(0.12, 0.24)), rng, 0.8)
+    crown = shards("tree crown", centres, float(rng.uniform(0.14, 0.32)), rng, 0.8)
     return join([_trunk(rng, tall * 0.97, 0.014 * tall + 0.04), crown])
 
 
@@ -115,7 +116,7 @@ def draw_tree(rng: Rng, tall: float, leaves: int = 2200) -> Soup:
 
 def bush(rng: Rng, wide: float, concept: str = "bush") -> Soup:
     """Return a bush ``wide`` metres across."""
-    count = int(np.clip(250 * wide**2, 150, 1800))
+    count = int(np.clip(380 * wide**2, 200, 2600))
     lobes = rng.normal(0, wide * 0.22, (5, 3)) * [1, 1, 0.4] + [0, 0, wide * 0.3]
     way = rng.normal(size=(count, 3))
     way /= np.linalg.norm(way, axis=1, keepdims=True)

@@ -13,7 +13,7 @@ from weights.recipe.simulate.meshes import Model
 from weights.recipe.simulate.population import parked, scatter, traffic, walkers, works
 from weights.recipe.simulate.primitives import Rng, Soup, box, tube
 from weights.recipe.simulate.stage import Stage, along
-from weights.recipe.simulate.styles import STYLES, Style, draw_plan, draw_style
+from weights.recipe.simulate.styles import Style, draw_plan, draw_style, styles
 
 
 def _posts(stage: Stage) -> None:
@@ -51,7 +51,7 @@ def _avenue(stage: Stage, style: Style) -> None:
     step = float(stage.rng.uniform(*style.street_trees))
     if step < 5:
         return
-    tall = float(stage.rng.uniform(4, 12))
+    tall = float(stage.rng.uniform(4, 14))
     for side in (1, -1):
         for s in along(stage.rng, step):
             t = side * (stage.plan.half_road + float(stage.rng.uniform(0.9, 1.4)))
@@ -123,7 +123,7 @@ def _motorway(stage: Stage) -> None:
 def street(rng: Rng, found: Mapping[str, Model]) -> tuple[Soup, Stage, str]:
     """Return a street scene, its stage (with the sensor's place) and its style's name."""
     name = draw_style(rng)
-    style, plan = STYLES[name], draw_plan(rng, name)
+    style, plan = styles()[name], draw_plan(rng, name)
     lane = (
         -float(rng.uniform(0.3, 0.7)) * plan.half_road
         if name != "trail"

@@ -1,13 +1,20 @@
 """Kinds of street, from empty trails to downtown, as ranges to draw from."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from weights.recipe.simulate.layout import Band, Plan, Relief
 from weights.recipe.simulate.primitives import Rng
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 Span = tuple[float, float]
 
@@ -17,6 +24,7 @@ class Style:
     """What a kind of street has, and how much of it.
 
     Attributes:
+        weight: how often it is drawn.
         half_road: metres from the middle to the edge.
         side: the strips beside the road, one of: paved, verge, open, track.
         beyond: surfaces beyond the strips.
@@ -31,6 +39,7 @@ class Style:
         crossings: the most crossing roads.
     """
 
+    weight: float
     half_road: Span
     side: tuple[str, ...]
     beyond: tuple[str, ...]
@@ -47,166 +56,22 @@ class Style:
     crossings: int
 
 
-STYLES: Mapping[str, Style] = MappingProxyType(
-    {
-        "residential": Style(
-            (3, 5.5),
-            ("paved", "paved", "verge"),
-            ("grass", "grass", "terrain"),
-            ("house", "house", "house", "terrace"),
-            ((12, 24), (3, 10)),
-            (0, 18),
-            (0, 4),
-            (0.1, 0.8),
-            (0, 4),
-            (0, 5),
-            (4, 14),
-            (0, 3),
-            (0.03, 0.2),
-            2,
-        ),
-        "suburb": Style(
-            (3.5, 7),
-            ("verge", "paved", "verge"),
-            ("grass", "grass", "grass", "parking"),
-            ("house", "house", "hall", "block"),
-            ((18, 36), (5, 16)),
-            (0, 22),
-            (1, 6),
-            (0.0, 0.4),
-            (0, 5),
-            (0, 3),
-            (3, 10),
-            (0, 5),
-            (0.03, 0.3),
-            2,
-        ),
-        "downtown": Style(
-            (4, 10),
-            ("paved",),
-            ("sidewalk", "sidewalk", "parking"),
-            ("block", "block", "terrace", "tower"),
-            ((12, 40), (0, 2.5)),
-            (0, 20),
-            (0, 0.4),
-            (0.3, 1.0),
-            (1, 12),
-            (4, 45),
-            (10, 35),
-            (0, 2),
-            (0.03, 0.1),
-            2,
-        ),
-        "oldtown": Style(
-            (2.5, 4.5),
-            ("paved",),
-            ("sidewalk", "grass"),
-            ("terrace", "terrace", "house"),
-            ((7, 14), (0, 1)),
-            (0, 30),
-            (0, 1),
-            (0.1, 0.9),
-            (0, 4),
-            (2, 25),
-            (5, 25),
-            (0, 5),
-            (0.03, 0.1),
-            2,
-        ),
-        "commercial": Style(
-            (5, 11),
-            ("paved", "verge"),
-            ("parking", "parking", "grass"),
-            ("hall", "hall", "block"),
-            ((30, 60), (10, 35)),
-            (0, 30),
-            (0, 2),
-            (0.0, 0.2),
-            (2, 14),
-            (0, 8),
-            (5, 18),
-            (0, 2),
-            (0.03, 0.2),
-            2,
-        ),
-        "highway": Style(
-            (7, 17),
-            ("verge", "open"),
-            ("grass", "terrain"),
-            ("hall",),
-            ((60, 150), (20, 40)),
-            (0, 0),
-            (1, 10),
-            (0, 0),
-            (3, 18),
-            (0, 0),
-            (1, 4),
-            (0, 6),
-            (0.05, 0.5),
-            0,
-        ),
-        "rural": Style(
-            (2.5, 4.5),
-            ("open", "verge"),
-            ("grass", "terrain", "grass"),
-            ("house", "hall", "shed"),
-            ((50, 140), (8, 30)),
-            (0, 40),
-            (1, 16),
-            (0, 0.03),
-            (0, 3),
-            (0, 1),
-            (0, 5),
-            (0, 9),
-            (0.08, 0.7),
-            1,
-        ),
-        "campus": Style(
-            (2.5, 4.5),
-            ("paved", "verge"),
-            ("grass", "grass", "sidewalk"),
-            ("block", "hall", "block"),
-            ((30, 60), (6, 25)),
-            (6, 20),
-            (1, 8),
-            (0, 0.3),
-            (0, 2),
-            (3, 30),
-            (5, 20),
-            (0, 3),
-            (0.03, 0.15),
-            2,
-        ),
-        "trail": Style(
-            (1.2, 2.8),
-            ("track",),
-            ("grass", "grass", "terrain"),
-            (),
-            ((30, 80), (5, 20)),
-            (0, 0),
-            (4, 22),
-            (0, 0),
-            (0, 0.7),
-            (0, 4),
-            (0, 1.5),
-            (1, 5),
-            (0.15, 1.1),
-            0,
-        ),
-    }
-)
+@lru_cache(maxsize=1)
+def styles() -> Mapping[str, Style]:
+    """Return the kinds of street in ``street_kinds.toml`` by name."""
+    text = Path(__file__).with_name("street_kinds.toml").read_text(encoding="utf-8")
+    return {name: Style(**row) for name, row in tomllib.loads(text).items()}
 
 
 def draw_style(rng: Rng) -> str:
     """Return a kind of street, as often as it matters for labelling."""
-    names = list(STYLES)
-    weight = np.array([5, 4, 5, 2.5, 3, 2, 2.5, 2, 4.5])
-    return str(rng.choice(names, p=weight / weight.sum()))
+    weight = np.array([style.weight for style in styles().values()])
+    return str(rng.choice(list(styles()), p=weight / weight.sum()))
 
 
 def draw_plan(rng: Rng, name: str) -> Plan:
     """Return the ground plan of a street of the kind ``name``."""
-    style = STYLES[name]
+    style = styles()[name]
     crossings: list[tuple[float, float]] = []
     for _ in range(int(rng.integers(0, style.crossings + 1))):
         at = float(rng.uniform(-60, 60))

@@ -130,7 +130,7 @@ def _park(stage: Stage, block: Block) -> None:
 
 def _forest(stage: Stage, block: Block) -> None:
     stage.patch(block.span, str(stage.rng.choice(["terrain", "grass"])))
-    _trees(stage, block, min(int(block.area / float(stage.rng.uniform(22, 60))), 400), (7, 24))
+    _trees(stage, block, min(int(block.area / float(stage.rng.uniform(22, 60))), 260), (7, 24))
 
 
 def _field(stage: Stage, block: Block) -> None:
