@@ -15,7 +15,6 @@ from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
 from clip3d_cli.encoders.encoder import PointEncoder, autocast_dtype
 from clip3d_cli.encoders.weights import file_sha256, load_encoder
-from clip3d_cli.errors import UsageError
 from clip3d_cli.pipelines.devices import choose_device
 from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.text.embed import embed_vocabulary, truncated_words
@@ -97,14 +96,10 @@ def open_text_encoder(name: str) -> TextEncoder:
     """The text encoder of a name such as ``mini`` or ``openclip:ViT-B-32/openai``.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none of that name, or it has no such model.
         SetupError: its weights or packages are missing.
     """
     kind, colon, model = name.partition(":")
     part = registry.part("text_encoders", kind)
-    if colon and kind == "mini":
-        raise UsageError(
-            "E_UNKNOWN_NAME", "--text-encoder", "mini is one model", "Write --text-encoder mini."
-        )
     encoder: TextEncoder = part(model) if colon else part()
     return encoder

@@ -13,6 +13,7 @@ from clip3d_cli.commands.label_plan import Job, Targets, plan_jobs
 from clip3d_cli.commands.label_show import run_document
 from clip3d_cli.commands.terminal import Voice, give, give_json
 from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.errors import UsageError
 from clip3d_cli.formats.contract import ReadOptions
 from clip3d_cli.formats.files import inspect_cloud
 from clip3d_cli.text.templates import read_templates, template_sets, templates_named
@@ -122,8 +123,15 @@ def known_text_encoder(name: str | None) -> str | None:
     Raises:
         UsageError: there is no text encoder of that kind.
     """
-    if name is not None and name.partition(":")[0] not in registry.names("text_encoders"):
+    if name is None:
+        return None
+    kind, colon, _ = name.partition(":")
+    if kind not in registry.names("text_encoders"):
         raise registry.unknown_name("--text-encoder", name, registry.names("text_encoders"))
+    if colon and kind == "mini":
+        raise UsageError(
+            "E_UNKNOWN_NAME", "--text-encoder", "mini is one model", "Write --text-encoder mini."
+        )
     return name
 
 

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from command_line import CommandLine, Said
-from safetensors.torch import save_file
+from tiny_text import SPACE
 
+from clip3d_cli import registry
 from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
 from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
@@ -16,10 +16,6 @@ from clip3d_cli.commands.trial import street, write_scan
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
 from clip3d_cli.encoders.weights import save_encoder
-from clip3d_cli.text.mini import WEIGHTS_FORMAT, WEIGHTS_NAME
-from clip3d_cli.text.network import MiniConfig, MiniTextNetwork
-
-SPACE = FeatureSpace("tests/tiny", 16)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,22 +30,10 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     config = {"layers": 14, "width": 0.25}
-    spec = EncoderSpec("minkunet", config, ("one", "height_near"), (0.2, 0.4), SPACE, "mini", 20.0)
+    spec = EncoderSpec("minkunet", config, ("one", "height_near"), (0.2, 0.4), SPACE, "tiny", 20.0)
     save_encoder(PointEncoder(spec), folder / f"{DEFAULT_WEIGHTS}.safetensors")
     elsewhere = dataclasses.replace(spec, space=FeatureSpace("tests/other", 16))
     save_encoder(PointEncoder(elsewhere), folder / "other-space.safetensors")
-    words = MiniConfig(dim=16, token_width=8, width=16, heads=2, layers=1, hidden=16)
-    settings = {
-        "format": WEIGHTS_FORMAT,
-        "space": SPACE.name,
-        "network": dataclasses.asdict(words),
-        "wrappers": ["a photo of a {}."],
-    }
-    tensors = {
-        name: each.contiguous() for name, each in MiniTextNetwork(words).state_dict().items()
-    }
-    path = folder / f"{WEIGHTS_NAME}.safetensors"
-    save_file(tensors, path, metadata={"settings": json.dumps(settings)})
     return folder
 
 
@@ -62,6 +46,7 @@ def clip3d(
 ) -> CommandLine:
     """Runs a command line in a folder of its own, with the untrained weights."""
     monkeypatch.setenv("CLIP3D_WEIGHTS", str(tiny_weights))
+    monkeypatch.setitem(registry._ROWS["text_encoders"], "tiny", "tiny_text:TinyTextEncoder")
     monkeypatch.delenv("CLIP3D_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)
 

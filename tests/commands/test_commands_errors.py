@@ -60,6 +60,7 @@ USAGE = [
     (("--classes", "a", "--vocabulary", "asprs"), "E_CLASSES", "both"),
     (("--vocabulary", "nuscense16"), "E_UNKNOWN_NAME", "nuscense16"),
     ((*WORDS, "--text-encoder", "minni"), "E_UNKNOWN_NAME", "minni"),
+    ((*WORDS, "--text-encoder", "mini:x"), "E_UNKNOWN_NAME", "mini is one model"),
     ((*WORDS, "--templates", "phto"), "E_UNKNOWN_NAME", "phto"),
     ((*WORDS, "--templates", "missing.txt"), "E_TEMPLATES", "cannot be read"),
     ((*WORDS, "--device", "gpu"), "E_DEVICE", "there is no 'gpu'"),

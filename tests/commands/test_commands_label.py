@@ -43,7 +43,7 @@ def test_the_document_says_what_is_in_the_file(
     assert document["schema"] == "clip3d.label/1"
     digest = hashlib.sha256((tiny_weights / f"{DEFAULT_WEIGHTS}.safetensors").read_bytes())
     assert document["weights"]["sha256"] == digest.hexdigest()
-    assert document["text_encoder"] == "mini"
+    assert document["text_encoder"] == "tiny"
     assert document["space"] == {"name": "tests/tiny", "dim": 16}
     assert document["seconds"]["load"] >= 0
     (result,) = document["results"]
