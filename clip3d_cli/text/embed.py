@@ -1,0 +1,52 @@
+"""A vocabulary's words as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional
+
+from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
+from clip3d_cli.text.encoder import TextEncoder
+from clip3d_cli.text.templates import check_template, fill
+
+
+def embed_vocabulary(
+    vocabulary: Vocabulary, encoder: TextEncoder, templates: Sequence[str]
+) -> ClassEmbeddings:
+    """Give one unit vector per word: the mean over its templates, made unit length again.
+
+    The words of a class stay apart, so that a class can be as near as its nearest word.
+    Averaging over templates follows Radford et al. 2021, section 3.1.4.
+
+    Args:
+        vocabulary: K classes with their words.
+        encoder: embeds the filled templates.
+        templates: at least one, each with one ``{}``.
+
+    Raises:
+        UsageError: a template without ``{}`` or with several.
+    """
+    for template in templates:
+        check_template(template, "templates")
+    words = [word for entry in vocabulary.classes for word in entry.words]
+    class_of_vector = [k for k, entry in enumerate(vocabulary.classes) for _ in entry.words]
+    prompts = [prompt for word in words for prompt in fill(templates, word)]
+    per_template = encoder(prompts).view(len(words), len(templates), encoder.space.dim)
+    vectors = functional.normalize(per_template.mean(dim=1), dim=1)
+    return ClassEmbeddings(
+        vectors=vectors.numpy(),
+        class_of_vector=torch.tensor(class_of_vector, dtype=torch.int32).numpy(),
+        vocabulary=vocabulary,
+        space=encoder.space,
+    )
+
+
+def truncated_words(
+    vocabulary: Vocabulary, encoder: TextEncoder, templates: Sequence[str]
+) -> list[str]:
+    """List the words that are too long for the encoder in the longest template."""
+    longest = max(templates, key=len)
+    words = dict.fromkeys(word for entry in vocabulary.classes for word in entry.words)
+    return [word for word in words if encoder.is_truncated(longest.replace("{}", word))]

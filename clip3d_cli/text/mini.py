@@ -1,0 +1,147 @@
+"""The text encoder that comes with clip3d: no network, no download, half a second."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch.nn import functional
+
+from clip3d_cli import registry
+from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.errors import SetupError
+from clip3d_cli.text.bpe import CONTEXT_LENGTH, ClipTokenizer
+from clip3d_cli.text.network import MiniConfig, MiniTextNetwork
+
+WEIGHTS_NAME = "mini-text-b32"
+WEIGHTS_FORMAT = "clip3d-mini-text-1"
+
+_ARTICLES = ("a ", "an ", "the ")
+_BATCH = 512
+
+
+class MiniTextEncoder:
+    """Our own small encoder, taught to answer like OpenAI's CLIP ViT-B/32.
+
+    It is taught with names alone, so the sentences around a name that it knows to carry no
+    meaning ("a photo of a {}.") are taken away first. Then a lexicon answers for common names,
+    and a small network, which reads any words, for all others.
+
+    Attributes:
+        space: "openclip/ViT-B-32/openai", 512.
+    """
+
+    def __init__(self, weights: Path | None = None) -> None:
+        """Load the encoder.
+
+        Args:
+            weights: a safetensors file of this format; by default the one clip3d brings.
+
+        Raises:
+            SetupError: the file is missing, cut off or of another format, or CLIP's token
+                vocabulary is not installed.
+        """
+        path = registry.weights_file(WEIGHTS_NAME) if weights is None else weights
+        settings, tensors = _read_weights(path)
+        self.space = FeatureSpace(settings["space"], settings["network"]["dim"])
+        self._wrappers = [tuple(text.split("{}")) for text in settings["wrappers"]]
+        self._wrappers.sort(key=lambda sides: -len(sides[0]) - len(sides[1]))
+        self._tokenizer = ClipTokenizer.installed()
+        self._network = MiniTextNetwork(MiniConfig(**settings["network"]))
+        self._network.load_state_dict(_dequantized(tensors, "network."))
+        self._network.eval()
+        self._lexicon = _Lexicon(tensors)
+
+    def is_truncated(self, prompt: str) -> bool:
+        """Whether the last words of a prompt are too far back to be read."""
+        return self._tokenizer.is_truncated(prompt)
+
+    @torch.inference_mode()
+    def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Embed prompts as (P, 512) float32 of unit length, on the CPU, in their order.
+
+        Prompts that differ in case, in underscores, or in a sentence of no meaning get the same
+        vector.
+        """
+        names = [self._name_in(prompt) for prompt in prompts]
+        offsets = self._lexicon.offsets(names)
+        offsets.update(self._read({name for name in names if name not in offsets}))
+        if not names:
+            return torch.empty(0, self.space.dim)
+        return functional.normalize(
+            self._network.mean + torch.stack([offsets[name] for name in names]), dim=1
+        )
+
+    def _read(self, names: set[str]) -> dict[str, torch.Tensor]:
+        """Give the network's offsets from the mean, each (512,)."""
+        by_length: dict[int, list[tuple[str, list[int]]]] = {}
+        for name in sorted(names):
+            # Two places fewer than there are positions, as in CLIP, which adds start and end.
+            tokens = self._tokenizer.tokens(f"a {name}")[: CONTEXT_LENGTH - 2]
+            by_length.setdefault(len(tokens), []).append((name, tokens))
+        offsets: dict[str, torch.Tensor] = {}
+        for group in by_length.values():
+            for start in range(0, len(group), _BATCH):
+                part = group[start : start + _BATCH]
+                answers = self._network(torch.tensor([tokens for _, tokens in part]))
+                offsets.update(zip((name for name, _ in part), answers, strict=True))
+        return offsets
+
+    def _name_in(self, prompt: str) -> str:
+        text = " ".join(prompt.lower().replace("_", " ").split())
+        for before, after in self._wrappers:
+            fits = len(text) > len(before) + len(after)
+            if fits and text.startswith(before) and text.endswith(after):
+                text = text[len(before) : len(text) - len(after)]
+                break
+        for article in _ARTICLES:
+            if text.startswith(article) and len(text) > len(article):
+                return text[len(article) :]
+        return text
+
+
+class _Lexicon:
+    """Stored vectors by name: coordinates in eight bits on common axes."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
+        names = bytes(tensors["lexicon.names"].tolist()).decode("utf-8").split("\n")
+        self._row_of_name = {name: row for row, name in enumerate(names)}
+        self._coordinates = tensors["lexicon.coordinates"]
+        self._scales = tensors["lexicon.scales"]
+        self._axes = tensors["lexicon.axes"].float()
+
+    def offsets(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Give the offsets, each (512,), of those names that are stored."""
+        known = {name: self._row_of_name[name] for name in names if name in self._row_of_name}
+        rows = torch.tensor(list(known.values()), dtype=torch.int64)
+        coordinates = self._coordinates[rows].float() * self._scales[rows].float()
+        return dict(zip(known, coordinates @ self._axes, strict=True))
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    remedy = "Install clip3d again, or set CLIP3D_WEIGHTS."
+    try:
+        with safe_open(path, framework="pt") as file:
+            settings = json.loads((file.metadata() or {}).get("settings", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise SetupError("E_WEIGHTS", path, f"cannot be read: {error}", remedy) from error
+    if settings.get("format") != WEIGHTS_FORMAT:
+        fault = f"is not of the format {WEIGHTS_FORMAT}"
+        raise SetupError("E_WEIGHTS", path, fault, remedy)
+    return settings, tensors
+
+
+def _dequantized(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Give the tensors under a prefix as float32; a matrix in eight bits has a scale per row."""
+    out: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix) and not name.endswith(".scale"):
+            scale = tensors.get(f"{name}.scale")
+            value = tensor.float() if scale is None else tensor.float() * scale.float()
+            out[name.removeprefix(prefix)] = value
+    return out

@@ -1,0 +1,69 @@
+"""Sentences around a class's word, by name or from a user's file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from clip3d_cli import registry
+from clip3d_cli.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_REMEDY = "Put {} where the word goes, once in every line."
+
+
+def template_sets() -> dict[str, tuple[str, ...]]:
+    """The named sets of templates, each template with one ``{}``."""
+    table = tomllib.loads(Path(__file__).with_name("templates.toml").read_text(encoding="utf-8"))
+    return {name: tuple(row["templates"]) for name, row in table.items()}
+
+
+def templates_named(name: str) -> tuple[str, ...]:
+    """The templates of a named set.
+
+    Raises:
+        UsageError: no set has that name; it lists what there is.
+    """
+    sets = template_sets()
+    if name not in sets:
+        raise registry.unknown_name("templates", name, sets)
+    return sets[name]
+
+
+def read_templates(path: Path) -> tuple[str, ...]:
+    """The templates of a user's file, one per line; empty lines and ``#`` lines do not count.
+
+    Raises:
+        UsageError: the file cannot be read, holds none, or a line lacks ``{}`` or has it twice.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("E_TEMPLATES", path, f"cannot be read: {error}", _REMEDY) from error
+    rows = [(n, line) for n, line in enumerate(lines, 1) if line and not line.startswith("#")]
+    if not rows:
+        raise UsageError("E_TEMPLATES", path, "holds no template", _REMEDY)
+    for number, line in rows:
+        check_template(line, f"{path}:{number}")
+    return tuple(line for _, line in rows)
+
+
+def check_template(template: str, where: str) -> None:
+    """Refuse a template that has no place for the word, or several.
+
+    Raises:
+        UsageError: naming ``where``.
+    """
+    count = template.count("{}")
+    if count != 1:
+        raise UsageError("E_TEMPLATES", where, f"{template!r} has {{}} {count} times", _REMEDY)
+
+
+def fill(templates: Sequence[str], word: str) -> list[str]:
+    """The prompts of a word, one per template."""
+    return [template.replace("{}", word) for template in templates]

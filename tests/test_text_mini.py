@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from clip3d_cli import registry
+from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.errors import SetupError
+from clip3d_cli.text.embed import embed_vocabulary
+from clip3d_cli.text.mini import MiniTextEncoder
+from clip3d_cli.text.templates import templates_named
+
+PROMPTS = [
+    "a car",
+    "a photo of a tree.",
+    "road",
+    "",
+    "a very tall traffic light",
+    "tench, Tinca tinca",
+    "x",
+    "日本語",
+    "car " * 200,
+]
+
+# Word, a word of nearly the same meaning, a word of the same kind but another class.
+SYNONYMS = [
+    ("couch", "sofa", "table"),
+    ("car", "automobile", "bus"),
+    ("road", "street", "building"),
+    ("pedestrian", "person", "bicycle"),
+    ("man", "person", "tree"),
+    ("fence", "picket fence", "road"),
+    ("tree", "trees", "grass"),
+    ("bush", "shrub", "building"),
+    ("fridge", "refrigerator", "bathtub"),
+    ("tire", "tyre", "window"),
+    ("motorbike", "motorcycle", "truck"),
+    ("house", "building", "tree"),
+    ("lamp post", "street light", "fence"),
+    ("trash can", "garbage can", "chair"),
+    ("bookcase", "bookshelf", "bed"),
+    ("rug", "carpet", "lamp"),
+    ("lorry", "truck", "bicycle"),
+    ("sidewalk", "footpath", "ceiling"),
+    ("grass", "lawn", "wall"),
+    ("river", "lake", "chair"),
+]
+
+
+@pytest.fixture(scope="module")
+def mini() -> MiniTextEncoder:
+    return MiniTextEncoder()
+
+
+@pytest.fixture(scope="module")
+def mean() -> torch.Tensor:
+    with safe_open(registry.weights_file("mini-text-b32"), framework="pt") as file:
+        return file.get_tensor("mean")
+
+
+def test_contract(mini: MiniTextEncoder) -> None:
+    assert mini.space.name == "openclip/ViT-B-32/openai"
+    vectors = mini(PROMPTS)
+    assert vectors.shape == (len(PROMPTS), 512)
+    assert vectors.dtype == torch.float32
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(PROMPTS)))
+    torch.testing.assert_close(torch.cat([mini([p]) for p in PROMPTS]), vectors)
+    torch.testing.assert_close(mini(PROMPTS[::-1]), vectors.flip(0))
+    assert torch.equal(mini(PROMPTS), vectors)
+    assert mini([]).shape == (0, 512)
+
+
+def test_the_file_is_small() -> None:
+    assert registry.weights_file("mini-text-b32").stat().st_size <= 15_000_000
+
+
+@pytest.mark.parametrize("name", ["car", "traffic light", "plastic bag", "air conditioner"])
+def test_sentences_around_a_name_carry_no_meaning(name: str, mini: MiniTextEncoder) -> None:
+    prompts = [
+        name,
+        f"a {name}",
+        f"an {name}",
+        f"The {name}",
+        f"a photo of a {name}.",
+        f"a {name} in a scene",
+        f"there is a {name} in the scene.",
+        f"a blurry photo of the {name}.",
+    ]
+    vectors = mini(prompts)
+    torch.testing.assert_close(vectors, vectors[:1].expand_as(vectors))
+
+
+def test_words_of_the_name_are_kept(mini: MiniTextEncoder) -> None:
+    bag, plastic_bag, in_sentence = mini(["bag", "plastic bag", "a photo of a plastic bag."])
+    assert torch.equal(plastic_bag, in_sentence)
+    assert float(bag @ plastic_bag) < 0.99
+
+
+def test_85_templates_keep_the_name(mini: MiniTextEncoder, mean: torch.Tensor) -> None:
+    words = ["car", "road", "sofa", "traffic light", "tree", "building", "person", "plastic bag"]
+    vocabulary = Vocabulary.of_words(words)
+    alone = embed_vocabulary(vocabulary, mini, templates_named("none"))
+    averaged = embed_vocabulary(vocabulary, mini, templates_named("clip2scene"))
+    cosines = (
+        _centred(torch.from_numpy(alone.vectors), mean)
+        @ _centred(torch.from_numpy(averaged.vectors), mean).T
+    )
+    assert cosines.diagonal().min() > 0.95
+    assert cosines.argmax(dim=1).tolist() == list(range(len(words)))
+
+
+@pytest.mark.parametrize(("word", "near", "far"), SYNONYMS)
+def test_synonyms_are_nearer_than_other_classes(
+    word: str, near: str, far: str, mini: MiniTextEncoder, mean: torch.Tensor
+) -> None:
+    vectors = _centred(mini([word, near, far]), mean)
+    assert float(vectors[0] @ vectors[1]) > float(vectors[0] @ vectors[2]) + 0.1
+
+
+def test_stored_vectors_of_clip_are_reproduced(
+    mini: MiniTextEncoder, mean: torch.Tensor, shared_data: Path
+) -> None:
+    stored = np.load(shared_data / "clip_b32_text.npz")
+    one_word = [
+        i for i, text in enumerate(stored["text"]) if text.count(" ") == 1 and text[:2] == "a "
+    ]
+    true = _centred(torch.from_numpy(stored["vector"][one_word].astype(np.float32)), mean)
+    ours = _centred(mini([str(stored["text"][i]) for i in one_word]), mean)
+    cosines = (true * ours).sum(dim=1)
+    assert float(cosines.mean()) > 0.8
+    own = (ours @ true.T).argmax(dim=1)
+    # Several sources hold the same word, so the vector found may be its equal.
+    found = (true[own] * true).sum(dim=1) > 0.98
+    assert float(found.float().mean()) > 0.9
+
+
+def test_a_long_prompt_is_reported(mini: MiniTextEncoder) -> None:
+    assert mini.is_truncated("car " * 200)
+    assert not mini.is_truncated("a car")
+
+
+def test_it_is_fast_and_leaves_open_clip_alone() -> None:
+    code = (
+        "import sys, time, torch; torch.set_num_threads(1); start = time.perf_counter()\n"
+        "from clip3d_cli.text.mini import MiniTextEncoder\n"
+        "from clip3d_cli.text.templates import templates_named\n"
+        "words = [f'{look} {thing}' for look in ('red', 'tall', 'old', 'small') "
+        "for thing in ('car', 'tree', 'house', 'lamp', 'dog')]\n"
+        "prompts = [t.replace('{}', w) for w in words for t in templates_named('clip2scene')]\n"
+        "vectors = MiniTextEncoder()(prompts)\n"
+        "print(len(prompts), time.perf_counter() - start)\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & "
+        "{'open_clip', 'torchvision', 'transformers', 'huggingface_hub', 'timm'}))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    first, second = run.stdout.splitlines()
+    assert second == "[]"
+    count, seconds = first.split()
+    assert count == "1700"
+    # Half a second on a quiet machine; the bound leaves room for a busy one.
+    assert float(seconds) < 5
+
+
+def test_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "weights_folders", lambda: [tmp_path])
+    with pytest.raises(SetupError) as caught:
+        MiniTextEncoder()
+    assert caught.value.code == "E_WEIGHTS"
+
+
+@pytest.mark.parametrize("kind", ["cut off", "empty", "not ours", "missing"])
+def test_a_damaged_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "mini.safetensors"
+    if kind == "cut off":
+        path.write_bytes(registry.weights_file("mini-text-b32").read_bytes()[:-1000])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "not ours":
+        settings = json.dumps({"format": "another"})
+        save_file({"a": torch.zeros(1)}, path, metadata={"settings": settings})
+    with pytest.raises(SetupError) as caught:
+        MiniTextEncoder(path)
+    assert caught.value.code == "E_WEIGHTS"
+    assert str(path) in str(caught.value)
+
+
+def _centred(vectors: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(vectors - mean, dim=1)

@@ -1,0 +1,1 @@
+"""Training of the mini text encoder from stored CLIP vectors, MiniLM and WordNet."""

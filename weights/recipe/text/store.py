@@ -1,0 +1,50 @@
+"""Writing the student: matrices in eight bits with one scale per row."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from clip3d_cli.text.mini import WEIGHTS_FORMAT
+from clip3d_cli.text.network import MiniConfig, MiniTextNetwork
+from weights.recipe.text.lexicon import Lexicon
+
+SPACE = "openclip/ViT-B-32/openai"
+
+
+def save_student(
+    path: Path,
+    network: MiniTextNetwork,
+    lexicon: Lexicon,
+    wrappers: Sequence[str],
+    about: dict[str, str],
+) -> None:
+    """Write the parts as `MiniTextEncoder` reads them, with ``about`` in the file's metadata."""
+    letters = "\n".join(lexicon.names).encode("utf-8")
+    tensors = {f"lexicon.{name}": tensor for name, tensor in lexicon.tensors.items()}
+    tensors["lexicon.names"] = torch.frombuffer(bytearray(letters), dtype=torch.uint8)
+    for name, tensor in network.state_dict(prefix="network.").items():
+        if tensor.dim() == 2:
+            scale = tensor.abs().amax(dim=1, keepdim=True).clamp_min(1e-3) / 127
+            tensors[name] = (tensor / scale.half().float()).round().clamp(-127, 127).to(torch.int8)
+            tensors[f"{name}.scale"] = scale.half()
+        else:
+            tensors[name] = tensor.half() if name != "network.mean" else tensor
+    config = MiniConfig(
+        dim=len(network.mean),
+        token_width=network.token.embedding_dim,
+        width=network.position.embedding_dim,
+        heads=network.attend.out_features,
+        layers=len(network.blocks),
+        hidden=network.blocks[0].expand.out_features,
+    )
+    settings = {
+        "format": WEIGHTS_FORMAT,
+        "space": SPACE,
+        "network": dataclasses.asdict(config),
+        "wrappers": list(wrappers),
+    }
+    save_file(tensors, path, metadata={"settings": json.dumps(settings), **about})
