@@ -142,7 +142,11 @@ class MinkUNet(nn.Module):
             tensor: M cells at stride 1 with ``in_channels`` features.
             plan: of the same cells, if it is already made.
         """
-        plan = plan or Plan(tensor.cells)
+        vectors: Tensor = self.head(self.trunk(tensor, plan or Plan(tensor.cells)))
+        return vectors
+
+    def trunk(self, tensor: SparseTensor, plan: Plan) -> Tensor:
+        """(M, C): what the head turns into vectors; training picks rows of it first."""
         feats = plan.to_plan_order(tensor.feats)
         feats = F.relu_(self.stem_norm(self.stem(feats, plan, 1)))
         skips = [feats]
@@ -152,7 +156,7 @@ class MinkUNet(nn.Module):
         skips.pop()
         for level, stage in enumerate(self.up):
             feats = stage(feats, skips.pop(), plan, self.stride >> level)
-        return plan.to_caller_order(self.head(feats))
+        return plan.to_caller_order(feats)
 
 
 def scaled(planes: Iterable[int], width: float) -> tuple[int, ...]:

@@ -22,13 +22,11 @@ class WordTargets:
         meaning: (M,) int64: a row of ``accepted``; −1 = not judged.
         accepted: (L, W + 1) bool: the words that are right for each meaning; the last column
             stands for "none of these words".
-        weight: (L,) float32: how much a voxel of each meaning counts.
     """
 
     vectors: Tensor
     meaning: Tensor
     accepted: Tensor
-    weight: Tensor
 
 
 def accepted_words_loss(vectors: Tensor, targets: WordTargets, logit_scale: Tensor) -> Tensor:
@@ -45,12 +43,11 @@ def accepted_words_loss(vectors: Tensor, targets: WordTargets, logit_scale: Tens
         logit_scale: (), what similarity is multiplied with: CLIP's exp(t).
 
     Returns:
-        (), the weighted mean over judged voxels; 0 when none is judged.
+        (), the mean over judged voxels; 0 when none is judged.
     """
     judged = targets.meaning != IGNORED
     meaning = targets.meaning[judged]
     logits = functional.pad(vectors[judged] @ targets.vectors.T * logit_scale, (0, 1))
     right = logits.masked_fill(~targets.accepted[meaning], -torch.inf)
     loss = logits.logsumexp(dim=1) - right.logsumexp(dim=1)
-    weight = targets.weight[meaning]
-    return (loss * weight).sum() / weight.sum().clamp(min=1e-6)
+    return loss.sum() / max(1, len(loss))

@@ -32,20 +32,38 @@ class Mixture:
         share_of_source: how often each source is drawn.
         scans_per_batch: how many clouds a batch has.
         voxels_per_scan: a cloud with more is cut to the part around a random voxel.
+        rows_per_scan: how many judged voxels of a cloud the loss looks at, rare labels first.
     """
 
     share_of_source: dict[str, float]
     scans_per_batch: int
     voxels_per_scan: int
+    rows_per_scan: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Clouds, and what is asked of each: voxel rows start[i] … start[i + 1] are cloud i."""
+    """Clouds, and what is asked of some of their voxels.
+
+    Attributes:
+        voxels: M cells of all clouds.
+        rows: (R,) int64, rows of ``voxels`` that are looked at, cloud after cloud.
+        targets: of each cloud's rows.
+    """
 
     voxels: SparseTensor
-    starts: tuple[int, ...]
+    rows: Tensor
     targets: tuple[WordTargets, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One cloud of a batch: (M, 3) cells, (M, C) channels, the rows looked at, and of what."""
+
+    cells: Tensor
+    channels: Tensor
+    rows: Tensor
+    targets: WordTargets
 
 
 class Batches(IterableDataset[Batch]):
@@ -79,7 +97,7 @@ class Batches(IterableDataset[Batch]):
             parts = [self._sample(sources[position], rng) for position in picked]
             yield _collate(parts)
 
-    def _sample(self, source: str, rng: np.random.Generator) -> tuple[Tensor, Tensor, WordTargets]:
+    def _sample(self, source: str, rng: np.random.Generator) -> Sample:
         scans = self.scans_of_source[source]
         scan = scans[rng.integers(len(scans))]
         xyz, meaning = augment(scan, rng)
@@ -89,14 +107,20 @@ class Batches(IterableDataset[Batch]):
         channels = voxel_inputs(INPUTS, cloud, grid, Terrain.under(xyz))
         truth = _majority(grid.voxel_of_point, meaning, len(grid), len(scan.leaves_of_meaning))
         kept = _around_one(grid.cells, self.mixture.voxels_per_scan, rng)
+        weight = self.weight_of_source[source][scan.name]
+        rows = _rare_first(truth[kept], weight, self.mixture.rows_per_scan, rng)
         question = self.taxonomy.ask(scan.known, rng)
         targets = WordTargets(
             torch.stack([self.vector_of_word[word] for word in question]),
-            torch.from_numpy(truth[kept]),
+            torch.from_numpy(truth[kept][rows]),
             torch.from_numpy(_accepted(scan.leaves_of_meaning, list(question.values()))),
-            torch.from_numpy(self.weight_of_source[source][scan.name]),
         )
-        return torch.from_numpy(grid.cells[kept]), torch.from_numpy(channels[kept]), targets
+        return Sample(
+            torch.from_numpy(grid.cells[kept]),
+            torch.from_numpy(channels[kept]),
+            torch.from_numpy(rows),
+            targets,
+        )
 
 
 def augment(
@@ -154,6 +178,21 @@ def _around_one(
     return np.sort(np.argpartition(away, most)[:most])
 
 
+def _rare_first(
+    truth: npt.NDArray[np.int64],
+    weight: npt.NDArray[np.float32],
+    most: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """At most so many rows of judged voxels, drawn with the weight of their meaning.
+
+    The keys u^(1/w) of Efraimidis and Spirakis (2006) draw without replacement.
+    """
+    judged = np.flatnonzero(truth >= 0)
+    key = rng.random(len(judged)) ** (1 / weight[truth[judged]].astype(np.float64))
+    return np.sort(judged[np.argsort(-key, kind="stable")[:most]])
+
+
 def _accepted(
     leaves_of_meaning: tuple[frozenset[str], ...], asked: list[frozenset[str]]
 ) -> npt.NDArray[np.bool_]:
@@ -179,13 +218,13 @@ def _weights(scans: list[Scan]) -> dict[str, npt.NDArray[np.float32]]:
     }
 
 
-def _collate(parts: list[tuple[Tensor, Tensor, WordTargets]]) -> Batch:
-    starts = [0]
-    cells = []
-    for number, (xyz, _, _) in enumerate(parts):
-        batch = torch.full((len(xyz), 1), number, dtype=torch.int32)
-        cells.append(torch.cat((batch, xyz), dim=1))
-        starts.append(starts[-1] + len(xyz))
-    feats = torch.cat([channels for _, channels, _ in parts])
-    targets = tuple(target for _, _, target in parts)
-    return Batch(SparseTensor(torch.cat(cells), feats), tuple(starts), targets)
+def _collate(samples: list[Sample]) -> Batch:
+    cells, rows, first = [], [], 0
+    for number, sample in enumerate(samples):
+        batch = torch.full((len(sample.cells), 1), number, dtype=torch.int32)
+        cells.append(torch.cat((batch, sample.cells), dim=1))
+        rows.append(sample.rows + first)
+        first += len(sample.cells)
+    channels = torch.cat([sample.channels for sample in samples])
+    targets = tuple(sample.targets for sample in samples)
+    return Batch(SparseTensor(torch.cat(cells), channels), torch.cat(rows), targets)

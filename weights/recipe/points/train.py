@@ -16,11 +16,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.encoders.weights import load_encoder, save_encoder
+from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.text.mini import MiniTextEncoder
 from clip3d_cli.training.loop import LoopOptions, Step, train
 from clip3d_cli.training.losses import accepted_words_loss
@@ -49,14 +52,18 @@ class WordLearner(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(_START_SCALE)))
 
     def loss(self, batch: Batch) -> Tensor:
-        """The mean over the clouds of a batch."""
-        vectors = self.encoder(batch.voxels)
+        """The mean over the clouds of a batch, at the rows that were drawn of each."""
+        network = self.encoder.network
+        if not isinstance(network, MinkUNet):
+            raise TypeError("only a MinkUNet gives its trunk to this loss")
+        trunk = network.trunk(batch.voxels, Plan(batch.voxels.cells))
+        # 512 channels on every voxel would cost more than the convolutions.
+        vectors = functional.normalize(network.head(trunk[batch.rows]), dim=1, eps=1e-6)
         scale = self.log_scale.exp().clamp(max=100)
+        counts = [len(targets.meaning) for targets in batch.targets]
         parts = [
-            accepted_words_loss(vectors[start:stop], targets, scale)
-            for start, stop, targets in zip(
-                batch.starts, batch.starts[1:], batch.targets, strict=False
-            )
+            accepted_words_loss(part, targets, scale)
+            for part, targets in zip(torch.split(vectors, counts), batch.targets, strict=True)
         ]
         return torch.stack(parts).mean()
 
@@ -81,7 +88,7 @@ def main() -> None:
     scans = list(read_scans(files))
     counts = {source: len(entries) for source, entries in files.items()}
     print("scans:", counts, flush=True)
-    mixture = Mixture(SHARES, args.scans_per_batch, args.voxels_per_scan)
+    mixture = Mixture(SHARES, args.scans_per_batch, args.voxels_per_scan, args.rows_per_scan)
     loader = DataLoader(
         Batches(scans, mixture, vector_of_word, args.seed),
         batch_size=None,
@@ -148,6 +155,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=float, default=0.75)
     parser.add_argument("--scans-per-batch", type=int, default=4)
     parser.add_argument("--voxels-per-scan", type=int, default=20_000)
+    parser.add_argument("--rows-per-scan", type=int, default=3000)
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
