@@ -89,13 +89,14 @@ def run_label(
     plan = plan_jobs(sources, targets, request.reading, request.voice)
     for each in plan.failed:
         report(each.refusal, each.refusal)
+    code = exit_code([each.refusal for each in plan.failed], len(sources) - len(plan.failed))
     if dry_run:
         _show_plan(plan.jobs, vocabulary, request, as_json=as_json)
-        return exit_code([each.refusal for each in plan.failed], len(plan.jobs))
+        return code
     if not plan.jobs:
         if as_json:
             give_json(run_document(plan.failed, None))
-        return exit_code([each.refusal for each in plan.failed], 0)
+        return code
     with request.voice.busy("starting"):
         # Torch takes seconds to import: everything that can be refused without it has been.
         from clip3d_cli.commands.label_run import label_jobs

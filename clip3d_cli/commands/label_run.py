@@ -10,7 +10,7 @@ from clip3d_cli.commands.door import exit_code, refusal_of, report
 from clip3d_cli.commands.engine import Engine, load_engine
 from clip3d_cli.commands.label_plan import Failed, Job, Plan
 from clip3d_cli.commands.label_request import LabelRequest
-from clip3d_cli.commands.label_show import Labelled, Outcome, run_document, show_summary
+from clip3d_cli.commands.label_show import Labelled, Outcome, run_document, show_line, show_table
 from clip3d_cli.commands.terminal import give_json
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.words import Vocabulary
@@ -34,11 +34,12 @@ def label_jobs(plan: Plan, vocabulary: Vocabulary, request: LabelRequest, *, as_
     engine = load_engine(request.choice, vocabulary, request.voice)
     outcomes: list[Outcome] = [*plan.failed]
     outcomes += [_outcome(job, engine, request) for job in plan.jobs]
+    show_table(outcomes, request.voice)
     if as_json:
         outcomes.sort(key=lambda outcome: plan.sources.index(outcome.source))
         give_json(run_document(outcomes, engine))
     refusals = [each.refusal for each in outcomes if isinstance(each, Failed)]
-    return exit_code(refusals, len(outcomes) - len(refusals))
+    return exit_code(refusals, len(plan.sources) - len(refusals))
 
 
 def label_file(job: Job, engine: Engine, request: LabelRequest) -> Labelled:
@@ -96,7 +97,7 @@ def _outcome(job: Job, engine: Engine, request: LabelRequest) -> Outcome:
         refusal = refusal_of(error)
         report(refusal, error)
         return Failed(job.source, refusal)
-    show_summary(done, request.voice)
+    show_line(done, request.voice)
     return done
 
 

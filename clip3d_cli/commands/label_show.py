@@ -11,7 +11,7 @@ from clip3d_cli import __version__
 from clip3d_cli.commands.door import error_entry
 from clip3d_cli.commands.label_plan import Failed
 from clip3d_cli.commands.terminal import Voice, print_table, stderr_console, swatched
-from clip3d_cli.pipelines.report import ClassShare
+from clip3d_cli.pipelines.report import ClassShare, merged_shares
 
 if TYPE_CHECKING:
     from clip3d_cli.commands.engine import Engine
@@ -52,15 +52,22 @@ class Labelled:
 Outcome = Labelled | Failed
 
 
-def show_summary(done: Labelled, voice: Voice) -> None:
-    """Say on stderr how many points each class took, most first."""
-    if voice.quiet:
-        return
+def show_line(done: Labelled, voice: Voice) -> None:
+    """Say on stderr that a file is done."""
     seconds = sum(done.seconds.values())
     voice.note(f"{done.source}: {done.points:,} points in {seconds:.1f} s -> {done.written[0]}")
-    found = sorted(
-        (share for share in done.shares if share.points), key=lambda share: -share.points
-    )
+
+
+def show_table(outcomes: Sequence[Outcome], voice: Voice) -> None:
+    """Say on stderr how many points each class took over all files, most first."""
+    done = [each for each in outcomes if isinstance(each, Labelled)]
+    if voice.quiet or not done:
+        return
+    if len(outcomes) > 1:
+        voice.note(f"{len(done)} of {len(outcomes)} files labelled")
+    points = sum(each.points for each in done)
+    shares = merged_shares([each.shares for each in done], points)
+    found = sorted((share for share in shares if share.points), key=lambda share: -share.points)
     rows = [
         (
             swatched(share.entry.name, share.entry.color),
@@ -70,11 +77,12 @@ def show_summary(done: Labelled, voice: Voice) -> None:
         )
         for share in found
     ]
-    if done.unlabeled:
-        share = _percent(done.unlabeled / done.points)
-        rows.append((swatched("unlabeled", UNLABELED_COLOR), f"{done.unlabeled:,}", share, ""))
+    unlabeled = sum(each.unlabeled for each in done)
+    if unlabeled:
+        name = swatched("unlabeled", UNLABELED_COLOR)
+        rows.append((name, f"{unlabeled:,}", _percent(unlabeled / points), ""))
     print_table(stderr_console(), ("class", "points", "share", "mean score"), rows, numbers=3)
-    absent = len(done.shares) - len(found)
+    absent = len(shares) - len(found)
     if absent:
         voice.note(f"{absent} more {'classes' if absent > 1 else 'class'} took no point")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,28 @@ def class_shares(labels: Labels) -> list[ClassShare]:
         )
         for entry, count, score in zip(classes, points, total, strict=True)
     ]
+
+
+def merged_shares(of_files: Sequence[Sequence[ClassShare]], points: int) -> list[ClassShare]:
+    """The shares of several labellings together.
+
+    Args:
+        of_files: those of each file, all of one vocabulary.
+        points: of all files.
+    """
+    merged = []
+    for shares in zip(*of_files, strict=True):
+        count = sum(share.points for share in shares)
+        total = sum(share.points * (share.mean_score or 0) for share in shares)
+        merged.append(
+            ClassShare(
+                shares[0].entry,
+                count,
+                count / points if points else 0.0,
+                total / count if count else None,
+            )
+        )
+    return merged
 
 
 def points_per_m2(cloud: PointCloud) -> float | None:

@@ -181,3 +181,25 @@ def test_a_kitti_scan_becomes_a_label_file(clip3d: CommandLine, tmp_path: Path) 
     numbers = np.fromfile(tmp_path / "000000.label", "<u4")
     assert len(numbers) == len(columns)
     assert set(numbers.tolist()) <= {0, *named_vocabulary("semantickitti").class_ids.tolist()}
+
+
+def test_several_files_share_one_table(clip3d: CommandLine, scan: Path) -> None:
+    other = scan.with_name("other.ply")
+    write_scan(other, street()[::40])
+    said = clip3d("label", scan, other, *WORDS, "--json")
+    assert "2 of 2 files labelled" in said.err
+    assert said.err.count("mean score") == 1
+    results = said.document["results"]
+    rows = {
+        line.rsplit(maxsplit=3)[0]: int(line.rsplit(maxsplit=3)[1].replace(",", ""))
+        for line in said.err.partition("mean score")[2].splitlines()
+        if "%" in line
+    }
+    for position, name in enumerate(("car", "tire", "plastic bag")):
+        points = [result["classes"][position]["points"] for result in results]
+        assert rows.get(name, 0) == sum(points)
+
+
+def test_a_skipped_file_counts_as_done(clip3d: CommandLine, scan: Path) -> None:
+    scan.with_name("scan.clip3d.ply").write_text("mine")
+    assert clip3d("label", scan, "missing.ply", *WORDS, "--skip-existing").code == 3
