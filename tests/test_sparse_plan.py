@@ -16,7 +16,7 @@ from clip3d_cli.sparse.keys import (
     parents,
     unpack,
 )
-from clip3d_cli.sparse.neighbours import neighbour_table
+from clip3d_cli.sparse.neighbours import neighbour_pairs
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.points import pool_mean, read_trilinear
 from clip3d_cli.sparse.tensor import SparseTensor
@@ -60,19 +60,27 @@ def test_keys_keep_cells_and_their_order(cells: Tensor) -> None:
 def test_corners_of_the_lattice_have_no_neighbours(size: int) -> None:
     for stride in (1, 2, 4):
         keys = Plan(CORNERS).level(stride).keys
-        assert int((neighbour_table(keys, size) >= 0).sum()) == len(keys)
+        pairs = neighbour_pairs(keys, size)
+        seen = [len(each.targets) for each in pairs]
+        assert seen[len(pairs) // 2] == sum(seen) == len(keys)
 
 
 @pytest.mark.parametrize("size", [3, 5])
 def test_neighbours_are_those_of_a_plain_search(size: int) -> None:
     cells = scattered()
-    table = neighbour_table(pack(cells), size)
+    pairs = neighbour_pairs(pack(cells), size)
     row_of = {tuple(cell): row for row, cell in enumerate(cells.tolist())}
     side = range(-(size // 2), size // 2 + 1)
     offsets = [(dx, dy, dz) for dx in side for dy in side for dz in side]
     for offset, (dx, dy, dz) in enumerate(offsets):
-        wanted = [row_of.get((b, x + dx, y + dy, z + dz), -1) for b, x, y, z in cells.tolist()]
-        assert table[offset].tolist() == wanted
+        wanted = {
+            row: row_of[b, x + dx, y + dy, z + dz]
+            for row, (b, x, y, z) in enumerate(cells.tolist())
+            if (b, x + dx, y + dy, z + dz) in row_of
+        }
+        targets, sources = (rows.tolist() for rows in pairs[offset])
+        assert dict(zip(targets, sources, strict=True)) == wanted
+        assert targets == sorted(targets)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ scattered, buffers are reused, and a row's result does not depend on other rows'
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +18,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from clip3d_cli.sparse.backend import Level, check_fit
-from clip3d_cli.sparse.neighbours import child_table, neighbour_table
+from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
 
-CPU_TILE_ROWS = 4096
+CPU_TILE_ROWS = 8192
 GPU_TILE_ROWS = 1 << 18
 
 
@@ -96,13 +98,14 @@ class TorchBackend:
     def kernel_map(self, source: Level, target: Level, size: int) -> TorchKernelMap:
         """Both rulebooks between two levels: see `Backend.kernel_map`."""
         if source.stride == target.stride:
-            table = neighbour_table(source.keys, size)
-            book = build_rulebook(table, centre=len(table) // 2)
+            pairs = neighbour_pairs(source.keys, size)
+            book = build_rulebook(pairs, len(target), centre=len(pairs) // 2)
             return TorchKernelMap(book, book, mirrored=True)
-        children, parents = child_table(source, len(target))
+        downward = child_pairs(source)
+        upward = [Pairs(children, parents) for parents, children in downward]
         return TorchKernelMap(
-            build_rulebook(children, centre=None),
-            build_rulebook(parents, centre=None),
+            build_rulebook(downward, len(target)),
+            build_rulebook(upward, len(source)),
             mirrored=False,
         )
 
@@ -124,47 +127,48 @@ class TorchBackend:
         return result
 
 
-def build_rulebook(table: Tensor, *, centre: int | None) -> Rulebook:
-    """The tiles of a table.
+def build_rulebook(pairs: Sequence[Pairs], rows: int, *, centre: int | None = None) -> Rulebook:
+    """The tiles of a kernel map.
 
     Args:
-        table: (offsets, rows) int32: the source row that each target row sees, −1 for none.
+        pairs: of every offset.
+        rows: how many target rows there are.
         centre: the offset at which every row sees itself, or None.
     """
-    offsets, rows = table.shape
-    height = CPU_TILE_ROWS if table.device.type == "cpu" else GPU_TILE_ROWS
-    tiles = tuple(
-        _build_tile(table[:, start : start + height], start, centre)
-        for start in range(0, rows, height)
-    )
-    return Rulebook(rows, offsets, centre, tiles)
+    device = pairs[0].targets.device
+    height = CPU_TILE_ROWS if device.type == "cpu" else GPU_TILE_ROWS
+    starts = range(0, rows, height)
+    edges = torch.tensor([*starts, rows], dtype=torch.int32, device=device)
+    cuts = torch.stack([torch.searchsorted(each.targets, edges) for each in pairs]).tolist()
+    tiles = []
+    for number, start in enumerate(starts):
+        cut = [slice(row[number], row[number + 1]) for row in cuts]
+        runs = [
+            Pairs(*(rows[part] for rows in each)) for each, part in zip(pairs, cut, strict=True)
+        ]
+        tiles.append(_build_tile(runs, start, min(start + height, rows), centre))
+    return Rulebook(rows, len(pairs), centre, tuple(tiles))
 
 
-def _build_tile(seen: Tensor, start: int, centre: int | None) -> Tile:
-    offsets, rows = seen.shape
-    present = seen >= 0
-    own_rows = 0
+def _build_tile(pairs: list[Pairs], start: int, stop: int, centre: int | None) -> Tile:
+    gathered = [offset for offset in range(len(pairs)) if offset != centre]
+    ends = list(itertools.accumulate(len(pairs[offset].targets) for offset in gathered))
+    target_rows = torch.cat([pairs[offset].targets for offset in gathered]) - start
+    summed = target_rows
     if centre is not None:
-        present[centre] = False
-        own_rows = rows
-    ends = present.sum(dim=1).cumsum(0).tolist()
-    begins = [0, *ends[:-1]]
-    place = torch.full(seen.shape, -1, dtype=torch.int32, device=seen.device)
-    place[present] = torch.arange(own_rows, own_rows + ends[-1], device=seen.device).int()
-    if centre is not None:
-        place[centre] = torch.arange(rows, dtype=torch.int32, device=seen.device)
-    by_row = place.T.contiguous()
-    filled = by_row >= 0
-    bag_starts = F.pad(filled.sum(dim=1).cumsum(0), (1, 0))
-    runs = zip(range(offsets), begins, ends, strict=True)
+        own = torch.arange(stop - start, dtype=torch.int32, device=summed.device)
+        summed = torch.cat((own, target_rows))
+    counts = torch.bincount(summed, minlength=stop - start)
     return Tile(
         start=start,
-        stop=start + rows,
-        source_rows=seen[present],
-        target_rows=present.nonzero()[:, 1].int(),
-        runs=tuple(run for run in runs if run[2] > run[1]),
-        bag=by_row[filled],
-        bag_starts=bag_starts.int(),
+        stop=stop,
+        source_rows=torch.cat([pairs[offset].sources for offset in gathered]),
+        target_rows=target_rows,
+        runs=tuple(
+            run for run in zip(gathered, [0, *ends[:-1]], ends, strict=True) if run[2] > run[1]
+        ),
+        bag=torch.sort(summed, stable=True).indices.int(),
+        bag_starts=F.pad(counts.cumsum(0), (1, 0)).int(),
     )
 
 

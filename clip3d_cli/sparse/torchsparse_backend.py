@@ -23,7 +23,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from clip3d_cli.sparse.backend import Level, check_fit
-from clip3d_cli.sparse.neighbours import child_table, neighbour_table
+from clip3d_cli.sparse.neighbours import child_pairs, neighbour_pairs
 
 _FORWARD = "conv_forward_gather_scatter_cuda"
 _BACKWARD = "conv_backward_gather_scatter_cuda"
@@ -66,14 +66,11 @@ class TorchsparseBackend:
 
     def kernel_map(self, source: Level, target: Level, size: int) -> PairList:
         """The pairs between two levels: see `Backend.kernel_map`."""
-        if source.stride == target.stride:
-            table = neighbour_table(source.keys, size)
-        else:
-            table = child_table(source, len(target))[0]
-        offsets_and_targets = (table >= 0).nonzero()
-        sources = table[table >= 0]
-        pairs = torch.stack((sources, offsets_and_targets[:, 1].int()), dim=1).contiguous()
-        counts = (table >= 0).sum(dim=1).int().cpu()
+        same = source.stride == target.stride
+        of_offset = neighbour_pairs(source.keys, size) if same else child_pairs(source)
+        joined = [torch.cat(rows) for rows in zip(*of_offset, strict=True)]
+        counts = torch.tensor([len(each.targets) for each in of_offset], dtype=torch.int32)
+        pairs = torch.stack((joined[1], joined[0]), dim=1)
         return PairList(pairs, counts, (len(source), len(target)))
 
     def convolve(
