@@ -15,7 +15,7 @@ from clip3d_cli.formats.files import check_target, target_path
 from clip3d_cli.formats.guard import require_file
 from clip3d_cli.registry import weights_file
 
-DEFAULT_WEIGHTS = "clip3d-mini"
+DEFAULT_WEIGHTS = "points-default"
 _PICKLES = frozenset({".pth", ".pt", ".ckpt", ".pkl"})
 
 
