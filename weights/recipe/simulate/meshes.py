@@ -26,11 +26,10 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A body on the origin, z = 0 at its lowest point, and where it belongs."""
+    """A body on the origin, z = 0 at its lowest point, and what it is."""
 
     body: Soup
     concept: str
-    place: str
 
 
 @lru_cache(maxsize=2)
@@ -41,10 +40,10 @@ def models(folder: Path | None) -> Mapping[str, Model]:
     unpacked = _unpack(folder / "meshes")
     text = Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
     found = {}
-    for name, (file, concept, place, longest, turn) in tomllib.loads(text)["models"].items():
+    for name, (file, concept, longest, turn) in tomllib.loads(text)["models"].items():
         for path in sorted(unpacked.glob(file))[:1]:
             triangles = _fitted(_read(path), float(longest), float(turn))
-            found[name] = Model(soup(concept, triangles), concept, place)
+            found[name] = Model(soup(concept, triangles), concept)
     return found
 
 

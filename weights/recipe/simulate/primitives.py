@@ -50,16 +50,6 @@ class Soup:
         placed = self.triangles @ turn + np.asarray(at, dtype=np.float32)
         return Soup(placed, self.label, self.solid)
 
-    def turned(self, rotation: ArrayLike) -> "Soup":
-        """Return a copy with corners multiplied by a (3, 3) matrix."""
-        matrix = np.asarray(rotation, dtype=np.float32)
-        return Soup(self.triangles @ matrix.T, self.label, self.solid)
-
-    def named(self, concept: str) -> "Soup":
-        """Return a copy in which every triangle is ``concept``."""
-        label = np.full(len(self.label), concept_index(concept), dtype=np.uint8)
-        return Soup(self.triangles, label, self.solid)
-
 
 def soup(concept: str, triangles: ArrayLike, solid: float = 1.0) -> Soup:
     """Label (T, 3, 3) triangles with one concept."""

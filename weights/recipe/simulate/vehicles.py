@@ -198,17 +198,6 @@ def _interior(concept: str, length: float, width: float, belt: float) -> Soup:
     return join([*seats, box(concept, (0.3, width * 0.75, 0.12), (length * 0.2, 0, belt - 0.12))])
 
 
-def train_car(rng: Rng) -> Soup:
-    """Return a tram or railway carriage."""
-    long = float(rng.uniform(14, 24))
-    return join(
-        [
-            box("train", (long, 2.7, 2.9), (0, 0, 0.8), taper=(0.99, 0.9)),
-            box("train", (long * 0.8, 2.0, 0.8)),
-        ]
-    )
-
-
 def draw_vehicle(rng: Rng, *, parked: bool = True) -> Soup:
     """Return a vehicle as streets have them: mostly cars, at times something rarer."""
     draw = rng.random()
