@@ -71,7 +71,13 @@ def test_a_vocabulary_of_one_s_own_is_shown_as_it_is_read(
     assert clip3d("vocabularies", "gone.toml").code == 1
 
 
-@pytest.mark.slow
+@pytest.fixture
+def light_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doctor who does not import torchvision, which takes seconds."""
+    monkeypatch.setattr("clip3d_cli.commands.checkup.import_module", lambda _: None)
+
+
+@pytest.mark.usefixtures("light_doctor")
 def test_the_doctor_labels_a_scan(clip3d: CommandLine) -> None:
     said = clip3d("doctor", "--json")
     document = said.document
@@ -83,7 +89,7 @@ def test_the_doctor_labels_a_scan(clip3d: CommandLine) -> None:
     assert {"clip3d", "packages", "devices", "cache"} <= set(state_of_look)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("light_doctor")
 def test_the_doctor_says_when_the_main_job_cannot_run(
     clip3d: CommandLine, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
