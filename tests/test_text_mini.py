@@ -63,7 +63,7 @@ def mini() -> MiniTextEncoder:
 @pytest.fixture(scope="module")
 def mean() -> torch.Tensor:
     with safe_open(registry.weights_file("mini-text-b32"), framework="pt") as file:
-        return file.get_tensor("mean")
+        return file.get_tensor("network.mean")
 
 
 def test_contract(mini: MiniTextEncoder) -> None:
@@ -149,14 +149,14 @@ def test_a_long_prompt_is_reported(mini: MiniTextEncoder) -> None:
 
 def test_it_is_fast_and_leaves_open_clip_alone() -> None:
     code = (
-        "import sys, time, torch; torch.set_num_threads(1); start = time.perf_counter()\n"
+        "import sys, time, torch; torch.set_num_threads(1); start = time.process_time()\n"
         "from clip3d_cli.text.mini import MiniTextEncoder\n"
         "from clip3d_cli.text.templates import templates_named\n"
         "words = [f'{look} {thing}' for look in ('red', 'tall', 'old', 'small') "
         "for thing in ('car', 'tree', 'house', 'lamp', 'dog')]\n"
         "prompts = [t.replace('{}', w) for w in words for t in templates_named('clip2scene')]\n"
         "vectors = MiniTextEncoder()(prompts)\n"
-        "print(len(prompts), time.perf_counter() - start)\n"
+        "print(len(prompts), time.process_time() - start)\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & "
         "{'open_clip', 'torchvision', 'transformers', 'huggingface_hub', 'timm'}))"
     )
@@ -167,8 +167,8 @@ def test_it_is_fast_and_leaves_open_clip_alone() -> None:
     assert second == "[]"
     count, seconds = first.split()
     assert count == "1700"
-    # Half a second on a quiet machine; the bound leaves room for a busy one.
-    assert float(seconds) < 5
+    # Seconds of CPU, which a busy machine changes little; a quiet one needs less than half of one.
+    assert float(seconds) < 1.5
 
 
 def test_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

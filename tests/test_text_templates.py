@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ class TableEncoder:
     """Answers from a table, so that means can be computed by hand."""
 
     space = FeatureSpace("test/table", 2)
-    table = {
+    table: ClassVar[dict[str, tuple[float, float]]] = {
         "a car": (1.0, 0.0),
         "the car": (0.0, 1.0),
         "a van": (0.6, 0.8),

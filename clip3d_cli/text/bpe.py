@@ -8,7 +8,7 @@ import importlib.util
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from clip3d_cli.errors import SetupError
@@ -77,7 +77,7 @@ class ClipTokenizer:
         letters = [self._letter_of_byte[byte] for byte in word.encode("utf-8")]
         pieces = [*letters[:-1], f"{letters[-1]}</w>"]
         while len(pieces) > 1:
-            pairs = list(zip(pieces, pieces[1:], strict=False))
+            pairs = list(pairwise(pieces))
             best = min(pairs, key=lambda pair: self._rank_of_pair.get(pair, _MERGE_COUNT))
             if best not in self._rank_of_pair:
                 break
@@ -145,7 +145,8 @@ def _words(text: str) -> list[str]:
     """Split cleaned text as CLIP does: runs of letters, single digits, runs of other signs."""
     out: list[str] = []
     for kind, run in groupby(text, key=_kind):
-        out += list(run) if kind == "N" else ["".join(run)]
+        letters = "".join(run)
+        out += letters if kind == "N" else [letters]
     return [word for word in _split_contractions(out) if not word.isspace()]
 
 

@@ -42,6 +42,7 @@ class MiniTextNetwork(nn.Module):
 
     def __init__(self, config: MiniConfig) -> None:
         super().__init__()
+        self.config = config
         self.token = nn.Embedding(TOKEN_COUNT, config.token_width)
         self.widen = nn.Linear(config.token_width, config.width)
         self.position = nn.Embedding(CONTEXT_LENGTH, config.width)

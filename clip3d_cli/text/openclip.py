@@ -66,7 +66,7 @@ class OpenClipTextEncoder:
                 ).eval()
                 self._tokenizer = open_clip.get_tokenizer(name)
             # Download and file errors come as a dozen types, some of them bare Exceptions.
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 raise _no_weights(name, tag, cache, error) from error
         with torch.inference_mode():
             dim = self._model.encode_text(self._tokenizer([""]).to(self._device)).shape[1]

@@ -1,8 +1,8 @@
-"""What is known of a phrase before CLIP: MiniLM states, WordNet's gloss and broader terms, letters."""
+"""What is known of a phrase before CLIP: MiniLM's states, WordNet's entry, its letters."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,7 +114,7 @@ def _broader_marks(sense: int | None, nouns: Nouns) -> dict[str, float]:
     return {str(s): 0.75**steps for s, steps in nouns.ancestors(sense).items()}
 
 
-def _hashed(marks: Sequence[dict[str, float]], width: int) -> sparse.csr_matrix:
+def _hashed(marks: Sequence[Mapping[str, float]], width: int) -> sparse.csr_matrix:
     rows, columns, amounts = [], [], []
     for row, counts in enumerate(marks):
         for mark, amount in counts.items():

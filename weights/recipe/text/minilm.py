@@ -29,7 +29,8 @@ class MiniLM:
         key = hashlib.sha256("\n".join(phrases).encode()).hexdigest()[:24]
         kept = self._cache / f"minilm_{key}.npy"
         if kept.exists():
-            return np.load(kept)
+            stored: np.ndarray = np.load(kept)
+            return stored
         by_length = sorted(range(len(phrases)), key=lambda i: len(phrases[i]))
         states = np.empty((len(phrases), len(LAYERS), WIDTH), np.float16)
         for start in range(0, len(phrases), batch):

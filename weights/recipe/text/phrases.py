@@ -107,7 +107,9 @@ def _singular(word: str) -> str:
     return word
 
 
-def holdout_mask(phrases: Phrases, *, seed: int = HOLDOUT_SEED, count: int = HOLDOUT_NAMES):
+def holdout_mask(
+    phrases: Phrases, *, seed: int = HOLDOUT_SEED, count: int = HOLDOUT_NAMES
+) -> tuple[np.ndarray, np.ndarray]:
     """Mark the rows of ``count`` LVIS names, and every other row that holds one of those names.
 
     Returns:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from clip3d_cli.text.mini import WEIGHTS_FORMAT
-from clip3d_cli.text.network import MiniConfig, MiniTextNetwork
+from clip3d_cli.text.network import MiniTextNetwork
 from weights.recipe.text.lexicon import Lexicon
 
 SPACE = "openclip/ViT-B-32/openai"
@@ -33,18 +33,10 @@ def save_student(
             tensors[f"{name}.scale"] = scale.half()
         else:
             tensors[name] = tensor.half() if name != "network.mean" else tensor
-    config = MiniConfig(
-        dim=len(network.mean),
-        token_width=network.token.embedding_dim,
-        width=network.position.embedding_dim,
-        heads=network.attend.out_features,
-        layers=len(network.blocks),
-        hidden=network.blocks[0].expand.out_features,
-    )
     settings = {
         "format": WEIGHTS_FORMAT,
         "space": SPACE,
-        "network": dataclasses.asdict(config),
+        "network": dataclasses.asdict(network.config),
         "wrappers": list(wrappers),
     }
     save_file(tensors, path, metadata={"settings": json.dumps(settings), **about})

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class Schedule:
         seed: of drawing and of the first weights.
     """
 
-    draws: int = 1_200_000
+    draws: int = 450_000
     batch: int = 256
     rate: float = 1.5e-3
     token_rate: float = 1.5e-3
@@ -43,7 +43,6 @@ def train_student(
     token_start: np.ndarray,
     templates: Sequence[str],
     schedule: Schedule,
-    log: Callable[[str], None] = print,
 ) -> MiniTextNetwork:
     """Give a network trained to answer ``lessons``.
 
@@ -53,7 +52,6 @@ def train_student(
         token_start: (49408, C) first token vectors.
         templates: other sentences with a ``{}`` for the name, which should change nothing.
         schedule: how long and how fast.
-        log: takes a line now and then.
     """
     torch.manual_seed(schedule.seed)
     config = MiniConfig(token_width=token_start.shape[1])
@@ -66,7 +64,7 @@ def train_student(
     # A batch touches few of the 49,408 tokens.
     network.token.sparse = True
     rest = [p for name, p in network.named_parameters() if not name.startswith("token.")]
-    optimizers = [
+    optimizers: list[torch.optim.Optimizer] = [
         torch.optim.SparseAdam(network.token.parameters(), lr=schedule.token_rate),
         torch.optim.AdamW(rest, lr=schedule.rate, betas=(0.9, 0.98), weight_decay=0.02),
     ]
@@ -81,14 +79,15 @@ def train_student(
         network.zero_grad(set_to_none=True)
         losses = [_loss(network(tokens), wanted) for tokens, wanted in draw()]
         loss = torch.cat(losses).mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(rest, 1.0)
-        for part in (*optimizers, *rates):
-            part.step()
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            optimizer.step()
+            rate.step()
         total = float(loss.detach())
         running = total if step == 0 else 0.98 * running + 0.02 * total
         if step % 100 == 0 or step == steps - 1:
-            log(f"student step {step}/{steps} loss {running:.4f} {time.time() - started:.0f} s")
+            print(f"student step {step}/{steps} loss {running:.4f} {time.time() - started:.0f} s")
     return network.eval()
 
 
@@ -96,7 +95,8 @@ def _loss(offsets: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Give (P,): one minus the cosine of the offsets, and the error of their length."""
     angle = 1 - functional.cosine_similarity(offsets, wanted, dim=1)
     length = offsets.norm(dim=1) / wanted.norm(dim=1) - 1
-    return angle + 0.1 * length**2
+    loss: torch.Tensor = angle + 0.1 * length**2
+    return loss
 
 
 def _share_of_rate(progress: float) -> float:
@@ -113,9 +113,9 @@ class _Drawer:
         self._name_tokens = [tokenizer.tokens(name)[:MAX_TOKENS] for name in lessons.names]
         self._offsets = torch.from_numpy(lessons.offsets)
         self._share = np.cumsum(lessons.weight.astype(np.float64) / lessons.weight.sum())
-        self._plain = (tokenizer.tokens("a"), [])
-        self._templates = [
-            tuple(tokenizer.tokens(side) for side in text.split("{}")) for text in templates
+        self._plain, *self._templates = [
+            tuple(tokenizer.tokens(side) for side in text.split("{}"))
+            for text in ("a {}", *templates)
         ]
         self._rng = np.random.default_rng(schedule.seed)
         self._schedule = schedule

@@ -98,7 +98,8 @@ def folds_by_name(names: tuple[str, ...], count: int, seed: int) -> np.ndarray:
     rows, keys = np.array(pairs).T
     links = sparse.coo_matrix((np.ones(len(rows)), (rows, keys)), (len(names), len(slot)))
     groups = connected_components(links @ links.T, directed=False)[1]
-    return np.random.default_rng(seed).permutation(groups.max() + 1)[groups] % count
+    folds: np.ndarray = np.random.default_rng(seed).permutation(groups.max() + 1)[groups] % count
+    return folds
 
 
 def predict_folds(gram: torch.Tensor, noise: torch.Tensor, targets: torch.Tensor,
@@ -129,8 +130,9 @@ def fold_loss(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     )
 
 
-def fit_kernel(cosines: Cosines, targets: torch.Tensor, folds: torch.Tensor, *, steps: int,
-               log=print) -> Kernel:  # fmt: skip
+def fit_kernel(
+    cosines: Cosines, targets: torch.Tensor, folds: torch.Tensor, *, steps: int
+) -> Kernel:
     """Choose the hyper-parameters by gradient descent on the loss of predicting left-out folds."""
     kernel = Kernel(sorted(cosines.blocks), len(cosines.form))
     optimizer = torch.optim.Adam(kernel.parameters(), lr=0.1)
@@ -139,9 +141,9 @@ def fit_kernel(cosines: Cosines, targets: torch.Tensor, folds: torch.Tensor, *, 
         optimizer.zero_grad()
         predicted = predict_folds(kernel(cosines), kernel.log_noise.exp(), targets, folds)
         loss = fold_loss(predicted, targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if step % 10 == 0 or step == steps - 1:
-            log(f"teacher step {step}: loss over left-out folds {float(loss.detach()):.4f}")
+            print(f"teacher step {step}: loss over left-out folds {float(loss.detach()):.4f}")
     return kernel

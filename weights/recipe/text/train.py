@@ -10,8 +10,8 @@ import torch
 from clip3d_cli.text.bpe import TOKEN_COUNT, ClipTokenizer
 from clip3d_cli.text.mini import MiniTextEncoder
 from clip3d_cli.text.templates import template_sets
-from weights.recipe.text.lexicon import make_lexicon
 from weights.recipe.text.labels import Teacher, make_lessons
+from weights.recipe.text.lexicon import make_lexicon
 from weights.recipe.text.minilm import MiniLM
 from weights.recipe.text.phrases import holdout_mask, read_phrases
 from weights.recipe.text.scores import heldout_scores
@@ -87,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, required=True, help="folder for MiniLM's answers")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--holdout", action="store_true", help="keep 200 LVIS names away, score")
-    parser.add_argument("--draws", type=int, default=Schedule.draws)
+    parser.add_argument("--draws", type=int, default=Schedule().draws)
     parser.add_argument(
         "--teacher-steps",
         type=int,

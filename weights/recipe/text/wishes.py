@@ -1,4 +1,4 @@
-"""Names that the student should know besides WordNet's nouns, and the strange ones it should not."""
+"""Names to learn besides WordNet's nouns, and the strange ones to leave out."""
 
 import itertools
 import re
@@ -13,9 +13,10 @@ UNUSABLE = frozenset({"empty", "strange-vehicle", "strange-ground", "vegatation"
 
 LOOKS = (
     "red", "blue", "green", "yellow", "white", "black", "grey", "brown", "orange", "pink",
-    "wooden", "metal", "plastic", "glass", "concrete", "brick", "stone", "paper", "rusty", "leather",
-    "small", "large", "big", "tall", "old", "new", "broken", "folded", "parked", "empty", "round",
-    "square", "dirty", "electric", "toy", "kitchen", "bathroom", "bedroom", "office", "street",
+    "wooden", "metal", "plastic", "glass", "concrete", "brick", "stone", "paper", "rusty",
+    "leather", "small", "large", "big", "tall", "old", "new", "broken", "folded", "parked",
+    "empty", "round", "square", "dirty", "electric", "toy", "kitchen", "bathroom", "bedroom",
+    "office", "street",
     "garden", "outdoor", "wall", "construction",
 )  # fmt: skip
 
