@@ -81,11 +81,9 @@ class TorchsparseBackend:
         float16 under float16 autocast, float32 otherwise.
 
         Raises:
-            ValueError: the weight does not fit the features or the map, or not on CUDA.
+            ValueError: the weight does not fit the features or the map, or they are not on CUDA.
         """
         check_fit(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
-        if not feats.is_cuda:
-            raise ValueError(f"torchsparse convolves on CUDA, not on {feats.device}")
         half = torch.is_autocast_enabled("cuda") and (
             torch.get_autocast_dtype("cuda") == torch.float16
         )
@@ -109,7 +107,7 @@ class _GatherScatter(torch.autograd.Function):
         ctx.save_for_backward(feats, weight)
         ctx.pair_list, ctx.transposed = pair_list, transposed
         unused = feats.new_empty(0)
-        result: Tensor = getattr(_kernels(), _FORWARD)(
+        result: Tensor = getattr(cuda_kernels(feats.device), _FORWARD)(
             feats,
             weight,
             pair_list.pairs,
@@ -129,7 +127,7 @@ class _GatherScatter(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         feats, weight = ctx.saved_tensors
         grad_feats, grad_weight = torch.zeros_like(feats), torch.zeros_like(weight)
-        getattr(_kernels(), _BACKWARD)(
+        getattr(cuda_kernels(feats.device), _BACKWARD)(
             feats,
             grad_feats,
             grads[0].to(weight.dtype).contiguous(),
@@ -142,5 +140,12 @@ class _GatherScatter(torch.autograd.Function):
         return grad_feats, grad_weight, None, None
 
 
-def _kernels() -> Any:
+def cuda_kernels(device: torch.device) -> Any:
+    """torchsparse's compiled module.
+
+    Raises:
+        ValueError: features lie elsewhere than on CUDA; its kernels would read foreign memory.
+    """
+    if device.type != "cuda":
+        raise ValueError(f"torchsparse convolves on CUDA, not on {device}")
     return importlib.import_module("torchsparse.backend")
