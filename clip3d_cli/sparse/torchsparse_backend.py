@@ -141,7 +141,7 @@ class _GatherScatter(torch.autograd.Function):
 
 
 def cuda_kernels(device: torch.device) -> Any:
-    """torchsparse's compiled module.
+    """The compiled module of torchsparse.
 
     Raises:
         ValueError: features lie elsewhere than on CUDA; its kernels would read foreign memory.
