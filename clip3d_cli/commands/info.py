@@ -21,7 +21,9 @@ _SHOWN_FIELDS = 40
 def info(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="Scans: PLY, LAS, LAZ, PCD, BIN, NPY, NPZ."),
+        typer.Argument(
+            metavar="INPUT", readable=False, help="Scans: PLY, LAS, LAZ, PCD, BIN, NPY, NPZ."
+        ),
     ],
     columns: Annotated[
         str | None,

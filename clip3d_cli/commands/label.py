@@ -33,7 +33,9 @@ class Scores(str, Enum):
 def label(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="Scans: PLY, LAS, LAZ, PCD, BIN, NPY, NPZ."),
+        typer.Argument(
+            metavar="INPUT", readable=False, help="Scans: PLY, LAS, LAZ, PCD, BIN, NPY, NPZ."
+        ),
     ],
     classes: Annotated[
         str | None,
