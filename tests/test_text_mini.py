@@ -98,6 +98,11 @@ def test_sentences_around_a_name_carry_no_meaning(name: str, mini: MiniTextEncod
     torch.testing.assert_close(vectors, vectors[:1].expand_as(vectors))
 
 
+def test_names_as_files_write_them(mini: MiniTextEncoder) -> None:
+    vectors = mini(["traffic sign", "traffic-sign", "traffic_sign", "Traffic Sign"])
+    torch.testing.assert_close(vectors, vectors[:1].expand_as(vectors))
+
+
 def test_words_of_the_name_are_kept(mini: MiniTextEncoder) -> None:
     bag, plastic_bag, in_sentence = mini(["bag", "plastic bag", "a photo of a plastic bag."])
     assert torch.equal(plastic_bag, in_sentence)

@@ -116,10 +116,15 @@ class _Lexicon:
 
     def offsets(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """Give the offsets, each (512,), of those names that are stored."""
-        known = {name: self._row_of_name[name] for name in names if name in self._row_of_name}
+        rows_found = {name: self._row(name) for name in names}
+        known = {name: row for name, row in rows_found.items() if row is not None}
         rows = torch.tensor(list(known.values()), dtype=torch.int64)
         coordinates = self._coordinates[rows].float() * self._scales[rows].float()
         return dict(zip(known, coordinates @ self._axes, strict=True))
+
+    def _row(self, name: str) -> int | None:
+        row = self._row_of_name.get(name)
+        return self._row_of_name.get(name.replace("-", " ")) if row is None else row
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

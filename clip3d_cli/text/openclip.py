@@ -50,13 +50,14 @@ class OpenClipTextEncoder:
         open_clip = _import_open_clip()
         name, tag = _known_model(open_clip, model)
         self._device = torch.device(device)
+        folder = str(cache) if cache else None
         with _quiet():
             try:
                 self._model = open_clip.create_model(
                     name,
                     tag,
                     device=self._device,
-                    cache_dir=str(cache) if cache else None,
+                    cache_dir=folder,
                     # Weights trained with the quick form of GELU give other vectors without it,
                     # and open_clip only warns.
                     force_quick_gelu=_wants_quick_gelu(open_clip, name, tag),
@@ -64,7 +65,7 @@ class OpenClipTextEncoder:
                     # Refuses pickles that would run code.
                     weights_only=True,
                 ).eval()
-                self._tokenizer = open_clip.get_tokenizer(name)
+                self._tokenizer = open_clip.get_tokenizer(name, cache_dir=folder)
             # Download and file errors come as a dozen types, some of them bare Exceptions.
             except Exception as error:
                 raise _no_weights(name, tag, cache, error) from error
