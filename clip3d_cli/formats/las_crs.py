@@ -112,11 +112,13 @@ def _parse(text: str) -> _Node | None:
     open_nodes = [root]
     keyword = ""
     for quoted, word, number, mark in _TOKEN.findall(text):
-        if mark in ("[", "(") and mark:
+        if mark in ("[", "("):
             node = _Node(keyword.upper(), [], [])
+            if keyword:  # what was taken for a value is the name of this bracket
+                open_nodes[-1].values.pop()
             open_nodes[-1].children.append(node)
             open_nodes.append(node)
-        elif mark in ("]", ")") and mark:
+        elif mark in ("]", ")"):
             open_nodes.pop()
         elif number:
             open_nodes[-1].values.append(_number(number))

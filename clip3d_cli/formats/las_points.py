@@ -118,21 +118,9 @@ class PointSink:
 
 
 def packing_for(path: Path, point_format: int, extra_bytes: int) -> bytes:
-    """The body of the LAZ record for points of a format with so many extra bytes.
-
-    Raises:
-        InputError: E_UNSUPPORTED, LAZ has no way to pack that format.
-    """
-    try:
-        with _refusing(path):
-            return bytes(lazrs.LazVlr.new_for_compression(point_format, extra_bytes).record_data())
-    except Clip3DError as error:
-        raise InputError(
-            "E_UNSUPPORTED",
-            path,
-            f"LAZ cannot pack points of format {point_format}",
-            "Write a .las file with -o.",
-        ) from error
+    """The body of the LAZ record for points of a format with so many extra bytes."""
+    with _refusing(path):
+        return bytes(lazrs.LazVlr.new_for_compression(point_format, extra_bytes).record_data())
 
 
 @contextmanager
