@@ -21,7 +21,8 @@ from weights.recipe.points.sources import Scan
 from weights.recipe.points.taxonomy import Taxonomy
 
 INPUTS = ("one", "height_near", "height_far", "z_spread", "z_offset", "log_voxel")
-VOXEL_SIZES_M = (0.05, 0.1, 0.2, 0.4, 0.8)
+VOXEL_SIZES_M = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+_AERIAL = frozenset({"ign", "ahn", "sim-aerial"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,14 @@ def augment(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int16]]:
     """A scan as another sensor at another place might have seen it.
 
-    Thinned, turned about the vertical, mirrored, scaled by up to a tenth (less upwards),
-    tilted by up to three degrees, with up to two centimetres of noise, anywhere on the lattice.
+    Thinned (aerial ones at times to a thirtieth: surveys differ that much), turned about the
+    vertical, mirrored, scaled by up to a tenth (less upwards), tilted by up to three degrees,
+    with up to two centimetres of noise, anywhere on the lattice.
     """
-    keep = rng.random(len(scan.xyz)) < rng.choice([1.0, 1.0, rng.uniform(0.35, 1.0)])
+    shares = [1.0, 1.0, rng.uniform(0.35, 1.0)]
+    if scan.source in _AERIAL:
+        shares += [np.exp(rng.uniform(np.log(0.03), 0))] * 2
+    keep = rng.random(len(scan.xyz)) < rng.choice(shares)
     if keep.sum() < 100:
         keep[:] = True
     xyz = scan.xyz[keep] - scan.xyz.mean(axis=0)

@@ -71,9 +71,12 @@ class Taxonomy:
         foreign = [leaf for leaf in self.words_of_leaf if leaf not in known | self.shy]
         asked = set(known) | {leaf for leaf in foreign if rng.random() < _ASK_FOREIGN}
         question: dict[str, frozenset[str]] = {}
+        taken: frozenset[str] = frozenset()
         for group in self.groups:
-            if len(group.leaves & asked) > 1 and rng.random() < group.chance:
+            free = len(group.leaves & asked) > 1 and not group.leaves & taken
+            if free and rng.random() < group.chance:
                 asked -= group.leaves
+                taken |= group.leaves
                 _add(question, str(rng.choice(group.words)), group.leaves)
         for leaf in sorted(asked):
             word = _favoring_first(self.words_of_leaf[leaf], rng)

@@ -115,7 +115,8 @@ def main() -> None:
 
 def _encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
     if args.start:
-        return load_encoder(args.start)
+        encoder = load_encoder(args.start)
+        return PointEncoder(replace(encoder.spec, voxel_sizes_m=VOXEL_SIZES_M), encoder.network)
     spec = EncoderSpec(
         architecture="minkunet",
         config={"layers": args.layers, "width": args.width},
