@@ -24,8 +24,9 @@ _XYZ_NAMES = ("xyz", "points", "point", "coord", "coords", "positions", "pos", "
 _COLOR_NAMES = ("rgb", "colors", "color", "colours")
 _INTENSITY_NAMES = ("intensity", "reflectance", "remission")
 _ENCRYPTED = 0x1
-# Wider than any point: (3, N) stores coordinates in rows.
 _WIDEST_POINT = 64
+# Three rows of more numbers than these are coordinates in rows, not three points.
+_WIDEST_OF_THREE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +164,10 @@ def is_points(header: NpyHeader) -> bool:
     """Whether an array can be one point per row: (N, ≥ 3) numbers, or fields x, y, z."""
     if header.dtype.names is not None:
         return len(header.shape) == 1 and {"x", "y", "z"} <= set(header.dtype.names)
-    is_table = len(header.shape) == 2 and 3 <= header.shape[1] <= _WIDEST_POINT
-    return is_table and header.dtype.kind in "fiu"
+    if len(header.shape) != 2 or header.dtype.kind not in "fiu":
+        return False
+    points, width = header.shape
+    return 3 <= width <= (_WIDEST_OF_THREE if points == 3 else _WIDEST_POINT)
 
 
 def is_numbers(header: NpyHeader, shape: tuple[int, ...]) -> bool:
