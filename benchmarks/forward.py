@@ -145,7 +145,10 @@ def measure(network: MinkUNet, tensor: SparseTensor, repeats: int) -> Measuremen
         network.zero_grad()
         nn.functional.cross_entropy(network(tensor) @ words, truth).backward()
 
-    gemm, maps, forwards, steps = [], [], [], []
+    gemm: list[Seconds] = []
+    maps: list[Seconds] = []
+    forwards: list[Seconds] = []
+    steps: list[Seconds] = []
     before_mb = peak_mb()
     for _ in range(repeats):
         gemm += [timed(lambda: square @ square) for _ in range(3)]
@@ -158,7 +161,10 @@ def measure(network: MinkUNet, tensor: SparseTensor, repeats: int) -> Measuremen
         network.train()
         steps.append(timed(step))
     return Measurement(
-        *(median(each) for each in (gemm, maps, forwards, steps)),
+        gemm=median(gemm),
+        maps=median(maps),
+        forward=median(forwards),
+        step=median(steps),
         forward_mb=forward_mb,
         step_mb=peak_mb() - before_mb,
     )

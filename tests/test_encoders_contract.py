@@ -22,6 +22,9 @@ NARROW: dict[str, dict[str, Any]] = {
     "spvcnn": {"width": 0.25},
 }
 
+# Its points may lie off the middle of their voxel, where this test has none.
+SLACK = {"spvcnn": 2}
+
 
 def spec_of(architecture: str) -> EncoderSpec:
     return EncoderSpec(
@@ -180,4 +183,4 @@ def test_reach_is_where_influence_ends(architecture: str) -> None:
             moved = encoder.network(SparseTensor(cells, touched))
             changed = cells[(moved != still).any(dim=1), 2]
             farthest = max(farthest, int((changed - place).abs().max()))
-    assert encoder.reach - 2 <= farthest <= encoder.reach
+    assert encoder.reach - SLACK.get(architecture, 0) <= farthest <= encoder.reach

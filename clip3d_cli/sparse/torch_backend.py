@@ -21,7 +21,7 @@ from clip3d_cli.sparse.backend import Level, check_fit
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
 
 CPU_TILE_ROWS = 8192
-GPU_TILE_ROWS = 1 << 18
+GPU_TILE_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
