@@ -4,12 +4,15 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
-from weights.recipe.text.minilm import MiniLM
 from weights.recipe.text.wordnet import Nouns
+
+if TYPE_CHECKING:
+    from weights.recipe.text.minilm import MiniLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def lookup(name: str, nouns: Nouns) -> tuple[str, int | None]:
     return plain(name), None
 
 
-def know(names: Sequence[str], prompts: Sequence[str], nouns: Nouns, minilm: MiniLM) -> Known:
+def know(names: Sequence[str], prompts: Sequence[str], nouns: Nouns, minilm: "MiniLM") -> Known:
     """Collect the features of phrases.
 
     Args:

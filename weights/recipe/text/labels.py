@@ -9,7 +9,7 @@ import torch
 from weights.recipe.text import wishes
 from weights.recipe.text.features import Known, know, plain
 from weights.recipe.text.minilm import MiniLM
-from weights.recipe.text.phrases import Phrases, without_repeats
+from weights.recipe.text.phrases import Phrases, name_keys, without_repeats
 from weights.recipe.text.teacher import compare, fit_kernel, folds_by_name, read_kernel
 from weights.recipe.text.wordnet import Nouns
 
@@ -128,3 +128,16 @@ def make_lessons(teacher: Teacher, every: Phrases, nouns: Nouns, token_words: li
         seen.update(group)
         weight += [share] * len(new)
     return Lessons(names, np.concatenate(offsets), np.array(weight, np.float32))
+
+
+def without_names(lessons: Lessons, names: list[str]) -> Lessons:
+    """Give the lessons that neither are one of ``names``, in any spelling, nor end in one."""
+    banned = set().union(*map(name_keys, names))
+    endings = tuple(" " + name for name in names)
+    rows = [
+        row
+        for row, name in enumerate(lessons.names)
+        if not (name_keys(name) & banned or name.endswith(endings))
+    ]
+    kept = [lessons.names[row] for row in rows]
+    return Lessons(kept, lessons.offsets[rows], lessons.weight[rows])

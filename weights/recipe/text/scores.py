@@ -1,11 +1,13 @@
 """How well a text encoder finds the stored CLIP vectors of names it was not taught."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from clip3d_cli.text.bpe import ClipTokenizer
+from clip3d_cli.text.network import MiniTextNetwork
 from weights.recipe.text.phrases import Phrases
 
 RANKS = (1, 5, 10)
@@ -36,17 +38,20 @@ def retrieval(
 
 
 def heldout_scores(
-    encode: Callable[[Sequence[str]], torch.Tensor],
-    every: Phrases,
-    drawn: np.ndarray,
-    mean: np.ndarray,
+    answers: np.ndarray, every: Phrases, rows: np.ndarray, mean: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Score ``encode`` on the drawn rows (P,) bool, among LVIS's 1,203 and among all 3,100."""
-    rows = np.flatnonzero(drawn)
-    answers = encode([every.prompts[r] for r in rows]).numpy()
+    """Score answers (P, D) to LVIS rows (P,), among LVIS's 1,203 and among all 3,100 vectors."""
     lvis = np.flatnonzero([source == "lvis" for source in every.sources])
-    own_in_lvis = np.searchsorted(lvis, rows)
     return {
-        "among_1203": retrieval(answers, own_in_lvis, every.vectors[lvis], mean),
+        "among_1203": retrieval(answers, np.searchsorted(lvis, rows), every.vectors[lvis], mean),
         "among_3100": retrieval(answers, rows, every.vectors, mean),
     }
+
+
+@torch.inference_mode()
+def network_answers(
+    network: MiniTextNetwork, tokenizer: ClipTokenizer, names: Sequence[str]
+) -> np.ndarray:
+    """Give the network's own vectors of names, (P, D), without the lexicon."""
+    rows = [network(torch.tensor([tokenizer.tokens(f"a {name}")])) for name in names]
+    return functional.normalize(network.mean + torch.cat(rows), dim=1).numpy()
