@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
 from clip3d_cli.encoders.weights import file_sha256, load_encoder, save_encoder
-from clip3d_cli.errors import SetupError
+from clip3d_cli.errors import OutputError, SetupError
 from clip3d_cli.sparse.tensor import SparseTensor
 
 SPEC = EncoderSpec(
@@ -152,7 +152,8 @@ def test_an_interrupted_save_leaves_the_old_file(
     save_encoder(encoder, path)
     before = file_sha256(path)
 
-    def stop(*_: object, **__: object) -> None:
+    def stop(_: object, part: Path, **__: object) -> None:
+        part.write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("clip3d_cli.encoders.weights.save_file", stop)
@@ -160,3 +161,10 @@ def test_an_interrupted_save_leaves_the_old_file(
         save_encoder(encoder, path)
     assert file_sha256(path) == before
     assert len(before) == 64
+    assert [entry.name for entry in tmp_path.iterdir()] == ["e"]
+
+
+def test_a_place_that_cannot_be_written_is_refused(encoder: PointEncoder, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written") as caught:
+        save_encoder(encoder, tmp_path / "nowhere" / "e")
+    assert caught.value.code == "E_NOT_WRITABLE"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder, Precision
-from clip3d_cli.errors import Clip3DError, SetupError
+from clip3d_cli.errors import Clip3DError, OutputError, SetupError
 from clip3d_cli.sparse.backend import Backend
 
 _KEY = "clip3d"
@@ -37,6 +37,9 @@ def save_encoder(encoder: PointEncoder, path: Path, dtype: torch.dtype = torch.f
         path: the file; it is replaced only when the new one is complete.
         dtype: of the parameters in the file; running statistics stay float32, for a variance
             can leave the range of float16.
+
+    Raises:
+        OutputError: E_NOT_WRITABLE: no such folder, no permission, no space.
     """
     parameters = {name for name, _ in encoder.network.named_parameters()}
     state = {
@@ -44,8 +47,15 @@ def save_encoder(encoder: PointEncoder, path: Path, dtype: torch.dtype = torch.f
         for name, value in encoder.network.state_dict().items()
     }
     part = path.with_name(path.name + ".part")
-    save_file(state, part, metadata={_KEY: json.dumps(asdict(encoder.spec), sort_keys=True)})
-    part.replace(path)
+    try:
+        save_file(state, part, metadata={_KEY: json.dumps(asdict(encoder.spec), sort_keys=True)})
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            "E_NOT_WRITABLE", path, f"cannot be written: {error}", "Choose another folder."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_encoder(
@@ -117,8 +127,11 @@ def file_sha256(path: Path) -> str:
 def _refuse_foreign(path: Path) -> None:
     if not path.is_file():
         raise _fault(path, "is not there")
-    with path.open("rb") as file:
-        head = file.read(64)
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise _fault(path, f"cannot be read: {error.strerror}") from error
     if not head:
         raise _fault(path, "is empty")
     for magic, fault in _FOREIGN:
