@@ -229,7 +229,8 @@ def _metres(
     raw: npt.NDArray[np.int32], header: LasHeader, crs: Crs | None
 ) -> npt.NDArray[np.float64]:
     with np.errstate(over="ignore", invalid="ignore"):  # a damaged scale may be 1e300
-        xyz: npt.NDArray[np.float64] = raw * header.scales + header.offsets
+        xyz: npt.NDArray[np.float64] = raw * header.scales
+        xyz += header.offsets
     if crs is None or crs.is_geographic or (crs.horizontal_m == 1 and crs.vertical_m == 1):
         return xyz
     return xyz * _unit_m(crs)

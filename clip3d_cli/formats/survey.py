@@ -17,9 +17,11 @@ _LEAST_SPREAD_M = 10.0
 
 def surveyed(facts: CloudFacts, cloud: PointCloud) -> CloudFacts:
     """The facts with the points' own bounds, and warnings of what is odd about them."""
-    finite = np.isfinite(cloud.xyz).all(axis=1)
-    missing = int(len(cloud) - finite.sum())
-    xyz = cloud.xyz if not missing else cloud.xyz[finite]
+    xyz, bounds = cloud.xyz, _bounds_of(cloud.xyz)
+    if not np.isfinite(bounds).all():
+        xyz = xyz[np.isfinite(xyz).all(axis=1)]
+        bounds = _bounds_of(xyz)
+    missing = len(cloud) - len(xyz)
     warnings = list(facts.warnings)
     if not len(cloud):
         warnings.append("there are no points")
@@ -27,15 +29,22 @@ def surveyed(facts: CloudFacts, cloud: PointCloud) -> CloudFacts:
         warnings.append(f"{missing:,} of {len(cloud):,} points have no coordinates: unlabeled")
     if not len(xyz):
         return dataclasses.replace(facts, warnings=tuple(warnings), bounds=None)
-    bounds = np.stack([xyz.min(axis=0), xyz.max(axis=0)])
     with np.errstate(invalid="ignore", over="ignore"):  # a damaged header may say anything
         is_other = facts.bounds is not None and _differ(facts.bounds, bounds)
-        outliers = _far_points(xyz)
+        outliers = _far_points(xyz, bounds)
     if is_other:
         warnings.append("the header's bounds are not those of the points; the points' are used")
     if outliers:
         warnings.append(f"{outliers:,} points lie far from all others")
     return dataclasses.replace(facts, bounds=bounds, warnings=tuple(warnings))
+
+
+def _bounds_of(xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(2, 3) low and high corner; not finite where a coordinate is not, or there are none."""
+    if not len(xyz):
+        return np.full((2, 3), np.nan)
+    # Column by column: numpy is slow along axes of three.
+    return np.array([[axis.min() for axis in xyz.T], [axis.max() for axis in xyz.T]])
 
 
 def _differ(header: npt.NDArray[np.float64], points: npt.NDArray[np.float64]) -> bool:
@@ -44,10 +53,12 @@ def _differ(header: npt.NDArray[np.float64], points: npt.NDArray[np.float64]) ->
     return not bool((np.abs(header - points) <= tolerance).all())
 
 
-def _far_points(xyz: npt.NDArray[np.float64]) -> int:
+def _far_points(xyz: npt.NDArray[np.float64], bounds: npt.NDArray[np.float64]) -> int:
     """How many points lie many times the cloud's spread away from its middle, on any axis."""
     sample = xyz[:: max(1, len(xyz) // _SAMPLE)]
     low, middle, high = np.percentile(sample, [2, 50, 98], axis=0)
     # One spread for all axes: a flat street is no outlier in height.
-    spread = max(float((high - low).max()), _LEAST_SPREAD_M)
-    return int((np.abs(xyz - middle) > _FAR_FACTOR * spread).any(axis=1).sum())
+    far = _FAR_FACTOR * max(float((high - low).max()), _LEAST_SPREAD_M)
+    if (np.abs(bounds - middle) <= far).all():
+        return 0
+    return int((np.abs(xyz - middle) > far).any(axis=1).sum())
