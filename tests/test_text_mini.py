@@ -183,16 +183,19 @@ def test_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert caught.value.code == "E_WEIGHTS"
 
 
-@pytest.mark.parametrize("kind", ["cut off", "empty", "not ours", "missing"])
+@pytest.mark.parametrize("kind", ["cut off", "empty", "not ours", "missing", "lacks tensors"])
 def test_a_damaged_file(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "mini.safetensors"
     if kind == "cut off":
         path.write_bytes(registry.weights_file("mini-text-b32").read_bytes()[:-1000])
     elif kind == "empty":
         path.write_bytes(b"")
-    elif kind == "not ours":
-        settings = json.dumps({"format": "another"})
-        save_file({"a": torch.zeros(1)}, path, metadata={"settings": settings})
+    elif kind != "missing":
+        with safe_open(registry.weights_file("mini-text-b32"), framework="pt") as file:
+            settings = json.loads(file.metadata()["settings"])
+        if kind == "not ours":
+            settings["format"] = "another"
+        save_file({"a": torch.zeros(1)}, path, metadata={"settings": json.dumps(settings)})
     with pytest.raises(SetupError) as caught:
         MiniTextEncoder(path)
     assert caught.value.code == "E_WEIGHTS"

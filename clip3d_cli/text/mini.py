@@ -22,6 +22,7 @@ WEIGHTS_FORMAT = "clip3d-mini-text-1"
 
 _ARTICLES = ("a ", "an ", "the ")
 _BATCH = 512
+_REMEDY = "Install clip3d again, or set CLIP3D_WEIGHTS."
 
 
 class MiniTextEncoder:
@@ -47,14 +48,18 @@ class MiniTextEncoder:
         """
         path = registry.weights_file(WEIGHTS_NAME) if weights is None else weights
         settings, tensors = _read_weights(path)
-        self.space = FeatureSpace(settings["space"], settings["network"]["dim"])
-        self._wrappers = [tuple(text.split("{}")) for text in settings["wrappers"]]
-        self._wrappers.sort(key=lambda sides: -len(sides[0]) - len(sides[1]))
         self._tokenizer = ClipTokenizer.installed()
-        self._network = MiniTextNetwork(MiniConfig(**settings["network"]))
-        self._network.load_state_dict(_dequantized(tensors, "network."))
+        try:
+            self.space = FeatureSpace(settings["space"], settings["network"]["dim"])
+            self._wrappers = [tuple(text.split("{}")) for text in settings["wrappers"]]
+            self._network = MiniTextNetwork(MiniConfig(**settings["network"]))
+            self._network.load_state_dict(_dequantized(tensors, "network."))
+            self._lexicon = _Lexicon(tensors)
+        except (KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise SetupError("E_WEIGHTS", path, f"lacks parts: {reason}", _REMEDY) from error
+        self._wrappers.sort(key=lambda sides: -len(sides[0]) - len(sides[1]))
         self._network.eval()
-        self._lexicon = _Lexicon(tensors)
 
     def is_truncated(self, prompt: str) -> bool:
         """Whether the last words of a prompt are too far back to be read."""
@@ -128,16 +133,15 @@ class _Lexicon:
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    remedy = "Install clip3d again, or set CLIP3D_WEIGHTS."
     try:
         with safe_open(path, framework="pt") as file:
             settings = json.loads((file.metadata() or {}).get("settings", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
-        raise SetupError("E_WEIGHTS", path, f"cannot be read: {error}", remedy) from error
+        raise SetupError("E_WEIGHTS", path, f"cannot be read: {error}", _REMEDY) from error
     if settings.get("format") != WEIGHTS_FORMAT:
         fault = f"is not of the format {WEIGHTS_FORMAT}"
-        raise SetupError("E_WEIGHTS", path, fault, remedy)
+        raise SetupError("E_WEIGHTS", path, fault, _REMEDY)
     return settings, tensors
 
 
