@@ -2,8 +2,9 @@
 
     python -m weights.recipe.points.judge WEIGHTS --data ../shared/data
 
-A score is the mean over the classes that truly occur of intersection over union, counted over
-all points of all scans of a judge.
+A score is the mean of intersection over union over the classes that truly occur, counted over
+all points of all scans of a suite. A class of less than a thousandth of the judged points is
+shown but left out of the mean: one point of water is no measure.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from clip3d_cli.pipelines.label import label_cloud
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.mini import MiniTextEncoder
 from weights.recipe.points.taxonomy import read_table
+
+LEAST_SHARE = 0.001
 
 # Judge, files, and whether the shipped weights saw them in training.
 SUITES = {
@@ -56,9 +59,15 @@ def judge(encoder: PointEncoder, name: str, paths: list[Path]) -> dict[str, obje
         cloud, label = _labelled(path)
         labels = label_cloud(cloud, encoder, embeddings)
         counts += ConfusionMatrix.of(index_of_label[label], labels.class_index, len(classes))
+    common = counts.counts.sum(axis=1) >= LEAST_SHARE * counts.counts.sum()
     iou = {entry.name: float(value) for entry, value in zip(classes, counts.iou, strict=True)}
     return {
-        "mIoU": counts.mean_iou,
+        "mIoU": float(np.nanmean(counts.iou[common])),
+        "left out of the mean": [
+            entry.name
+            for entry, kept, value in zip(classes, common, counts.iou, strict=True)
+            if not kept and not np.isnan(value)
+        ],
         "accuracy": float(np.diagonal(counts.counts).sum() / counts.counts.sum()),
         "points": int(counts.counts.sum()),
         "IoU": {name: value for name, value in iou.items() if not np.isnan(value)},

@@ -49,7 +49,7 @@ class WordLearner(nn.Module):
     def __init__(self, encoder: PointEncoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.log_scale = nn.Parameter(torch.tensor(math.log(_START_SCALE)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(encoder.spec.logit_scale)))
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean over the clouds of a batch, at the rows that were drawn of each."""
