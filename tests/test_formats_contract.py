@@ -75,6 +75,8 @@ def test_labels_are_found_by_other_readers(
     if target.suffix == ".npz":
         third = columns["topk_label"][:, 2], columns["topk_score"][:, 2]
     else:
+        names = {f"{prefix}{kind}{n}" for kind in ("label", "score") for n in ("", "_2", "_3")}
+        assert {name for name in columns if "label" in name or "score" in name} == names
         third = columns[f"{prefix}label_3"].reshape(-1), columns[f"{prefix}score_3"].reshape(-1)
     np.testing.assert_array_equal(third[0], np.array([1, 2, 3, 0])[labels.ranking[:, 2]])
     np.testing.assert_array_equal(third[1], labels.ranking_score[:, 2])
@@ -90,6 +92,8 @@ def test_all_else_survives(tmp_path: Path, sample: str) -> None:
     if target.suffix == ".label":
         return
     after = columns_in(target)
+    prefix = PREFIXES[target.suffix]
+    assert set(after) == {*before, f"{prefix}label", f"{prefix}score"}
     for name, values in before.items():
         assert after[name].dtype == values.dtype
         np.testing.assert_array_equal(after[name], values, err_msg=name)

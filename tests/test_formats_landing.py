@@ -163,9 +163,13 @@ def test_a_copy_that_came_out_short_is_not_kept(
     assert refusal_of(scan, scan.with_name("out.ply")) == "E_TRUNCATED"
 
 
-def test_a_source_that_changed_is_refused(scan: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"ply\n", None], ids=["emptied", "cut", "written anew"])
+def test_a_source_that_changed_is_refused(scan: Path, content: bytes | None) -> None:
     _, facts = read_cloud(scan, OPTIONS)
-    write_ply(scan, COUNT, "ascii")
+    if content is None:
+        write_ply(scan, COUNT, "ascii")
+    else:
+        scan.write_bytes(content or b" ")
     target = scan.with_name("out.ply")
     with pytest.raises(Clip3DError, match="E_CHANGED"):
         write_labels(some_labels(COUNT), scan, target, OPTIONS, facts=facts)

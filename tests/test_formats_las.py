@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import laspy
+import lazrs
 import numpy as np
 import pytest
 from other_readers import columns_in, surroundings_of
@@ -14,6 +15,7 @@ from sample_clouds import UTM, WKT_METRES, some_labels, street, write_las
 
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.errors import InputError
 from clip3d_cli.formats.files import ReadOptions, inspect_cloud, read_cloud, write_labels
 from clip3d_cli.formats.las_crs import Crs, crs_of
 from clip3d_cli.formats.las_header import read_las_header
@@ -230,6 +232,33 @@ def test_degrees_that_cannot_be_are_metres(tmp_path: Path) -> None:
     cloud, facts = read_cloud(source, OPTIONS)
     assert any("cannot be" in warning for warning in facts.warnings)
     np.testing.assert_allclose(cloud.xyz, street(COUNT) + UTM, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["PanicException", "LazrsError"])
+def test_faults_of_the_unpacker_are_refusals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    source = write_las(tmp_path / "tile.laz", COUNT)
+    fault = getattr(lazrs, name, None) or type(name, (BaseException,), {})
+
+    def fail(*_: object) -> None:
+        raise fault("at the first byte")
+
+    monkeypatch.setattr(lazrs, "ParLasZipDecompressor", fail)
+    with pytest.raises(InputError, match="E_CORRUPT"):
+        read_cloud(source, OPTIONS)
+
+
+def test_an_interrupt_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    source = write_las(tmp_path / "tile.laz", COUNT)
+    monkeypatch.setattr(lazrs, "ParLasZipDecompressor", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        read_cloud(source, OPTIONS)
 
 
 REAL = [

@@ -115,6 +115,12 @@ def test_tables_without_header_tell_their_width(tmp_path: Path, width: int, coun
     assert len(facts.fields) == width
 
 
+def test_rings_are_whole_numbers(tmp_path: Path) -> None:
+    ahead = np.abs(street(40))
+    np.c_[ahead, np.ones(40)].astype("<f4").tofile(tmp_path / "a.bin")
+    np.testing.assert_allclose(read_cloud(tmp_path / "a.bin", OPTIONS)[0].xyz, ahead, rtol=1e-6)
+
+
 def test_other_columns_must_be_named(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     np.c_[XYZ, np.ones((COUNT, 3))].astype("<f4").tofile(path)
@@ -146,8 +152,11 @@ def test_intensity_is_a_share_of_full_scale(values: np.ndarray, expected: list[f
     np.testing.assert_allclose(unit_intensity(values), expected, rtol=1e-6)
 
 
-def test_the_budget_is_less_than_the_machine() -> None:
+def test_the_budget_is_less_than_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 << 28 < memory_budget() < 1 << 45
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (400_000_000, 500_000_000))
+    assert memory_budget() == 300_000_000
 
 
 def test_real_files_keep_their_arrays(shared_data: Path, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def check_target(source: Path, target: Path, options: ReadOptions, *, overwrite:
             f"Possible are {', '.join(possible)}.",
         )
     require_folder(target)
-    if target.resolve() == source.resolve() or (target.exists() and target.samefile(source)):
+    if target.exists() and target.samefile(source):
         raise UsageError(
             "E_SAME_FILE", target, "is the input itself", "clip3d never writes over its input."
         )
@@ -158,10 +158,10 @@ def write_labels(
         InputError: E_CHANGED, or whatever reading the source again finds.
         OutputError: E_NO_SPACE, E_NOT_WRITABLE.
     """
-    check_target(source, target, options, overwrite=overwrite)
     state = require_file(source)
     stamp = facts.stamp if facts is not None and facts.stamp else stamp_of(state)
     require_unchanged(source, stamp)
+    check_target(source, target, options, overwrite=overwrite)
     require_space(target, state.st_size + _LABEL_BYTES * len(labels))
     sidecar = _sidecar_of(target)
     with landing(sidecar) as sidecar_part, landing(target) as target_part:

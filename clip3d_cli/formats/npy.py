@@ -116,10 +116,11 @@ def _is_archive(path: Path) -> bool:
 
 
 def _is_npz(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(SUFFIX) for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):  # damaged: its name must do
         return path.suffix.lower() == ".npz"
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(SUFFIX) for name in archive.namelist())
 
 
 def _headers(path: Path) -> dict[str, NpyHeader]:
