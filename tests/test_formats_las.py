@@ -227,11 +227,14 @@ def test_units_of_geotiff_keys(
     assert crs_of(tmp_path / "tile.las", header) == crs
 
 
-def test_degrees_that_cannot_be_are_metres(tmp_path: Path) -> None:
-    source = write_las(tmp_path / "tile.las", COUNT, wkt='GEOGCS["WGS 84"]')
+@pytest.mark.parametrize("origin", [UTM, (-5000.0, 0.0, 0.0)])
+def test_degrees_that_cannot_be_are_metres(
+    tmp_path: Path, origin: tuple[float, float, float]
+) -> None:
+    source = write_las(tmp_path / "tile.las", COUNT, wkt='GEOGCS["WGS 84"]', offset=origin)
     cloud, facts = read_cloud(source, OPTIONS)
     assert any("cannot be" in warning for warning in facts.warnings)
-    np.testing.assert_allclose(cloud.xyz, street(COUNT) + UTM, atol=1e-3)
+    np.testing.assert_allclose(cloud.xyz, street(COUNT) + origin, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["PanicException", "LazrsError"])

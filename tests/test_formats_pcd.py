@@ -82,7 +82,14 @@ def test_packed_colors(
     assert (tmp_path / "out.pcd").read_bytes().count(body.rstrip(b"\n")) == 1
 
 
-@pytest.mark.parametrize("name", ["indoor/osd_test0_compressed.pcd", "indoor/redwood_fragment.pcd"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("indoor/osd_test0_compressed.pcd", marks=pytest.mark.slow),
+        "indoor/redwood_fragment.pcd",
+        "driving/pjlab/1/calib.pcd",
+    ],
+)
 def test_real_files_survive(shared_data: Path, tmp_path: Path, name: str) -> None:
     path = shared_data / name
     facts = inspect_cloud(path, OPTIONS)
