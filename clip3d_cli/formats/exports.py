@@ -8,18 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.labels import Labels
-from clip3d_cli.formats.columns import (
-    LabelColumn,
-    class_lines,
-    label_columns,
-    label_dtype,
-    ranked_ids,
-)
-from clip3d_cli.formats.ply_header import CLASS_COMMENT, ply_property
+from clip3d_cli.formats.columns import label_dtype, ranked_ids
 
-_CHUNK_POINTS = 1 << 20
 SIDECAR = ".classes.json"
 
 
@@ -45,31 +36,6 @@ def write_npz_file(labels: Labels, part: Path) -> None:
     """An NPZ with the labels alone."""
     with part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **label_arrays(labels))
-
-
-def write_ply_file(labels: Labels, cloud: PointCloud, part: Path) -> None:
-    """A binary PLY of the points in metres, their colors and labels, for viewers."""
-    columns = [
-        LabelColumn(name, cloud.xyz[:, axis].astype("<f8")) for axis, name in enumerate("xyz")
-    ]
-    if cloud.rgb is not None:
-        names = ("red", "green", "blue")
-        columns += [LabelColumn(name, cloud.rgb[:, place]) for place, name in enumerate(names)]
-    columns += label_columns(labels, "scalar_")
-    lines = ["ply", "format binary_little_endian 1.0"]
-    lines += [f"{CLASS_COMMENT}{line}" for line in class_lines(labels)]
-    lines.append(f"element vertex {len(cloud)}")
-    lines += [ply_property(column.name, column.values.dtype) for column in columns]
-    lines.append("end_header")
-    dtype = np.dtype([(c.name, c.values.dtype.newbyteorder("<")) for c in columns])
-    with part.open("wb") as file:
-        file.write("".join(f"{line}\n" for line in lines).encode())
-        for first in range(0, len(cloud), _CHUNK_POINTS):
-            rows = slice(first, min(first + _CHUNK_POINTS, len(cloud)))
-            table = np.empty(rows.stop - first, dtype)
-            for column in columns:
-                table[column.name] = column.values[rows]
-            file.write(table.tobytes())
 
 
 def classes_json(labels: Labels) -> str:

@@ -20,10 +20,10 @@ from clip3d_cli.formats.exports import (
     classes_json,
     write_label_file,
     write_npz_file,
-    write_ply_file,
 )
 from clip3d_cli.formats.guard import read_head, require_file, require_unchanged, stamp_of
 from clip3d_cli.formats.landing import landing, require_folder, require_space
+from clip3d_cli.formats.ply_export import write_ply_file
 from clip3d_cli.formats.survey import surveyed
 
 __all__ = [

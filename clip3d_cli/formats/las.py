@@ -25,6 +25,7 @@ from clip3d_cli.formats.las_points import (
     packing_for,
     point_chunks,
 )
+from clip3d_cli.formats.las_witness import require_readable
 
 PREFIX = "clip3d_"
 
@@ -124,6 +125,7 @@ class LasFormat:
             packing=packing_for(source, header.point_format, extra_bytes) if is_packed else None,
         )
         copy.write(part)
+        require_readable(part, source, points, [column.name for column in added])
 
 
 def _count(path: Path, header: LasHeader, options: ReadOptions) -> tuple[int, list[str]]:
