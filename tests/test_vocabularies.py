@@ -83,6 +83,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     [
         ('{ name = "a", wrods = ["b"] }', "unknown key 'wrods'"),
         ('{ name = "" }', "name must be text"),
+        ('{ name = "a\\nelement face 9" }', "without control characters"),
         ('{ name = "a", id = -1 }', "id must be"),
         ('{ name = "a", words = "b" }', "words must be"),
         ('{ name = "a", color = [1, 2] }', "color must be"),
@@ -94,3 +95,15 @@ def test_a_wrong_row_is_refused_by_name(tmp_path: Path, row: str, fault: str) ->
     with pytest.raises(InputError, match="class 1") as caught:
         Vocabulary.read(path)
     assert fault in caught.value.fault
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("class = [1, 2]", r"no \[\[class\]\]"), ("a = " + "[" * 9999, "is not TOML")],
+    ids=["numbers", "nested"],
+)
+def test_a_file_without_tables_of_classes_is_refused(tmp_path: Path, text: str, fault: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=fault):
+        Vocabulary.read(path)

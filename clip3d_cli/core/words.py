@@ -102,14 +102,14 @@ class Vocabulary:
         """
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(
                 "E_VOCABULARY", path, f"is not TOML: {error}", "See clip3d vocabularies --help."
             ) from error
         _refuse_unknown(path, "the file", table, _FILE_KEYS)
         rows = table.get("class", [])
-        if not isinstance(rows, list) or not rows:
-            raise InputError("E_VOCABULARY", path, "has no [[class]] table", "Add one per class.")
+        if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
+            raise InputError("E_VOCABULARY", path, "has no [[class]] tables", "Add one per class.")
         entries = [_class_of_row(path, position, row) for position, row in enumerate(rows)]
         _check_names(str(path), entries)
         title, source = (str(table.get(key, "")) for key in ("title", "source"))
@@ -208,7 +208,11 @@ def _class_of_row(path: Path, position: int, row: Mapping[str, Any]) -> ClassNam
     class_id = row.get("id", position + 1)
     color = row.get("color", palette_color(position))
     checks = (
-        (isinstance(name, str) and bool(name.strip()), "name must be text"),
+        # Names stand in headers of files, where a line break would begin another entry.
+        (
+            isinstance(name, str) and bool(name.strip()) and name.isprintable(),
+            "name must be text without control characters",
+        ),
         (
             isinstance(words, list) and all(isinstance(w, str) and w.strip() for w in words),
             "words must be a list of texts",
