@@ -78,6 +78,8 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
         save_file({**state, "extra": torch.zeros(1)}, path, metadata)
     elif how == "shape":
         save_file({**state, "head.bias": torch.zeros(3)}, path, metadata)
+    elif how == "not finite":
+        save_file({**state, "head.bias": torch.full((12,), torch.nan)}, path, metadata)
     elif how == "plain":
         save_file(state, path)
     elif how == "empty description":
@@ -95,6 +97,7 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
         ("missing", r"missing: down.0.conv.weight, head.bias; unexpected: none"),
         ("unexpected", r"missing: none; unexpected: extra"),
         ("shape", r"wrong shape: head.bias \(3,\) instead of \(12,\)"),
+        ("not finite", "not finite: head.bias"),
         ("plain", "has no 'clip3d' description"),
         ("empty description", "description that cannot be read"),
         ("no such network", "network that cannot be built: a MinkUNet has"),

@@ -97,7 +97,8 @@ def load_state(network: torch.nn.Module, state: Mapping[str, Tensor], path: Path
     """Fill a network with exactly its own tensors.
 
     Raises:
-        SetupError: E_WEIGHTS: a key is missing or unexpected, or a shape differs; it names them.
+        SetupError: E_WEIGHTS: a key is missing or unexpected, a shape differs, or a number is not
+            finite; it names them.
     """
     own = network.state_dict()
     missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
@@ -110,6 +111,9 @@ def load_state(network: torch.nn.Module, state: Mapping[str, Tensor], path: Path
     ]
     if wrong:
         raise _fault(path, f"has tensors of wrong shape: {_some(wrong)}")
+    lost = [name for name in sorted(state) if not torch.isfinite(state[name]).all()]
+    if lost:
+        raise _fault(path, f"has numbers that are not finite: {_some(lost)}")
     network.load_state_dict(
         {name: value.to(own[name].dtype) for name, value in state.items()}, strict=True
     )
