@@ -13,6 +13,7 @@ from clip3d_cli.core.words import ClassEmbeddings, FeatureSpace, Vocabulary
 from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
 from clip3d_cli.encoders.inputs import CHANNELS, Terrain, voxel_inputs
 from clip3d_cli.errors import InputError, SetupError
+from clip3d_cli.pipelines import label
 from clip3d_cli.pipelines.label import LabelOptions, choose_voxel, compare, encode, label_cloud
 
 SPACE = FeatureSpace("test", 16)
@@ -163,6 +164,29 @@ def test_voxel_size_suits_the_density() -> None:
     assert choose_voxel(plane, sizes) == 0.4
     assert choose_voxel(plane * 0.1, sizes) == 0.05
     assert choose_voxel(plane * 100, sizes) == 0.4
+
+
+def test_voxel_size_of_a_large_cloud_is_that_of_its_middle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(label, "_SAMPLE_POINTS", 4000)
+    plane = np.column_stack((RNG.uniform(0, 100, (40_000, 2)), np.zeros(40_000)))
+    sizes = (0.1, 0.2, 0.8, 1.6)
+    assert choose_voxel(plane, sizes) == 0.8
+    assert choose_voxel(plane[RNG.permutation(len(plane))], sizes) == 0.8
+
+
+def test_many_words_are_compared_in_small_parts(
+    encoder: PointEncoder, classes: ClassEmbeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(50, SPACE.dim), dim=1)
+    at_once = compare(vectors, classes, encoder, 2)
+    monkeypatch.setattr(label, "_SIMILARITIES", 3 * 4 * 2)
+    in_parts = compare(vectors, classes, encoder, 2)
+    np.testing.assert_array_equal(in_parts.ranking, at_once.ranking)
+    np.testing.assert_allclose(in_parts.score, at_once.score, atol=1e-6)
+    nothing = compare(vectors[:0], classes, encoder, 2)
+    assert nothing.ranking.shape == nothing.score.shape == (0, 2)
 
 
 def test_every_channel_is_finite_and_repeatable(cloud: PointCloud) -> None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from clip3d_cli.commands.door import exit_code, refusal_of, report
 from clip3d_cli.commands.engine import Engine, load_engine
 from clip3d_cli.commands.label_plan import Failed, Job, Plan
 from clip3d_cli.commands.label_request import LabelRequest
 from clip3d_cli.commands.label_show import Labelled, Outcome, run_document, show_line, show_table
 from clip3d_cli.commands.terminal import give_json
-from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.words import Vocabulary
 from clip3d_cli.formats.files import read_cloud, write_labels
-from clip3d_cli.pipelines.label import LabelOptions, choose_voxel, label_cloud
+from clip3d_cli.pipelines.label import LabelOptions, label_cloud, voxel_for
 from clip3d_cli.pipelines.report import class_shares
 
 
@@ -59,7 +56,7 @@ def label_file(job: Job, engine: Engine, request: LabelRequest) -> Labelled:
         request.voice.warn(job.source, warning)
     lap("read")
     options = LabelOptions(
-        voxel_m=request.voxel_m or _voxel_for(cloud, engine),
+        voxel_m=request.voxel_m or voxel_for(cloud, engine.encoder),
         tile_m=request.tile_m,
         unknown_threshold=request.unknown_threshold,
         ranking=request.ranking,
@@ -99,9 +96,3 @@ def _outcome(job: Job, engine: Engine, request: LabelRequest) -> Outcome:
         return Failed(job.source, refusal)
     show_line(done, request.voice)
     return done
-
-
-def _voxel_for(cloud: PointCloud, engine: Engine) -> float | None:
-    """The voxel that suits a cloud, metres; None where no point has finite coordinates."""
-    xyz = cloud.xyz[np.isfinite(cloud.xyz).all(axis=1)]
-    return choose_voxel(xyz, engine.encoder.voxel_sizes_m) if len(xyz) else None

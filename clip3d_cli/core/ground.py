@@ -82,9 +82,12 @@ def _running(
 
 def _find(keys: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The row of each wanted key among the sorted keys, −1 where there is none."""
-    if not len(wanted):
-        return np.zeros(0, dtype=np.int64)
-    _, _, number = unique_rows(np.concatenate((keys, wanted)))
-    row_of_number = np.full(len(number), -1, dtype=np.int64)
-    row_of_number[number[: len(keys)]] = np.arange(len(keys))
-    return row_of_number[number[len(keys) :]]
+    # Complex numbers sort as these pairs do, and hold any cell exactly: an integer made of both
+    # would overflow where a point lies far away.
+    row = np.searchsorted(_as_complex(keys), _as_complex(wanted))
+    row[row == len(keys)] = 0
+    return np.where((keys[row] == wanted).all(axis=1), row, -1)
+
+
+def _as_complex(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
+    return keys.astype(np.float64).view(np.complex128)[:, 0]

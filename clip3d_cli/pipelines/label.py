@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -42,6 +43,7 @@ MAX_VOXELS = 500_000
 _POINTS_PER_VOXEL = 1.5
 _SAMPLE_POINTS = 2_000_000
 _ROWS = 16_384
+_SIMILARITIES = 1 << 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,11 @@ def label_cloud(
     options = options or LabelOptions()
     encoder.space.require(classes.space, "the text encoder")
     answers = _Answers.empty(len(cloud), min(options.ranking, len(classes.vocabulary)))
-    kept = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
-    if len(kept):
-        finite = _rows_of(cloud, kept)
+    finite, kept = _finite(cloud)
+    if len(finite):
         voxel_m = options.voxel_m or choose_voxel(finite.xyz, encoder.voxel_sizes_m)
-        tiles = list(cut_tiles(finite.xyz, _limits(encoder, finite, voxel_m, options.tile_m)))
+        limits = _limits(encoder, voxel_m, options.tile_m)
+        tiles = list(cut_tiles(finite.xyz, limits))
         terrain = Terrain.under(finite.xyz)
         for tile in progress(tiles, "labelling"):
             part = _rows_of(finite, tile.points)
@@ -112,23 +114,32 @@ def label_cloud(
 def choose_voxel(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) -> float:
     """The smallest size at which a voxel holds one and a half points on average, metres.
 
+    The largest size where none does.
+
     Finer voxels stand alone, and a network of 3³ convolutions then sees no neighbours.
 
     Args:
         xyz: (N, 3) float64, metres, all finite.
         sizes_m: what the encoder was trained at.
     """
-    step = -(-len(xyz) // _SAMPLE_POINTS)
-    if step > 1:
-        # Thinning would make the cloud look coarser: look at a contiguous part instead.
-        order = np.argsort(xyz[:, 0], kind="stable")
-        middle = len(xyz) // 2
-        half = _SAMPLE_POINTS // 2
-        xyz = xyz[order[middle - half : middle + half]]
+    if len(xyz) > _SAMPLE_POINTS:
+        # Thinning would make the cloud look coarser: look at all of a slice in its middle.
+        first = (len(xyz) - _SAMPLE_POINTS) // 2
+        x = xyz[:, 0]
+        low, high = np.partition(x, (first, first + _SAMPLE_POINTS))[
+            [first, first + _SAMPLE_POINTS]
+        ]
+        xyz = xyz[(x >= low) & (x <= high)]
     for size_m in sorted(sizes_m):
         if len(xyz) >= _POINTS_PER_VOXEL * count_voxels(xyz, size_m):
             return size_m
     return max(sizes_m)
+
+
+def voxel_for(cloud: PointCloud, encoder: PointEncoder) -> float | None:
+    """The size that `choose_voxel` gives for a cloud, metres; None where no point is finite."""
+    finite, _ = _finite(cloud)
+    return choose_voxel(finite.xyz, encoder.voxel_sizes_m) if len(finite) else None
 
 
 def encode(
@@ -173,7 +184,9 @@ def compare(
     words = torch.from_numpy(classes.vectors).to(device)
     words_of_class = _words_of_class(classes).to(device)
     rankings, scores = [], []
-    for chunk in torch.split(vectors, _ROWS):
+    # Many words for one class among many would pad the others to as many.
+    rows = max(1, min(_ROWS, _SIMILARITIES // words_of_class.numel()))
+    for chunk in torch.split(vectors, rows):
         nearest = (chunk @ words.T)[:, words_of_class].amax(dim=2)
         best, index = nearest.topk(width, dim=1)
         # The class "none of these" has similarity 0 to everything.
@@ -181,8 +194,6 @@ def compare(
         evidence = torch.logsumexp(logits, dim=1, keepdim=True)
         rankings.append(index.to(torch.int32).cpu())
         scores.append((best * encoder.spec.logit_scale - evidence).exp().cpu())
-    if not rankings:
-        return VoxelAnswers(np.zeros((0, width), np.int32), np.zeros((0, width), np.float32))
     return VoxelAnswers(torch.cat(rankings).numpy(), torch.cat(scores).numpy())
 
 
@@ -243,14 +254,19 @@ def _rows_of(cloud: PointCloud, rows: npt.NDArray[np.int64]) -> PointCloud:
     )
 
 
-def _limits(
-    encoder: PointEncoder, cloud: PointCloud, voxel_m: float, tile_m: float | None
-) -> TileLimits:
+def _finite(cloud: PointCloud) -> tuple[PointCloud, npt.NDArray[np.int64]]:
+    """The points whose coordinates are finite, and their rows in the cloud."""
+    is_finite = np.isfinite(cloud.xyz).all(axis=1)
+    rows = np.flatnonzero(is_finite)
+    # A copy of twenty million points takes half a gigabyte.
+    return (cloud if len(rows) == len(cloud) else _rows_of(cloud, rows)), rows
+
+
+def _limits(encoder: PointEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:
     """When to cut: by the number of voxels that fit, or as the user says."""
     halo_m = encoder.reach * voxel_m
     widest = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m
-    if tile_m is not None:
-        return TileLimits(halo_m, len(cloud), min(tile_m, widest))
-    sample = cloud.xyz[:_SAMPLE_POINTS]
-    points_per_voxel = max(1.0, len(sample) / count_voxels(sample, voxel_m))
-    return TileLimits(halo_m, int(MAX_VOXELS * points_per_voxel), widest)
+    if tile_m is None:
+        return TileLimits(halo_m, voxel_m, MAX_VOXELS, widest)
+    # Below a voxel nothing is gained, and below a coordinate's last digit nothing can be cut.
+    return TileLimits(halo_m, voxel_m, sys.maxsize, max(voxel_m, min(tile_m, widest)))

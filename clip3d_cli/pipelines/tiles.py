@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.clouds import Tile
+from clip3d_cli.core.voxels import count_voxels
 
 Box = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -20,13 +21,15 @@ class TileLimits:
 
     Attributes:
         halo_m: how far around its own points a tile sees, metres.
-        max_points: a tile of more is halved along its longer side, unless that is hardly
-            wider than the halo.
+        voxel_m: the edge of a voxel, metres.
+        max_voxels: a tile of more, its halo included, is halved along its longer side, unless
+            that is hardly wider than the halo.
         max_m: a tile that is wider along any axis is halved along it, metres.
     """
 
     halo_m: float
-    max_points: int
+    voxel_m: float
+    max_voxels: int
     max_m: float
 
 
@@ -59,7 +62,7 @@ def _cut(
         return
     size = high - low
     wide = size > limits.max_m
-    if len(rows) > limits.max_points and size[:2].max() > 2 * limits.halo_m:
+    if size[:2].max() > 2 * limits.halo_m and _is_crowded(nearby, limits):
         wide |= size >= size[:2].max()
         wide[2] = size[2] > limits.max_m
     if not wide.any():
@@ -71,3 +74,8 @@ def _cut(
         stop = np.where([half is False for half in upper], middle, high)
         inside = (nearby >= start - limits.halo_m) & (nearby < stop + limits.halo_m)
         yield from _cut(xyz, rows[np.all(inside, axis=1)], (start, stop), limits)
+
+
+def _is_crowded(xyz: npt.NDArray[np.float64], limits: TileLimits) -> bool:
+    # Voxels are at most as many as points: mostly there is nothing to count.
+    return len(xyz) > limits.max_voxels and count_voxels(xyz, limits.voxel_m) > limits.max_voxels
