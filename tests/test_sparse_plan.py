@@ -226,6 +226,15 @@ def test_trilinear_reading_of_a_linear_field_is_exact_inside() -> None:
         torch.testing.assert_close(read[inside], points[inside] @ field, rtol=1e-4, atol=1e-3)
 
 
+def test_trilinear_reading_is_as_fine_far_away() -> None:
+    cells = torch.cartesian_prod(torch.arange(1), *[torch.arange(8)] * 3).int()
+    far = cells + torch.tensor([0, 120_000, -120_000, 120_000], dtype=torch.int32)
+    offsets = torch.rand(len(cells), 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    feats = torch.randn(8, 2, generator=torch.Generator().manual_seed(1))
+    near = read_trilinear(feats, Plan(cells), 4, offsets)
+    assert torch.equal(read_trilinear(feats, Plan(far), 4, offsets), near)
+
+
 def test_trilinear_reading_shares_the_weight_of_empty_cells() -> None:
     plan = Plan(cells_of([[0, 0, 0, 0], [1, 1, 1, 1]]))
     feats = torch.tensor([[3.0], [5.0]])

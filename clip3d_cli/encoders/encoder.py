@@ -29,7 +29,7 @@ class EncoderSpec:
         architecture: a name of kind ``point_encoders`` in the registry.
         config: keyword arguments of that network, ``in_channels`` and ``out_channels`` apart.
         inputs: the channels it expects, in order.
-        voxel_sizes_m: the voxel edges it was trained at, metres, the first one preferred.
+        voxel_sizes_m: the voxel edges it was trained at, metres.
         space: where its vectors live.
         text_encoder: a name of kind ``text_encoders`` that embeds words in that space.
         logit_scale: what cosines are multiplied by before a softmax over classes.
@@ -95,7 +95,7 @@ class PointEncoder(nn.Module):
 
     @property
     def stride(self) -> int:
-        """The edge of the widest cells, in voxels: tiles begin at multiples of it."""
+        """The edge of the widest cells, in voxels: answers follow shifts by multiples of it."""
         return int(self.network.stride)  # type: ignore[arg-type]
 
     @property
@@ -133,7 +133,11 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
     ``auto`` is bf16 on a CUDA device that has it, and fp32 elsewhere: on a CPU without bf16
     instructions the smaller type is slower, and it moves a label in a hundred.
     """
-    if precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else None
-    return _DTYPES.get(precision)
+    if precision != "auto":
+        return _DTYPES.get(precision)
+    if device.type != "cuda":
+        return None
+    with torch.cuda.device(device):
+        # Older GPUs emulate it, more slowly than they compute in float32.
+        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if is_native else None

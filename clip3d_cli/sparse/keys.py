@@ -81,7 +81,7 @@ def child_slots(keys: Tensor) -> Tensor:
 
 
 def _refuse_out_of_range(cells: Tensor) -> None:
-    lowest, highest = (bound.tolist() for bound in cells.aminmax(dim=0))
+    lowest, highest = cells.amin(dim=0).tolist(), cells.amax(dim=0).tolist()
     if lowest[0] < 0 or highest[0] >= MAX_CLOUDS:
         raise InputError(
             "E_VOXEL_RANGE",

@@ -49,15 +49,18 @@ def pool_mean(feats: Tensor, plan: Plan, stride: int) -> Tensor:
 def _corners(plan: Plan, stride: int, offsets: Tensor | None) -> tuple[Tensor, Tensor]:
     """The rows of the eight cells around every point, (M, 8), and their weights, which sum to 1."""
     cells = unpack(plan.level(1).keys, 1)
-    points = cells[:, 1:].double() + 0.5
+    wide = cells[:, 1:].div(stride, rounding_mode="floor")
+    # Whole cells apart from their parts: Apple's GPU has no float64, and in float32 the sum of a
+    # far cell and an offset would lose the offset's digits.
+    inside = (cells[:, 1:] - wide * stride).float() + 0.5
     if offsets is not None:
-        points = points + offsets
-    place = points / stride - 0.5
+        inside = inside + offsets
+    place = inside / stride - 0.5
     low = place.floor()
     part = place - low
     keys = plan.level(stride).keys
     padded = torch.cat((keys, keys.new_tensor([AFTER_ALL])))
-    field = low.long() + BIAS // stride
+    field = wide.long() + low.long() + BIAS // stride
     base = (
         cells[:, 0].long() * STEP_BATCH + field[:, 0] * STEP_X + field[:, 1] * STEP_Y + field[:, 2]
     )
