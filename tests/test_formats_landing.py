@@ -87,8 +87,9 @@ def test_an_existing_sidecar_is_kept(scan: Path) -> None:
     assert refusal_of(scan, target_path(scan, None)) == "E_EXISTS"
 
 
-def test_a_folder_is_no_target(scan: Path) -> None:
-    (scan.parent / "out.ply").mkdir()
+@pytest.mark.parametrize("name", ["out.ply", "out.classes.json"])
+def test_a_folder_is_no_target(scan: Path, name: str) -> None:
+    (scan.parent / name).mkdir()
     assert refusal_of(scan, scan.parent / "out.ply", overwrite=True) == "E_EXISTS"
 
 
@@ -176,11 +177,26 @@ def test_a_source_that_changed_is_refused(scan: Path, content: bytes | None) -> 
     assert not target.exists()
 
 
+@pytest.mark.parametrize("has_facts", [False, True])
 @pytest.mark.parametrize("name", ["out.ply", "out.label", "out.npz"])
-def test_labels_of_another_cloud_are_refused(scan: Path, name: str) -> None:
+def test_labels_of_another_cloud_are_refused(scan: Path, name: str, has_facts: bool) -> None:
+    facts = read_cloud(scan, OPTIONS)[1] if has_facts else None
     with pytest.raises(Clip3DError, match="E_CHANGED"):
-        write_labels(some_labels(COUNT + 1), scan, scan.with_name(name), OPTIONS)
+        write_labels(some_labels(COUNT + 1), scan, scan.with_name(name), OPTIONS, facts=facts)
     assert [path.name for path in scan.parent.iterdir()] == ["scan.ply"]
+
+
+def test_labels_alone_need_no_second_read(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, facts = read_cloud(scan, OPTIONS)
+    monkeypatch.delattr(PlyFormat, "read")
+    for name in ("out.label", "other.npz"):
+        write_labels(some_labels(COUNT), scan, scan.with_name(name), OPTIONS, facts=facts)
+
+
+def test_a_name_as_long_as_disks_take_is_written(scan: Path) -> None:
+    target = scan.with_name("測" * 78 + ".ply")  # 238 bytes; the sidecar's name has 248
+    write_labels(some_labels(COUNT), scan, target, OPTIONS)
+    assert target.is_file()
 
 
 def test_what_a_killed_run_left_is_in_nobodys_way(scan: Path) -> None:

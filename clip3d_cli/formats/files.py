@@ -166,7 +166,7 @@ def write_labels(
     sidecar = _sidecar_of(target)
     with landing(sidecar) as sidecar_part, landing(target) as target_part:
         sidecar_part.write_text(classes_json(labels), encoding="utf-8")
-        _write_part(labels, source, target, target_part, options)
+        _write_part(labels, source, target, target_part, options, facts)
         require_unchanged(source, stamp)
     return [target, sidecar]
 
@@ -218,9 +218,9 @@ def _sidecar_of(target: Path) -> Path:
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:
-    if target.is_dir():
-        raise UsageError("E_EXISTS", target, "is a folder", "Name a file.")
     for path in (target, _sidecar_of(target)):
+        if path.is_dir():
+            raise UsageError("E_EXISTS", path, "is a folder", "Name another file with -o.")
         if path.exists() and not overwrite:
             raise UsageError(
                 "E_EXISTS", path, "exists already", "Replace it with --overwrite, or use -o."
@@ -228,7 +228,12 @@ def _refuse_existing(target: Path, overwrite: bool) -> None:
 
 
 def _write_part(
-    labels: Labels, source: Path, target: Path, part: Path, options: ReadOptions
+    labels: Labels,
+    source: Path,
+    target: Path,
+    part: Path,
+    options: ReadOptions,
+    facts: CloudFacts | None,
 ) -> None:
     kind = _kind_of(source)
     suffix = target.suffix.lower()
@@ -236,14 +241,18 @@ def _write_part(
         kind.write(labels, source, part, options, suffix)
         _require_whole(kind, target, part, len(labels))
         return
-    cloud, _ = read_cloud(source, options)
-    require_length(source, len(cloud), labels)
+    if suffix == ".ply":
+        cloud, _ = read_cloud(source, options)
+        require_length(source, len(cloud), labels)
+        write_ply_file(labels, cloud, part)
+        return
+    # The file is unchanged since the read that gave the facts: no need to read it again.
+    points = facts.points if facts is not None else len(read_cloud(source, options)[0])
+    require_length(source, points, labels)
     if suffix == ".label":
         write_label_file(labels, part)
-    elif suffix == ".npz":
-        write_npz_file(labels, part)
     else:
-        write_ply_file(labels, cloud, part)
+        write_npz_file(labels, part)
 
 
 def _require_whole(kind: Format, target: Path, part: Path, points: int) -> None:

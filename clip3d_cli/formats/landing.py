@@ -12,7 +12,8 @@ from pathlib import Path
 
 from clip3d_cli.errors import OutputError
 
-_LONGEST_STEM = 120
+# Letters of up to four bytes each, in names of at most 255 bytes.
+_LONGEST_STEM = 60
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
