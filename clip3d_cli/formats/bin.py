@@ -8,7 +8,12 @@ import numpy as np
 
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.labels import Labels
-from clip3d_cli.formats.channels import byte_colors, unit_intensity
+from clip3d_cli.formats.channels import (
+    COLOR_COLUMNS,
+    INTENSITY_COLUMNS,
+    byte_colors,
+    unit_intensity,
+)
 from clip3d_cli.formats.columns import require_length
 from clip3d_cli.formats.contract import CloudFacts, ReadOptions
 from clip3d_cli.formats.evidence import columns_of
@@ -16,8 +21,6 @@ from clip3d_cli.formats.exports import write_label_file
 from clip3d_cli.formats.rows import read_columns, row_chunks, stack_xyz
 
 _POINT_BYTES = 64
-_COLORS = (("red", "green", "blue"), ("r", "g", "b"))
-_INTENSITIES = ("intensity", "i", "reflectance", "remission")
 
 
 class BinFormat:
@@ -48,8 +51,8 @@ class BinFormat:
         """The points, with colors and intensity where columns are called so."""
         facts = self.inspect(path, options)
         names = columns_of(path, options)
-        colors = next((c for c in _COLORS if set(c) <= set(names)), ())
-        intensity = [name for name in _INTENSITIES if name in names][:1]
+        colors = next((c for c in COLOR_COLUMNS if set(c) <= set(names)), ())
+        intensity = [name for name in INTENSITY_COLUMNS if name in names][:1]
         dtype = _row_dtype(names)
         chunks = row_chunks(path, 0, dtype, facts.points)
         columns = read_columns(chunks, ["x", "y", "z", *colors, *intensity], dtype, facts.points)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+# What the columns of tables are called, the first match first.
+COLOR_COLUMNS = (("red", "green", "blue"), ("r", "g", "b"))
+INTENSITY_COLUMNS = ("intensity", "i", "reflectance", "remission")
+
 _FULL_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 

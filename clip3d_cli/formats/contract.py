@@ -20,7 +20,7 @@ _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 def memory_budget() -> int:
     """Bytes a read may take: three quarters of what the machine, container and process allow."""
     limits = [_UNKNOWN_MEMORY]
-    if hasattr(os, "sysconf"):
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):  # Windows has neither
         limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     if _CONTAINER_LIMIT.is_file():
         text = _CONTAINER_LIMIT.read_text().strip()

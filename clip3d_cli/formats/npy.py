@@ -15,7 +15,12 @@ import numpy.typing as npt
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.errors import UsageError
-from clip3d_cli.formats.channels import byte_colors, unit_intensity
+from clip3d_cli.formats.channels import (
+    COLOR_COLUMNS,
+    INTENSITY_COLUMNS,
+    byte_colors,
+    unit_intensity,
+)
 from clip3d_cli.formats.columns import require_length
 from clip3d_cli.formats.contract import CloudFacts, ReadOptions
 from clip3d_cli.formats.exports import label_arrays
@@ -35,8 +40,6 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _ALONE = "points"
 _POINT_BYTES = 64
 _LABEL_NAMES = ("label", "score", "topk_label", "topk_score")
-_COLORS = (("red", "green", "blue"), ("r", "g", "b"))
-_INTENSITIES = ("intensity", "i", "reflectance", "remission")
 
 
 class NumpyFormat:
@@ -77,11 +80,11 @@ class NumpyFormat:
         arrays = _arrays(path, headers, choice)
         columns = _named_columns(path, arrays, headers, choice, options)
         rgb, intensity = arrays.get(choice.rgb or ""), arrays.get(choice.intensity or "")
-        colors = next((c for c in _COLORS if set(c) <= set(columns)), ())
+        colors = next((c for c in COLOR_COLUMNS if set(c) <= set(columns)), ())
         if rgb is None and colors:
             rgb = np.stack([columns[name] for name in colors], axis=1)
         if intensity is None:
-            found = [columns[name] for name in _INTENSITIES if name in columns]
+            found = [columns[name] for name in INTENSITY_COLUMNS if name in columns]
             intensity = found[0] if found else None
         cloud = PointCloud(
             stack_xyz(columns),
@@ -146,7 +149,9 @@ def _arrays(
 
 
 def _columns(path: Path, table: NpyHeader, options: ReadOptions) -> tuple[str, ...]:
-    """The names of a table's columns: its own, those asked for, or x, y, z and no more.
+    """The names of a table's columns: its own, those asked for, or the first three or four.
+
+    Of four columns the last is the intensity, as in KITTI; of more, only x, y, z are known.
 
     Raises:
         UsageError: E_COLUMNS, another number of names than columns.
@@ -155,7 +160,7 @@ def _columns(path: Path, table: NpyHeader, options: ReadOptions) -> tuple[str, .
         return table.dtype.names
     width = table.shape[1]
     if options.columns is None:
-        return ("x", "y", "z", "intensity")[:4] if width == 4 else ("x", "y", "z")
+        return ("x", "y", "z", "intensity") if width == 4 else ("x", "y", "z")
     if len(options.columns) != width or not {"x", "y", "z"} <= set(options.columns):
         raise UsageError(
             "E_COLUMNS",
