@@ -36,24 +36,6 @@ class PointCloud:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledScene:
-    """A cloud and what its points truly are.
-
-    Attributes:
-        name: what the scene is called in tables.
-        cloud: N points.
-        truth: (N,) int32, a position in the dataset's vocabulary; −1 = not judged.
-    """
-
-    name: str
-    cloud: PointCloud
-    truth: npt.NDArray[np.int32]
-
-    def __post_init__(self) -> None:
-        check_array("truth", self.truth, np.int32, (len(self.cloud),))
-
-
-@dataclass(frozen=True, slots=True)
 class VoxelGrid:
     """The occupied cells of a lattice, and the cell of every point.
 
