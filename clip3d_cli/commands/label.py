@@ -58,8 +58,8 @@ def label(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help='Sentences around each word, such as "a {} in a scene", averaged; by default '
-            "those the weights were trained with.",
+            help='Sentences around each word, such as "a {} in a scene": none, photo, scene, '
+            "clip2scene, or a file with one a line. Their vectors are averaged. By default photo.",
             rich_help_panel="Words",
         ),
     ] = None,
