@@ -153,6 +153,8 @@ def _file_fault(error: OSError) -> Clip3DError:
     where = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError("E_NO_SPACE", where, "the disk is full", "Free some space.")
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError("E_BAD_VALUE", where, "is too long a name for a file", "Choose another.")
     if isinstance(error, PermissionError):
         return InputError("E_PERMISSION", where, "may not be used", "Change its permissions.")
     if isinstance(error, FileNotFoundError):

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from clip3d_cli.commands.door import refusal_of
 from clip3d_cli.commands.terminal import Voice
-from clip3d_cli.errors import Clip3DError, InputError, SetupError, UsageError
+from clip3d_cli.errors import Clip3DError, InputError, OutputError, SetupError, UsageError
 from clip3d_cli.formats.contract import ReadOptions
 from clip3d_cli.formats.files import check_target, target_path
 from clip3d_cli.formats.guard import require_file
+from clip3d_cli.formats.landing import require_folder
 from clip3d_cli.registry import weights_file
 
 DEFAULT_WEIGHTS = "points-default"
@@ -78,6 +79,8 @@ def plan_jobs(
         OutputError: a target's folder is missing or may not be written.
     """
     _refuse_one_for_many(sources, targets)
+    if targets.folder is not None:
+        _require_room_for(targets.folder)
     jobs, failed = [], []
     for source in sources:
         try:
@@ -137,6 +140,14 @@ def _refuse_one_for_many(sources: Sequence[Path], targets: Targets) -> None:
         raise UsageError(
             "E_USAGE", "-o", f"names one file for {len(sources)} inputs", "Use -O DIR instead."
         )
+
+
+def _require_room_for(folder: Path) -> None:
+    """Refuse a folder that is none, or that cannot be made."""
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise OutputError("E_NOT_WRITABLE", there, "is not a folder", "Name another with -O.")
+    require_folder(there / "result")
 
 
 def _refuse_collisions(jobs: Sequence[Job], sources: Sequence[Path]) -> None:

@@ -75,6 +75,7 @@ USAGE = [
     ((*WORDS, "-o", "scan.ply"), "E_SAME_FILE", "an input"),
     ((*WORDS, "-o", "taken.ply"), "E_EXISTS", "exists already"),
     ((*WORDS, "-o", "scan.doc"), "E_UNSUPPORTED", ".doc"),
+    ((*WORDS, "-o", "n" * 250 + ".ply"), "E_BAD_VALUE", "too long a name"),
     ((*WORDS, "-o", "a.ply", "-O", "b"), "E_USAGE", "cannot both be given"),
     ((*WORDS, "copy.ply", "-o", "a.ply"), "E_USAGE", "2 inputs"),
     ((*WORDS, "sub/scan.ply", "-O", "b"), "E_SAME_FILE", "would be the result of both"),
@@ -132,6 +133,17 @@ def test_what_the_machine_lacks_is_exit_4(
     assert said.code == 4
     assert f"error[{code}]: " in said.err
     assert [path.name for path in scan.parent.iterdir()] == ["scan.ply"]
+
+
+@pytest.mark.parametrize("folder", ["scan.ply", "scan.ply/below", "closed/below"])
+def test_a_folder_that_cannot_be_made_is_refused_before(
+    clip3d: CommandLine, scan: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "closed")
+    (scan.parent / "closed").mkdir()
+    said = clip3d("label", scan, *WORDS, "-O", folder, "--dry-run")
+    assert said.code == 1
+    assert said.err.startswith("error[E_NOT_WRITABLE]: ")
 
 
 @pytest.mark.parametrize(
