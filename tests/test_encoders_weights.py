@@ -85,8 +85,14 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
     elif how == "empty description":
         save_file(state, path, {"clip3d": "{}"})
     else:
-        spec = json.loads(metadata["clip3d"])
-        spec["config"] = {"layers": 15}
+        changes = {
+            "no such network": {"config": {"layers": 15}},
+            "no size": {"voxel_sizes_m": []},
+            "no edge": {"voxel_sizes_m": [0.1, 0]},
+            "no scale": {"logit_scale": "14"},
+            "no channel": {"inputs": []},
+        }
+        spec = {**json.loads(metadata["clip3d"]), **changes[how]}
         save_file(state, path, {"clip3d": json.dumps(spec)})
     return path
 
@@ -101,6 +107,10 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
         ("plain", "has no 'clip3d' description"),
         ("empty description", "description that cannot be read"),
         ("no such network", "network that cannot be built: a MinkUNet has"),
+        ("no size", "voxel_sizes_m holds no size"),
+        ("no edge", r"is 0\.0, not above 0"),
+        ("no scale", "description that cannot be read"),
+        ("no channel", "inputs name no channel"),
     ],
 )
 def test_tensors_or_description_that_do_not_fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -34,6 +35,9 @@ class EncoderSpec:
         text_encoder: a name of kind ``text_encoders`` that embeds words in that space.
         logit_scale: what cosines are multiplied by before a softmax over classes.
         provenance: what it was trained on, under which licences, how.
+
+    Raises:
+        ValueError: no channels, no voxel sizes, or a size or scale that is not above 0.
     """
 
     architecture: str
@@ -44,6 +48,15 @@ class EncoderSpec:
     text_encoder: str
     logit_scale: float
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise ValueError("inputs name no channel")
+        if not self.voxel_sizes_m:
+            raise ValueError("voxel_sizes_m holds no size")
+        for number in (*self.voxel_sizes_m, self.logit_scale):
+            if not 0 < number < math.inf:
+                raise ValueError(f"a voxel size or logit_scale is {number}, not above 0")
 
     def build(self) -> nn.Module:
         """The network with fresh weights.
