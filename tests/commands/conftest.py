@@ -18,12 +18,6 @@ from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
 from clip3d_cli.encoders.weights import save_encoder
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Tiny networks gain nothing from threads, which on a busy machine wait for each other."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of untrained weights: the way from words to files is tested, not its wisdom."""

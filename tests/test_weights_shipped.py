@@ -1,0 +1,74 @@
+"""What users get: the files in weights/, on scans that training never saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plyfile import PlyData
+
+from clip3d_cli import registry
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.weights import load_encoder
+from clip3d_cli.text.mini import MiniTextEncoder
+from weights.recipe.points.judge import SUITES, judge
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> PointEncoder:
+    return load_encoder(registry.weights_file("points-default"))
+
+
+def test_words_and_points_share_a_space(encoder: PointEncoder) -> None:
+    assert MiniTextEncoder().space == encoder.space
+    assert encoder.spec.text_encoder == "mini"
+
+
+def test_weights_are_as_small_as_promised() -> None:
+    assert registry.weights_file("points-default").stat().st_size < 30e6
+    assert registry.weights_file("mini-text-b32").stat().st_size < 15e6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suite", "least"), [("ika val", 0.30), ("IGN 0382_6565", 0.50), ("laspy 2445180", 0.50)]
+)
+def test_scores_on_scans_kept_out_of_training(
+    encoder: PointEncoder, shared_data: Path, suite: str, least: float
+) -> None:
+    name, pattern, seen = SUITES[suite]
+    assert not seen
+    result = judge(encoder, name, sorted(shared_data.glob(pattern)))
+    assert result["mIoU"] >= least, result
+
+
+@pytest.mark.slow
+def test_the_readme_scan_is_labelled_sensibly(tmp_path: Path) -> None:
+    """As a user runs it: another process, the shipped files, no network."""
+    target = tmp_path / "street.ply"
+    command = "from clip3d_cli.commands.app import main; main()"
+    arguments = ["label", "examples/street.ply", "--classes", "road,building,tree,car", "--json"]
+    environment = {k: v for k, v in os.environ.items() if k != "CLIP3D_WEIGHTS"}
+    run = subprocess.run(
+        [sys.executable, "-c", command, *arguments, "-o", str(target)],
+        cwd=ROOT,
+        env={**environment, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        check=True,
+        timeout=300,
+    )
+    document = json.loads(run.stdout)
+    assert document["results"][0]["points"] == 61_946
+    vertex = PlyData.read(target)["vertex"]
+    z, label = np.asarray(vertex["z"]), np.asarray(vertex["scalar_label"])
+    share = np.bincount(label, minlength=5) / len(label)
+    assert share[1] > 0.3, "most of a street scan is ground"
+    assert (share[2:] > 0.02).all()
+    assert np.median(z[label == 2]) > np.median(z[label == 1]) + 1, "buildings rise above roads"
