@@ -130,8 +130,10 @@ class PointEncoder(nn.Module):
             )
         plan = Plan(tensor.cells, self.backend)
         with self._casting(tensor.feats.device):
-            feats = self.network(tensor, plan)
-        return F.normalize(feats.float(), dim=1, eps=1e-6)
+            feats = self.network(tensor, plan).float()
+        # 512 channels of every voxel are the most that is ever held: not twice.
+        in_place = not torch.is_grad_enabled() and feats is not tensor.feats
+        return F.normalize(feats, dim=1, eps=1e-6, out=feats if in_place else None)
 
     def _casting(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
         dtype = None if self.training else autocast_dtype(self.precision, device)
