@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip3d_cli import registry
-from clip3d_cli.commands.door import exit_code, report
-from clip3d_cli.commands.label_plan import Job, Targets, plan_jobs
+from clip3d_cli.commands.door import error_entry, exit_code, refusal_of, report
+from clip3d_cli.commands.label_plan import Failed, Plan, Targets, plan_jobs
 from clip3d_cli.commands.label_show import run_document
 from clip3d_cli.commands.terminal import Voice, give, give_json
 from clip3d_cli.core.words import Vocabulary
@@ -87,11 +87,13 @@ def run_label(
         Clip3DError: nothing was labelled, because of the command line or this machine.
     """
     plan = plan_jobs(sources, targets, request.reading, request.voice)
+    if dry_run:
+        plan, points = _looked_into(plan, request.reading)
     for each in plan.failed:
         report(each.refusal, each.refusal)
     code = exit_code([each.refusal for each in plan.failed], len(sources) - len(plan.failed))
     if dry_run:
-        _show_plan(plan.jobs, vocabulary, request, as_json=as_json)
+        _show_plan(plan, points, vocabulary, request, as_json=as_json)
         return code
     if not plan.jobs:
         if as_json:
@@ -136,17 +138,36 @@ def known_text_encoder(name: str | None) -> str | None:
     return name
 
 
+def _looked_into(plan: Plan, reading: ReadOptions) -> tuple[Plan, list[int]]:
+    """The plan without the inputs that a look into them refuses, and the points of its jobs."""
+    jobs, points, failed = [], [], [*plan.failed]
+    for job in plan.jobs:
+        try:
+            points.append(inspect_cloud(job.source, reading).points)
+            jobs.append(job)
+        except Exception as error:  # noqa: BLE001 - one bad file must not stop the others
+            failed.append(Failed(job.source, refusal_of(error)))
+    return Plan(plan.sources, tuple(jobs), tuple(failed)), points
+
+
 def _show_plan(
-    jobs: Sequence[Job], vocabulary: Vocabulary, request: LabelRequest, *, as_json: bool
+    plan: Plan,
+    points: Sequence[int],
+    vocabulary: Vocabulary,
+    request: LabelRequest,
+    *,
+    as_json: bool,
 ) -> None:
     """Say what a run would do."""
     weights, device = request.choice.weights, request.choice.device
-    points = [inspect_cloud(job.source, request.reading).points for job in jobs]
     names = [entry.name for entry in vocabulary.classes]
     if as_json:
         rows = [
             {"input": str(job.source), "output": str(job.target), "points": count}
-            for job, count in zip(jobs, points, strict=True)
+            for job, count in zip(plan.jobs, points, strict=True)
+        ]
+        failed = [
+            {"input": str(each.source), "error": error_entry(each.refusal)} for each in plan.failed
         ]
         give_json(
             {
@@ -155,10 +176,11 @@ def _show_plan(
                 "device": device,
                 "classes": names,
                 "jobs": rows,
+                "failed": failed,
             }
         )
         return
     give(f"weights {weights}, device {device}")
     give(f"{len(names)} classes: {', '.join(names)}")
-    for job, count in zip(jobs, points, strict=True):
+    for job, count in zip(plan.jobs, points, strict=True):
         give(f"{job.source} ({count:,} points) -> {job.target}")

@@ -145,6 +145,14 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(
     ]
 
 
+def test_a_dry_run_goes_on_after_a_bad_input(clip3d: CommandLine, scan: Path) -> None:
+    scan.with_name("bad.ply").write_bytes(b"ply\nformat")
+    said = clip3d("label", "bad.ply", scan, *WORDS, "--dry-run", "--json", "-O", "there")
+    assert said.code == 3
+    assert [each["input"] for each in said.document["jobs"]] == [str(scan)]
+    assert said.document["failed"][0]["error"]["code"] == "E_BAD_HEADER"
+
+
 def test_an_empty_scan_gets_an_empty_result(clip3d: CommandLine, tmp_path: Path) -> None:
     empty = tmp_path / "empty.ply"
     write_scan(empty, street()[:0])
