@@ -89,7 +89,9 @@ class Taxonomy:
 
 def read_table(name: str) -> dict[str, Any]:
     """A TOML file of this folder."""
-    return tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    path = Path(__file__).with_name(name)
+    table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    return table
 
 
 def _add(question: dict[str, frozenset[str]], word: str, leaves: frozenset[str]) -> None:
