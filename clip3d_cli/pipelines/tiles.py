@@ -45,37 +45,55 @@ def cut_tiles(xyz: npt.NDArray[np.float64], limits: TileLimits) -> Iterator[Tile
     Yields:
         tiles, in a fixed order; every point is owned by one of them.
     """
-    if len(xyz):
-        # Open above: the highest point must lie inside.
-        box = xyz.min(axis=0), np.nextafter(xyz.max(axis=0), np.inf)
-        yield from _cut(xyz, np.arange(len(xyz), dtype=np.int64), box, limits)
-
-
-def _cut(
-    xyz: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], box: Box, limits: TileLimits
-) -> Iterator[Tile]:
-    """The tiles of one box, from the points in it and in its halo."""
-    low, high = box
-    nearby = xyz[rows]
-    own: npt.NDArray[np.bool_] = np.all((nearby >= low) & (nearby < high), axis=1)
-    if not own.any():
+    if not len(xyz):
         return
-    size = high - low
-    wide = size > limits.max_m
-    if size[:2].max() > 2 * limits.halo_m and _is_crowded(nearby, limits):
-        wide |= size >= size[:2].max()
-        wide[2] = size[2] > limits.max_m
-    if not wide.any():
-        yield Tile(rows, own)
-        return
-    middle = (low + high) / 2
-    for upper in product(*((False, True) if cut else (None,) for cut in wide)):
-        start = np.where([half is True for half in upper], middle, low)
-        stop = np.where([half is False for half in upper], middle, high)
-        inside = (nearby >= start - limits.halo_m) & (nearby < stop + limits.halo_m)
-        yield from _cut(xyz, rows[np.all(inside, axis=1)], (start, stop), limits)
+    # Open above: the highest point must lie inside.
+    whole = xyz.min(axis=0), np.nextafter(xyz.max(axis=0), np.inf)
+    waiting = [(np.arange(len(xyz), dtype=np.int64), whole)]
+    while waiting:
+        rows, (low, high) = waiting.pop()
+        nearby = xyz[rows]
+        own: npt.NDArray[np.bool_] = np.all((nearby >= low) & (nearby < high), axis=1)
+        if not own.any():
+            continue
+        cut = _axes_to_cut(nearby, high - low, limits)
+        if not cut.any():
+            yield Tile(rows, own)
+            continue
+        parts = [
+            (rows[_is_near(nearby, box, limits.halo_m)], box) for box in _halves(low, high, cut)
+        ]
+        waiting += reversed(parts)
 
 
-def _is_crowded(xyz: npt.NDArray[np.float64], limits: TileLimits) -> bool:
+def _axes_to_cut(
+    nearby: npt.NDArray[np.float64], size: npt.NDArray[np.float64], limits: TileLimits
+) -> npt.NDArray[np.bool_]:
+    """(3,) the axes along which a box of that size, with those points around, must be halved."""
+    cut: npt.NDArray[np.bool_] = size > limits.max_m
     # Voxels are at most as many as points: mostly there is nothing to count.
-    return len(xyz) > limits.max_voxels and count_voxels(xyz, limits.voxel_m) > limits.max_voxels
+    if (
+        size[:2].max() > 2 * limits.halo_m
+        and len(nearby) > limits.max_voxels
+        and count_voxels(nearby, limits.voxel_m) > limits.max_voxels
+    ):
+        cut[:2] |= size[:2] >= size[:2].max()
+    return cut
+
+
+def _halves(
+    low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], cut: npt.NDArray[np.bool_]
+) -> Iterator[Box]:
+    """The two, four or eight boxes that a box falls into, the lower ones first."""
+    middle = (low + high) / 2
+    for upper in product(*((False, True) if halved else (None,) for halved in cut)):
+        yield (
+            np.where([half is True for half in upper], middle, low),
+            np.where([half is False for half in upper], middle, high),
+        )
+
+
+def _is_near(xyz: npt.NDArray[np.float64], box: Box, halo_m: float) -> npt.NDArray[np.bool_]:
+    low, high = box
+    near: npt.NDArray[np.bool_] = np.all((xyz >= low - halo_m) & (xyz < high + halo_m), axis=1)
+    return near
