@@ -4,7 +4,7 @@
 
 Each run is a process of its own on so many cores. The floor is what the process spends before it
 touches the scan: Python, torch, and the models. Prints the median of each step over the runs,
-the whole wall time with its spread, and the peak memory.
+the whole wall time with its spread, and the peak memory. Linux only: it pins cores.
 """
 
 from __future__ import annotations

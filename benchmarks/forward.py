@@ -6,7 +6,7 @@ The floor is the number of multiplications the network cannot do without (pairs 
 each other, times channels), divided by the rate of large matrix products measured in the same
 run, between the passes. Other programs on the machine make wall time worse; with --threads 1 the
 CPU time hardly notices them. Peak memory is that of the process, less what it held before the
-first pass.
+first pass; it is read as Linux gives it.
 """
 
 from __future__ import annotations
