@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.voxels import unique_rows
-
 _LOW_QUANTILE = 0.1
 
 
@@ -34,10 +32,13 @@ class Ground:
     @classmethod
     def under(cls, xyz: npt.NDArray[np.float64], *, cell_m: float, radius_m: float) -> Ground:
         """The ground under a cloud of (N, 3) float64 metres, all finite, N ≥ 1."""
-        keys, _, group = unique_rows(np.floor(xyz[:, :2] / cell_m).astype(np.int64))
-        order = np.lexsort((xyz[:, 2], group))
-        counts = np.bincount(group, minlength=len(keys))
-        starts = np.cumsum(counts) - counts
+        cells = np.floor(xyz[:, :2] / cell_m).astype(np.int64)
+        order = np.lexsort((xyz[:, 2], cells[:, 1], cells[:, 0]))
+        cells = cells[order]
+        changes = (cells[1:] != cells[:-1]).any(axis=1)
+        starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
+        counts = np.diff(starts, append=len(cells))
+        keys = cells[starts]
         # Not the very lowest: echoes below the ground are common, and one would dig a pit.
         lowest = xyz[order[starts + (counts * _LOW_QUANTILE).astype(np.int64)], 2]
         reach = max(1, round(radius_m / cell_m))
