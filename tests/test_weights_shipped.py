@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from plyfile import PlyData
 
 from clip3d_cli import registry
@@ -72,3 +73,12 @@ def test_the_readme_scan_is_labelled_sensibly(tmp_path: Path) -> None:
     assert share[1] > 0.3, "most of a street scan is ground"
     assert (share[2:] > 0.02).all()
     assert np.median(z[label == 2]) > np.median(z[label == 1]) + 1, "buildings rise above roads"
+    picture = tmp_path / "street.png"
+    subprocess.run(
+        [sys.executable, "examples/top_view.py", str(target), str(picture)], cwd=ROOT, check=True
+    )
+    sidecar = json.loads(target.with_suffix(".classes.json").read_text())
+    colors = {tuple(row["color"]) for row in sidecar["classes"]}
+    with Image.open(picture) as image:
+        drawn = {color for _, color in image.getcolors(1 << 20) or ()}
+    assert colors <= drawn, "every class is drawn in its color"
