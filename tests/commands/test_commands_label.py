@@ -167,9 +167,14 @@ def test_a_name_cannot_speak_to_the_terminal(clip3d: CommandLine, scan: Path) ->
     listed = scan.with_name("mine.toml")
     listed.write_text('class = [{ name = "[red]a[/red]" }, { name = "b\\u001b[31m\\u0007" }]')
     said = clip3d("label", scan, "--classes", listed)
-    assert said.code == 0
+    assert said.code == 1
+    assert "error[E_VOCABULARY]" in said.err
     assert "\x1b" not in said.err
     assert "\x07" not in said.err
+    listed.write_text('class = [{ name = "[red]a[/red]" }]')
+    said = clip3d("label", scan, "--classes", listed)
+    assert said.code == 0
+    assert "[red]a[/red]" in said.err
     assert "[red]a[/red]" in said.err or r"b\x1b[31m\x07" in said.err
 
 
