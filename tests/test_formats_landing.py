@@ -15,6 +15,7 @@ from sample_clouds import WKT_FEET, some_labels, street, write_bin, write_las, w
 
 from clip3d_cli.errors import Clip3DError
 from clip3d_cli.formats import landing
+from clip3d_cli.formats.exports import write_label_file
 from clip3d_cli.formats.files import (
     ReadOptions,
     check_target,
@@ -137,6 +138,13 @@ def test_a_failing_disk_leaves_nothing(
 
     monkeypatch.setattr(landing.os, "fsync", fail)
     assert refusal_of(scan, scan.with_name("out.ply")) == code
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is full")
+def test_a_label_file_says_that_the_disk_is_full() -> None:
+    with pytest.raises(OSError, match="No space left") as fault:
+        write_label_file(some_labels(COUNT), Path("/dev/full"))
+    assert fault.value.errno == errno.ENOSPC
 
 
 def test_an_interrupt_leaves_nothing(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:

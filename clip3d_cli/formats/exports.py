@@ -16,7 +16,8 @@ SIDECAR = ".classes.json"
 
 def write_label_file(labels: Labels, part: Path) -> None:
     """SemanticKITTI's file: a little-endian uint32 per point, the class number."""
-    labels.class_id.astype("<u4").tofile(part)
+    # numpy's own tofile does not say that the disk is full.
+    part.write_bytes(labels.class_id.astype("<u4").tobytes())
 
 
 def label_arrays(labels: Labels) -> dict[str, npt.NDArray[np.generic]]:
