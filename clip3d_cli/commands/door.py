@@ -32,6 +32,7 @@ class ParserFault(Protocol):
 
 def run(app: Callable[..., object], arguments: Sequence[str]) -> int:
     """The exit code of a command line; faults have been said on stderr."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file name need not be text: show it spelled out rather than fail on it.
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
@@ -91,10 +92,8 @@ def refusal_of(error: Exception, arguments: Sequence[str] = ()) -> Clip3DError:
             str(error).partition("\n")[0],
             "Use --device cpu, or see nvidia-smi.",
         )
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and error.errno is not None:
         return _file_fault(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError("E_NO_SPACE", "the disk", "is full", "Free some space and run again.")
     return Clip3DError(
         "E_BUG",
         "clip3d",
@@ -136,6 +135,15 @@ def close_quietly() -> int:
     return 1
 
 
+def _open_closed_streams() -> None:
+    """Give a process that was started without some of its streams ones that lead nowhere."""
+    # In this order: each takes the lowest free number, which a result must never get.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
+            setattr(sys, name, stream)
+
+
 def _debugging() -> bool:
     return bool(os.environ.get("CLIP3D_DEBUG"))
 
@@ -150,7 +158,8 @@ def _usage(fault: ParserFault, arguments: Sequence[str]) -> UsageError:
 
 
 def _file_fault(error: OSError) -> Clip3DError:
-    where = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    # Reads and writes that fail do not say of which file.
+    where = os.fsdecode(error.filename or "a file")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError("E_NO_SPACE", where, "the disk is full", "Free some space.")
     if error.errno == errno.ENAMETOOLONG:

@@ -12,6 +12,9 @@ _MODEL = "Model"
 _RESULT = "Result"
 _INPUT = "Input"
 _SPEECH = "What is said"
+# Below these, a scan falls into so many tiles that labelling would not end in a day.
+_LEAST_VOXEL_M = 0.0001
+_LEAST_TILE_M = 1.0
 
 
 class Precision(str, Enum):
@@ -242,7 +245,7 @@ def label(
         known_text_encoder,
         run_label,
     )
-    from clip3d_cli.commands.reading import positive, reading_options
+    from clip3d_cli.commands.reading import length, reading_options
     from clip3d_cli.commands.terminal import Voice
 
     voice = Voice(quiet, verbose, not no_progress)
@@ -259,8 +262,8 @@ def label(
     request = LabelRequest(
         choice=choice,
         reading=reading_options(columns, allow_truncated=allow_truncated, max_memory=max_memory),
-        voxel_m=positive("--voxel", voxel),
-        tile_m=positive("--tile", tile),
+        voxel_m=length("--voxel", voxel, _LEAST_VOXEL_M),
+        tile_m=length("--tile", tile, _LEAST_TILE_M),
         unknown_threshold=unknown_threshold,
         ranking=top_k if scores is Scores.topk else 0,
         overwrite=overwrite,

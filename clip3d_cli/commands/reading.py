@@ -50,14 +50,16 @@ def memory_bytes(text: str) -> int:
     return int(number * _BYTES_OF_UNIT[match[3]])
 
 
-def positive(option: str, metres: float | None) -> float | None:
+def length(option: str, metres: float | None, least_m: float) -> float | None:
     """A length in metres, or None if not given.
 
     Raises:
-        UsageError: it is not a finite number above 0.
+        UsageError: it is not a finite number, or less than the least that can end in time.
     """
-    if metres is not None and not 0 < metres < float("inf"):
-        raise UsageError("E_BAD_VALUE", option, f"{metres} is no length", "Give metres above 0.")
+    if metres is not None and not least_m <= metres < float("inf"):
+        raise UsageError(
+            "E_BAD_VALUE", option, f"{metres} is no length", f"Give metres, at least {least_m}."
+        )
     return metres
 
 

@@ -67,7 +67,9 @@ USAGE = [
     ((*WORDS, "--backend", "troch"), "E_UNKNOWN_NAME", "troch"),
     ((*WORDS, "--columns", "x,y"), "E_COLUMNS", "does not name x, y and z"),
     ((*WORDS, "--voxel", "0"), "E_BAD_VALUE", "is no length"),
+    ((*WORDS, "--voxel", "1e-9"), "E_BAD_VALUE", "is no length"),
     ((*WORDS, "--tile", "nan"), "E_BAD_VALUE", "is no length"),
+    ((*WORDS, "--tile", "0.01"), "E_BAD_VALUE", "is no length"),
     ((*WORDS, "--max-memory", "lots"), "E_BAD_VALUE", "is no size"),
     ((*WORDS, "--unknown-threshold", "2"), "E_USAGE", "--unknown-threshold"),
     ((*WORDS, "--top-k", "0"), "E_USAGE", "--top-k"),
@@ -154,6 +156,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before(
         (OSError(errno.ENOSPC, "no space"), "E_NO_SPACE", 1),
         (PermissionError(errno.EACCES, "no", "scan.ply"), "E_PERMISSION", 1),
         (OSError(errno.EIO, "input/output error", "scan.ply"), "E_SYSTEM", 4),
+        (OSError(errno.EIO, "input/output error"), "E_SYSTEM", 4),
         (ModuleNotFoundError("no laspy", name="laspy"), "E_SYSTEM", 4),
         (InputError("E_PARSE", "scan.ply", "line 3"), "E_PARSE", 1),
         (RuntimeError("CUDA error: no kernel\nmore"), "E_DEVICE", 4),
@@ -224,6 +227,16 @@ def test_a_reader_that_leaves_early_is_not_a_fault() -> None:
     command = f"'{sys.executable}' -c '{START}' vocabularies scannet200 | true"
     said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert said.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="streams are closed differently")
+@pytest.mark.parametrize(
+    ("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&- <&-", 0), ("nope.ply 2>&-", 3)]
+)
+def test_closed_streams_are_no_fault(scan: Path, closed: str, code: int) -> None:
+    command = f"'{sys.executable}' -c '{START}' info '{scan}' {closed}"
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (code, "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
