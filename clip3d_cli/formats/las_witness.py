@@ -6,7 +6,6 @@ read the result with, and it knows nothing of how it was made.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def _witness(path: Path) -> tuple[int, set[str]] | None:
         with laspy.open(path) as reader:
             header = reader.header
             return int(header.point_count), set(header.point_format.dimension_names)
-    except (laspy.LaspyException, ValueError, KeyError, OSError, struct.error):
+    except Exception:  # noqa: BLE001 - it trips in many ways, and a witness must not end the work
         return None
 
 
