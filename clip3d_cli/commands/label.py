@@ -172,7 +172,10 @@ def label(
             rich_help_panel=_MODEL,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all randomness.", rich_help_panel=_MODEL)] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**32 - 1, help="Of all randomness.", rich_help_panel=_MODEL),
+    ] = 0,
     columns: Annotated[
         str | None,
         typer.Option(

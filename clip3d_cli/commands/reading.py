@@ -7,6 +7,7 @@ import re
 from clip3d_cli.errors import UsageError
 from clip3d_cli.formats.contract import ReadOptions, memory_budget
 
+_MOST = 1e18
 _BYTES_OF_UNIT = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -42,9 +43,9 @@ def memory_bytes(text: str) -> int:
         UsageError: it is none.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:(%)|([kmgt]?)(?:i?b)?)", text.strip().lower())
-    if match is None or float(match[1]) == 0:
+    number = float(match[1]) if match else 0.0
+    if match is None or not 0 < number <= _MOST:
         raise UsageError("E_BAD_VALUE", "--max-memory", f"{text!r} is no size", "Say 8GB or 50%.")
-    number = float(match[1])
     if match[2]:
         return int(memory_budget() * number / 100)
     return int(number * _BYTES_OF_UNIT[match[3]])

@@ -71,6 +71,8 @@ USAGE = [
     ((*WORDS, "--tile", "nan"), "E_BAD_VALUE", "is no length"),
     ((*WORDS, "--tile", "0.01"), "E_BAD_VALUE", "is no length"),
     ((*WORDS, "--max-memory", "lots"), "E_BAD_VALUE", "is no size"),
+    ((*WORDS, "--max-memory", "9" * 400), "E_BAD_VALUE", "is no size"),
+    ((*WORDS, "--seed", "9" * 20), "E_USAGE", "--seed"),
     ((*WORDS, "--unknown-threshold", "2"), "E_USAGE", "--unknown-threshold"),
     ((*WORDS, "--top-k", "0"), "E_USAGE", "--top-k"),
     ((*WORDS, "--clases", "a"), "E_USAGE", "--clases"),
