@@ -52,7 +52,7 @@ def require_space(target: Path, need: int) -> None:
         raise OutputError(
             "E_NO_SPACE",
             target,
-            f"needs about {need / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free",
+            f"needs about {need / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free",
             "Free some space, or write elsewhere with -o.",
         )
 
