@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from clip3d_cli.errors import SetupError, UsageError
 
-Kind = Literal["formats", "backends", "text_encoders", "point_encoders", "datasets"]
+Kind = Literal["formats", "backends", "text_encoders", "point_encoders"]
 
 _ROWS: dict[Kind, dict[str, str]] = {
     "formats": {
@@ -39,7 +39,6 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "minkunet": "clip3d_cli.encoders.minkunet:MinkUNet",
         "spvcnn": "clip3d_cli.encoders.spvcnn:SPVCNN",
     },
-    "datasets": {},
 }
 
 

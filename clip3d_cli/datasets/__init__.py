@@ -1,1 +1,0 @@
-"""Scenes with truth, read from their published layouts."""
