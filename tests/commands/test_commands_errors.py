@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 from command_line import CommandLine
 
+from clip3d_cli.commands.trial import write_scan
 from clip3d_cli.errors import InputError
 
 WORDS = ("--classes", "car,tree")
@@ -182,6 +184,14 @@ def test_every_fault_is_two_lines_and_a_code(
     assert f"error[{code}]: " in said.err
     assert "Traceback" not in said.err
     assert said.document["results"][0]["error"]["code"] == code
+
+
+def test_a_cloud_that_cannot_be_labelled_is_named(clip3d: CommandLine, scan: Path) -> None:
+    far = scan.with_name("far.ply")
+    write_scan(far, np.array([[0, 0, 0], [1e30, 0, 0]], np.float32))
+    said = clip3d("label", scan, far, *WORDS)
+    assert said.code == 3
+    assert f"error[E_VOXEL_RANGE]: {far}: " in said.err
 
 
 def test_debugging_shows_the_traceback(
