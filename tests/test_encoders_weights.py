@@ -106,6 +106,8 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
         ("not finite", "not finite: head.bias"),
         ("plain", "has no 'clip3d' description"),
         ("empty description", "description that cannot be read"),
+        ("no such width", "network that cannot be built: .*negative"),
+        ("no text encoder", "text_encoder is no name"),
         ("no such network", "network that cannot be built: a MinkUNet has"),
         ("no size", "voxel_sizes_m holds no size"),
         ("no edge", r"is 0\.0, not above 0"),

@@ -87,7 +87,7 @@ def load_encoder(
     spec = _spec_of_text(path, text)
     try:
         encoder = PointEncoder(spec, backend=backend, precision=precision)
-    except (Clip3DError, TypeError, ValueError) as error:
+    except (Clip3DError, TypeError, ValueError, RuntimeError) as error:
         raise _fault(path, f"describes a network that cannot be built: {error}") from error
     load_state(encoder.network, state, path)
     return encoder.to(device).eval()
@@ -160,6 +160,8 @@ def _spec_of_text(path: Path, text: str | None) -> EncoderSpec:
 
 
 def _spec_of_fields(fields: dict[str, Any]) -> EncoderSpec:
+    if not isinstance(fields["text_encoder"], str):
+        raise TypeError("text_encoder is no name")
     return EncoderSpec(
         **{
             **fields,
