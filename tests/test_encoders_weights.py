@@ -91,6 +91,8 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
             "no edge": {"voxel_sizes_m": [0.1, 0]},
             "no scale": {"logit_scale": "14"},
             "no channel": {"inputs": []},
+            "no such width": {"space": {"name": "a", "dim": -1}},
+            "no text encoder": {"text_encoder": None},
         }
         spec = {**json.loads(metadata["clip3d"]), **changes[how]}
         save_file(state, path, {"clip3d": json.dumps(spec)})
