@@ -122,6 +122,7 @@ def test_vocabulary_refuses_names(names: list[str]) -> None:
         ("class = 3", "no \\[\\[class\\]\\]"),
         ("[[class]]\nname = 'car'\nprompt = 'x'", "unknown key 'prompt'"),
         ("[[class]]\nname = 'car'\nid = 'x'", "class 1 \\(car\\): id"),
+        ("[[class]]\nname = 'car'\nid = 0", "class 1 \\(car\\): id"),
         ("[[class]]\nname = 'car'\ncolor = [1, 2]", "color"),
         ("[[class]]\nname = 'car'\nwords = 'car'", "words"),
         ("[[class]]\nname = ''", "name"),

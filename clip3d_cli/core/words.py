@@ -217,7 +217,7 @@ def _class_of_row(path: Path, position: int, row: Mapping[str, Any]) -> ClassNam
             isinstance(words, list) and all(isinstance(w, str) and w.strip() for w in words),
             "words must be a list of texts",
         ),
-        (type(class_id) is int and 0 <= class_id < 65536, "id must be a whole number 0…65535"),
+        (type(class_id) is int and 0 < class_id < 65536, "id must be a whole number 1…65535"),
         (
             len(color) == 3 and all(type(part) is int and 0 <= part < 256 for part in color)
             if isinstance(color, (list, tuple))
