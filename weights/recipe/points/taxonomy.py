@@ -16,7 +16,7 @@ else:
 
 _DROP_SOME = 0.25
 _DROP_EACH = 0.25
-_ASK_FOREIGN = 0.25
+_ASK_FOREIGN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
