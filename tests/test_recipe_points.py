@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from weights.recipe.points.batches import Batches, Mixture, augment
+from weights.recipe.points.batches import Batches, Mixture, _rare_first, augment
 from weights.recipe.points.judge import judge
 from weights.recipe.points.sources import Scan, meanings, real_scan, simulated_scan
 from weights.recipe.points.taxonomy import Taxonomy, read_table
 
-RNG = np.random.default_rng(0)
-
 
 def _scan(points: int = 4000) -> Scan:
-    ground = RNG.uniform(0, 30, (points, 3)) * [1, 1, 0]
-    box = RNG.uniform(10, 14, (points // 4, 3)) * [1, 1, 0.1]
+    rng = np.random.default_rng(0)
+    ground = rng.uniform(0, 30, (points, 3)) * [1, 1, 0]
+    box = rng.uniform(10, 14, (points // 4, 3)) * [1, 1, 0.1]
     meaning = np.repeat([0, 1], [points, points // 4]).astype(np.int16)
     meaning[::7] = -1
     leaves = (frozenset({"road", "sidewalk"}), frozenset({"car"}))
@@ -81,10 +80,14 @@ def test_batches_ask_only_what_the_rows_can_answer() -> None:
         assert target.accepted.any(dim=1).all(), "some voxel has no right answer"
 
 
-def test_batches_favor_rare_meanings() -> None:
-    batch = next(iter(_batches(_scan(20_000))))
-    seen = torch.cat([target.meaning for target in batch.targets]).bincount(minlength=2)
-    assert seen[1] > 0.05 * seen.sum()
+def test_rows_favor_rare_meanings_and_leave_out_what_is_not_judged() -> None:
+    truth = np.repeat([0, 1, -1], [9600, 200, 200])
+    weight = np.array([0.98, 0.02], np.float32) ** -0.5
+    rows = _rare_first(truth, weight, 1000, np.random.default_rng(0))
+    assert len(rows) == len(set(rows)) == 1000
+    assert (truth[rows] >= 0).all()
+    # Drawn with seven times the weight, 2 % of the voxels are near 12 % of the rows.
+    assert 0.08 < (truth[rows] == 1).mean() < 0.16
 
 
 def test_batches_repeat_by_seed() -> None:
