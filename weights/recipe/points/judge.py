@@ -14,18 +14,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.words import ClassName, Vocabulary, palette_color
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.weights import load_encoder
-from clip3d_cli.formats.files import ReadOptions, read_cloud
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from clip3d_cli.pipelines.label import label_cloud
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.mini import MiniTextEncoder
+from weights.recipe.points.sources import read_labelled
 from weights.recipe.points.taxonomy import read_table
 
 LEAST_SHARE = 0.001
@@ -56,7 +54,7 @@ def judge(encoder: PointEncoder, name: str, paths: list[Path]) -> dict[str, obje
     embeddings = embed_vocabulary(Vocabulary(name, classes), MiniTextEncoder(), ["{}"])
     counts = ConfusionMatrix(np.zeros((len(classes), len(classes) + 1), dtype=np.int64))
     for path in paths:
-        cloud, label = _labelled(path)
+        cloud, label = read_labelled(path)
         labels = label_cloud(cloud, encoder, embeddings)
         counts += ConfusionMatrix.of(index_of_label[label], labels.class_index, len(classes))
     common = counts.counts.sum(axis=1) >= LEAST_SHARE * counts.counts.sum()
@@ -72,15 +70,6 @@ def judge(encoder: PointEncoder, name: str, paths: list[Path]) -> dict[str, obje
         "points": int(counts.counts.sum()),
         "IoU": {name: value for name, value in iou.items() if not np.isnan(value)},
     }
-
-
-def _labelled(path: Path) -> tuple[PointCloud, npt.NDArray[np.uint8]]:
-    if path.suffix == ".npz":
-        arrays = np.load(path)
-        return PointCloud(arrays["xyz"].astype(np.float64)), arrays["label"]
-    import laspy
-
-    return read_cloud(path, ReadOptions())[0], np.asarray(laspy.read(path).classification)
 
 
 def main() -> None:

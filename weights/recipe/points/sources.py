@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.formats.files import ReadOptions, read_cloud
 from weights.recipe.points.taxonomy import Taxonomy, read_table
 
@@ -58,21 +59,24 @@ def meanings(table: str) -> tuple[dict[int, int], tuple[frozenset[str], ...]]:
     return meaning_of_label, tuple(leaves_of_meaning)
 
 
-def real_scan(path: Path, source: str, table: str) -> Scan:
-    """A scan of ../shared/data, with the meanings of a table of sources.toml."""
+def read_labelled(path: Path) -> tuple[PointCloud, npt.NDArray[np.uint8]]:
+    """A file of ../shared/data: its N points, and (N,) the number of each one's label."""
     if path.suffix == ".npz":
         arrays = np.load(path)
-        xyz, label = arrays["xyz"].astype(np.float64), arrays["label"]
-    else:
-        import laspy
+        return PointCloud(arrays["xyz"].astype(np.float64)), arrays["label"]
+    import laspy
 
-        xyz = read_cloud(path, ReadOptions())[0].xyz
-        label = np.asarray(laspy.read(path).classification)
+    return read_cloud(path, ReadOptions())[0], np.asarray(laspy.read(path).classification)
+
+
+def real_scan(path: Path, source: str, table: str) -> Scan:
+    """A scan of ../shared/data, with the meanings of a table of sources.toml."""
+    cloud, label = read_labelled(path)
     meaning_of_label, leaves_of_meaning = meanings(table)
     number = np.full(256, -1, dtype=np.int16)
     for known, meaning in meaning_of_label.items():
         number[known] = meaning
-    return Scan(path.stem, source, xyz, number[label], leaves_of_meaning)
+    return Scan(path.stem, source, cloud.xyz, number[label], leaves_of_meaning)
 
 
 def simulated_scan(path: Path, source: str) -> Scan:
