@@ -82,7 +82,7 @@ def test_batches_ask_only_what_the_rows_can_answer() -> None:
 
 def test_rows_favor_rare_meanings_and_leave_out_what_is_not_judged() -> None:
     truth = np.repeat([0, 1, -1], [9600, 200, 200])
-    weight = np.array([0.98, 0.02], np.float32) ** -0.5
+    weight = np.array([0.98, 0.02]) ** -0.5
     rows = _rare_first(truth, weight, 1000, np.random.default_rng(0))
     assert len(rows) == len(set(rows)) == 1000
     assert (truth[rows] >= 0).all()

@@ -80,7 +80,7 @@ class Batches(IterableDataset[Batch]):
         self.scans_of_source: dict[str, list[Scan]] = {}
         for scan in scans:
             self.scans_of_source.setdefault(scan.source, []).append(scan)
-        self.weight_of_source = {
+        self.weight_of_leaves = {
             source: _weights(group) for source, group in self.scans_of_source.items()
         }
         self.mixture = mixture
@@ -108,7 +108,8 @@ class Batches(IterableDataset[Batch]):
         channels = voxel_inputs(INPUTS, cloud, grid, Terrain.under(xyz))
         truth = _majority(grid.voxel_of_point, meaning, len(grid), len(scan.leaves_of_meaning))
         kept = _around_one(grid.cells, self.mixture.voxels_per_scan, rng)
-        weight = self.weight_of_source[source][scan.name]
+        weight_of_leaves = self.weight_of_leaves[source]
+        weight = np.array([weight_of_leaves[leaves] for leaves in scan.leaves_of_meaning])
         rows = _rare_first(truth[kept], weight, self.mixture.rows_per_scan, rng)
         question = self.taxonomy.ask(scan.known, rng)
         targets = WordTargets(
@@ -185,7 +186,7 @@ def _around_one(
 
 def _rare_first(
     truth: npt.NDArray[np.int64],
-    weight: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float64],
     most: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.int64]:
@@ -194,7 +195,7 @@ def _rare_first(
     The keys u^(1/w) of Efraimidis and Spirakis (2006) draw without replacement.
     """
     judged = np.flatnonzero(truth >= 0)
-    key = rng.random(len(judged)) ** (1 / weight[truth[judged]].astype(np.float64))
+    key = rng.random(len(judged)) ** (1 / weight[truth[judged]])
     return np.sort(judged[np.argsort(-key, kind="stable")[:most]])
 
 
@@ -208,19 +209,15 @@ def _accepted(
     return np.column_stack([np.array(rows), none])
 
 
-def _weights(scans: list[Scan]) -> dict[str, npt.NDArray[np.float32]]:
-    """How much each scan's meanings count: by the inverse root of their share in the source."""
+def _weights(scans: list[Scan]) -> dict[frozenset[str], float]:
+    """How much a set of leaves counts: by the inverse root of their share in the source."""
     total: dict[frozenset[str], int] = {}
     for scan in scans:
         counts = np.bincount(scan.meaning[scan.meaning >= 0], minlength=len(scan.leaves_of_meaning))
         for leaves, count in zip(scan.leaves_of_meaning, counts, strict=True):
             total[leaves] = total.get(leaves, 0) + int(count)
     points = max(1, sum(total.values()))
-    weight = {leaves: (count / points + 1e-3) ** -0.5 for leaves, count in total.items()}
-    return {
-        scan.name: np.array([weight[leaves] for leaves in scan.leaves_of_meaning], np.float32)
-        for scan in scans
-    }
+    return {leaves: (count / points + 1e-3) ** -0.5 for leaves, count in total.items()}
 
 
 def _collate(samples: list[Sample]) -> Batch:
