@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clip3d_cli import registry
 from clip3d_cli.errors import SetupError
@@ -31,14 +31,48 @@ class Level:
         return len(self.keys)
 
 
+Features = Tensor | tuple[Tensor, ...]
+"""(M, C), or several whose columns stand side by side without ever being joined in memory."""
+
+Precision = Literal["exact", "high", "fast"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Epilogue:
+    """What becomes of every convolved row before it is written, in inference.
+
+    relu(row · scale + shift + residual); parts that are not given are left out.
+
+    Attributes:
+        scale, shift: (Cout,) float32: a batch normalisation's, folded.
+        residual: (rows, Cout), of the features' dtype.
+        relu: whether negative numbers become 0.
+    """
+
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+    residual: Tensor | None = None
+    relu: bool = False
+
+
 class Backend(Protocol):
     """Computes convolutions over kernel maps of its own making.
 
     Weights come as (K³, Cin, Cout), offsets ordered with x slowest and z fastest; odd kernels are
     centred (−K//2 … K//2), the strided kernel of two runs over 0, 1. Rows are in key order.
+    Answers have the dtype of the features, whatever that of the weights.
+
+    Attributes:
+        name: in the registry.
+        precision: ``exact`` multiplies in float32; ``high`` may lose digits below a relative
+            error of 5e-5 on a CPU (bf16 thrice) and 1e-3 on a GPU (TF32); ``fast`` computes in
+            half precision where the device has instructions for it.
+        dtype: what features should come in to be computed so.
     """
 
     name: str
+    precision: Precision
+    dtype: torch.dtype
 
     def available(self) -> str | None:
         """Why this backend cannot run here, or None if it can."""
@@ -51,18 +85,35 @@ class Backend(Protocol):
         """
 
     def convolve(
-        self, feats: Tensor, weight: Tensor, kernel_map: Any, *, transposed: bool = False
+        self,
+        feats: Features,
+        weight: Tensor,
+        kernel_map: Any,
+        *,
+        transposed: bool = False,
+        epilogue: Epilogue | None = None,
     ) -> Tensor:
-        """The convolved features of every target row, differentiable in both tensors.
+        """The convolved features of every target row, differentiable in features and weight.
 
         Args:
-            feats: (source rows, Cin), or (target rows, Cin) if transposed.
+            feats: (source rows, Cin), or (target rows, Cin) if transposed; of several, Cin is
+                the sum.
             weight: (offsets, Cin, Cout).
             kernel_map: what this backend's ``kernel_map`` returned.
             transposed: run the map backwards, from the coarser level to the finer.
+            epilogue: done to every row before it is written; only where no gradients are asked.
 
         Returns:
             (target rows, Cout), or (source rows, Cout) if transposed.
+        """
+
+    def normalise(
+        self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
+    ) -> Tensor:
+        """Batch normalisation by the rows' own statistics, then + residual, then ReLU.
+
+        For training: differentiable, and the running statistics of ``norm`` follow. At least two
+        rows.
         """
 
 
