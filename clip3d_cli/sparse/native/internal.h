@@ -6,6 +6,7 @@
 
 #define C3D_GRANULE 128      /* rows; tiles are whole granules */
 #define C3D_MAX_OFFSETS 125  /* of a 5^3 kernel */
+#define C3D_AXIS_BITS 18     /* of a key: batch (9 bits), x, y, z, high to low */
 
 /* Pairs (target row, source row) of every offset, both ascending: an offset moves all cells alike
  * and so keeps their order. Direction 0 fills targets, direction 1 fills sources.
@@ -25,5 +26,19 @@ struct c3d_map {
     void *memory[4];                            /* what c3d_map_free frees */
     int64_t bytes;
 };
+
+/* Room for so many bytes, also for none; or NULL. */
+void *c3d_room(int64_t bytes);
+
+/* A map without pairs yet, or NULL. */
+c3d_map *c3d_map_new(int32_t offsets, int32_t centre, int64_t targets, int64_t sources);
+
+/* Room for so many stored pairs, and starts that are all 0. Whether there was memory. */
+int c3d_map_allocate(c3d_map *map, int64_t pairs);
+
+/* Where each granule's pairs begin in a list of ascending rows, written `offsets` apart. A granule
+ * holds at most C3D_GRANULE of them. */
+void c3d_find_starts(const int32_t *rows, int64_t count, int64_t granules, int32_t offsets,
+                     int32_t *starts);
 
 #endif

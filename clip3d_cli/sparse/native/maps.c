@@ -1,0 +1,215 @@
+/* Kernel maps: their memory, and those between a level and the next coarser one. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define BLOCK 4096 /* rows that one thread sorts into slots at a time */
+
+void *c3d_room(int64_t bytes) { return malloc(bytes > 0 ? (size_t)bytes : 1); }
+
+void c3d_map_free(c3d_map *map) {
+    if (!map) return;
+    for (int i = 0; i < 4; i++) free(map->memory[i]);
+    free(map);
+}
+
+int64_t c3d_map_bytes(const c3d_map *map) { return map->bytes; }
+
+int64_t c3d_map_pairs(const c3d_map *map) {
+    int64_t pairs = map->centre >= 0 ? map->length[0] : 0;
+    for (int32_t k = 0; k < map->offsets; k++) pairs += map->count[k];
+    return pairs;
+}
+
+c3d_map *c3d_map_new(int32_t offsets, int32_t centre, int64_t targets, int64_t sources) {
+    c3d_map *map = calloc(1, sizeof *map);
+    if (!map) return NULL;
+    map->offsets = offsets;
+    map->centre = centre;
+    map->length[0] = targets;
+    map->length[1] = sources;
+    for (int d = 0; d < 2; d++) map->granules[d] = (map->length[d] + C3D_GRANULE - 1) / C3D_GRANULE;
+    return map;
+}
+
+int c3d_map_allocate(c3d_map *map, int64_t pairs) {
+    int64_t list = pairs * (int64_t)sizeof(int32_t);
+    int64_t table[2];
+    for (int d = 0; d < 2; d++)
+        table[d] = (map->granules[d] + 1) * map->offsets * (int64_t)sizeof(int32_t);
+    map->memory[0] = c3d_room(list);
+    map->memory[1] = c3d_room(list);
+    map->memory[2] = calloc(1, (size_t)table[0]);
+    map->memory[3] = calloc(1, (size_t)table[1]);
+    map->bytes = (int64_t)sizeof *map + 2 * list + table[0] + table[1];
+    for (int d = 0; d < 2; d++) map->starts[d] = map->memory[2 + d];
+    return map->memory[0] && map->memory[1] && map->memory[2] && map->memory[3];
+}
+
+void c3d_find_starts(const int32_t *rows, int64_t count, int64_t granules, int32_t offsets,
+                     int32_t *starts) {
+    int64_t at = 0;
+    for (int64_t g = 1; g <= granules; g++) {
+        int64_t low = at, high = at + C3D_GRANULE < count ? at + C3D_GRANULE : count;
+        while (low < high) {
+            int64_t middle = (low + high) / 2;
+            if (rows[middle] < g * C3D_GRANULE) low = middle + 1;
+            else high = middle;
+        }
+        at = low;
+        starts[g * offsets] = (int32_t)at;
+    }
+}
+
+/* ------------------------------------------------------------------ coarser cells */
+
+#define HALF_MASK (((int64_t)1 << (C3D_AXIS_BITS - 1)) - 1)
+#define HALF_FIELDS \
+    (HALF_MASK << (2 * C3D_AXIS_BITS) | HALF_MASK << C3D_AXIS_BITS | HALF_MASK)
+#define BATCH_FIELD ((int64_t)511 << (3 * C3D_AXIS_BITS))
+
+static int64_t parent_of(int64_t key) { return (key & BATCH_FIELD) | (key >> 1 & HALF_FIELDS); }
+
+/* Parents with equal y >> 1 out of up to four columns, two in each slice of x: they are merged by
+ * z >> 1. at, stop: where each column begins and ends. Returns how many parents there are now. */
+static int64_t merge_columns(const int64_t *keys, int64_t at[4], const int64_t stop[4],
+                             int64_t parents, int64_t *parent_keys, int32_t *parent_rows) {
+    int64_t head[4];
+    for (int c = 0; c < 4; c++) head[c] = at[c] < stop[c] ? parent_of(keys[at[c]]) : INT64_MAX;
+    for (;;) {
+        int64_t first = head[0] < head[1] ? head[0] : head[1];
+        int64_t second = head[2] < head[3] ? head[2] : head[3];
+        int64_t parent = first < second ? first : second;
+        if (parent == INT64_MAX) return parents;
+        for (int c = 0; c < 4; c++)
+            while (head[c] == parent) {
+                parent_rows[at[c]++] = (int32_t)parents;
+                head[c] = at[c] < stop[c] ? parent_of(keys[at[c]]) : INT64_MAX;
+            }
+        parent_keys[parents++] = parent;
+    }
+}
+
+/* Where the cells end that, from `at` on, have the same key above some bits. */
+static int64_t run_end(const int64_t *keys, int64_t at, int64_t stop, int bits) {
+    int64_t begin = at;
+    while (at < stop && keys[at] >> bits == keys[begin] >> bits) at++;
+    return at;
+}
+
+int64_t c3d_coarsen(const int64_t *keys, int64_t n, int64_t *parent_keys, int32_t *parent_rows) {
+    int64_t parents = 0;
+    if (n < 0 || n > INT32_MAX) return C3D_BAD_ARGUMENT;
+    for (int64_t begin = 0; begin < n;) {
+        int64_t at[2] = {begin, run_end(keys, begin, n, 2 * C3D_AXIS_BITS)};
+        int64_t stop[2] = {at[1], at[1]};
+        int64_t slice = parent_of(keys[begin]) >> (2 * C3D_AXIS_BITS);
+        if (at[1] < n && parent_of(keys[at[1]]) >> (2 * C3D_AXIS_BITS) == slice)
+            stop[1] = run_end(keys, at[1], n, 2 * C3D_AXIS_BITS);
+        begin = stop[1];
+        while (at[0] < stop[0] || at[1] < stop[1]) {
+            int64_t column = INT64_MAX, from[4], to[4];
+            for (int s = 0; s < 2; s++) {
+                if (at[s] == stop[s]) continue;
+                int64_t own = parent_of(keys[at[s]]) >> C3D_AXIS_BITS;
+                if (own < column) column = own;
+            }
+            for (int c = 0; c < 4; c++) {
+                int s = c / 2;
+                from[c] = at[s];
+                if (at[s] < stop[s] && parent_of(keys[at[s]]) >> C3D_AXIS_BITS == column)
+                    at[s] = run_end(keys, at[s], stop[s], C3D_AXIS_BITS);
+                to[c] = at[s];
+            }
+            parents = merge_columns(keys, from, to, parents, parent_keys, parent_rows);
+        }
+    }
+    return parents;
+}
+
+/* ------------------------------------------------------------------ strided */
+
+static int32_t child_slot(int64_t key) {
+    return (int32_t)((key >> (2 * C3D_AXIS_BITS) & 1) << 2 | (key >> C3D_AXIS_BITS & 1) << 1 |
+                     (key & 1));
+}
+
+/* How many children of every slot stand before each block of rows; -1 if a parent is none. */
+static int count_slots(const int64_t *keys, int64_t n, const int32_t *parent_rows,
+                       int64_t n_coarse, int64_t *before, int32_t threads) {
+    int64_t blocks = (n + BLOCK - 1) / BLOCK;
+    int wrong = 0;
+    (void)threads;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(| : wrong)
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t row = b * BLOCK; row < n && row < (b + 1) * BLOCK; row++) {
+            before[(b + 1) * 8 + child_slot(keys[row])]++;
+            wrong |= parent_rows[row] < 0 || parent_rows[row] >= n_coarse;
+        }
+    for (int64_t at = 8; at < (blocks + 1) * 8; at++) before[at] += before[at - 8];
+    return !wrong;
+}
+
+static void fill_slots(c3d_map *map, const int64_t *keys, const int32_t *parent_rows,
+                       const int64_t *before, int32_t threads) {
+    int64_t n = map->length[1], blocks = (n + BLOCK - 1) / BLOCK;
+    (void)threads;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t b = 0; b < blocks; b++) {
+        int32_t *targets[8], *sources[8];
+        for (int32_t k = 0; k < 8; k++) {
+            int64_t place = map->rows[0][k] - (int32_t *)map->memory[0] + before[b * 8 + k];
+            targets[k] = (int32_t *)map->memory[0] + place;
+            sources[k] = (int32_t *)map->memory[1] + place;
+        }
+        for (int64_t row = b * BLOCK; row < n && row < (b + 1) * BLOCK; row++) {
+            int32_t k = child_slot(keys[row]);
+            *targets[k]++ = parent_rows[row];
+            *sources[k]++ = (int32_t)row;
+        }
+    }
+}
+
+/* Two children of one slot have two parents, in the children's order; else these are no levels. */
+static int ascends(const int32_t *rows, int64_t count) {
+    for (int64_t at = 1; at < count; at++)
+        if (rows[at] <= rows[at - 1]) return 0;
+    return 1;
+}
+
+static int finish_slots(c3d_map *map, int32_t threads) {
+    int wrong = 0;
+    (void)threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) reduction(| : wrong)
+    for (int32_t k = 0; k < 8; k++) {
+        wrong |= !ascends(map->rows[0][k], map->count[k]);
+        for (int d = 0; d < 2; d++)
+            c3d_find_starts(map->rows[d][k], map->count[k], map->granules[d], 8,
+                            (int32_t *)map->memory[2 + d] + k);
+    }
+    return !wrong;
+}
+
+c3d_map *c3d_map_strided(const int64_t *fine_keys, int64_t n_fine, const int32_t *parent_rows,
+                         int64_t n_coarse, int32_t threads) {
+    if (n_fine < 0 || n_fine > INT32_MAX || n_coarse < 0 || n_coarse > n_fine || threads < 1)
+        return NULL;
+    int64_t blocks = (n_fine + BLOCK - 1) / BLOCK, at = 0;
+    c3d_map *map = c3d_map_new(8, -1, n_coarse, n_fine);
+    int64_t *before = calloc((size_t)(blocks + 1) * 8, sizeof *before);
+    int good = map && before && c3d_map_allocate(map, n_fine) &&
+               count_slots(fine_keys, n_fine, parent_rows, n_coarse, before, threads);
+    if (good) {
+        for (int32_t k = 0; k < 8; k++) {
+            map->count[k] = before[blocks * 8 + k];
+            for (int d = 0; d < 2; d++) map->rows[d][k] = (int32_t *)map->memory[d] + at;
+            at += map->count[k];
+        }
+        fill_slots(map, fine_keys, parent_rows, before, threads);
+        good = finish_slots(map, threads);
+    }
+    free(before);
+    if (good) return map;
+    c3d_map_free(map);
+    return NULL;
+}
