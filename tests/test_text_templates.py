@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-import torch
 
 from clip3d_cli.core.words import ClassName, FeatureSpace, Vocabulary
 from clip3d_cli.errors import UsageError
@@ -27,8 +26,8 @@ class TableEncoder:
         "the tree": (-0.8, -0.6),
     }
 
-    def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
-        return torch.tensor([self.table[prompt] for prompt in prompts])
+    def __call__(self, prompts: Sequence[str]) -> np.ndarray:
+        return np.array([self.table[prompt] for prompt in prompts], np.float32)
 
     def is_truncated(self, prompt: str) -> bool:
         return len(prompt) > 7

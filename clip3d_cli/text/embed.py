@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch.nn import functional
+import numpy as np
 
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
-from clip3d_cli.text.encoder import TextEncoder
+from clip3d_cli.text.encoder import TextEncoder, unit_rows
 from clip3d_cli.text.templates import check_template, fill
 
 
@@ -33,11 +32,10 @@ def embed_vocabulary(
     words = [word for entry in vocabulary.classes for word in entry.words]
     class_of_vector = [k for k, entry in enumerate(vocabulary.classes) for _ in entry.words]
     prompts = [prompt for word in words for prompt in fill(templates, word)]
-    per_template = encoder(prompts).view(len(words), len(templates), encoder.space.dim)
-    vectors = functional.normalize(per_template.mean(dim=1), dim=1)
+    per_template = encoder(prompts).reshape(len(words), len(templates), encoder.space.dim)
     return ClassEmbeddings(
-        vectors=vectors.numpy(),
-        class_of_vector=torch.tensor(class_of_vector, dtype=torch.int32).numpy(),
+        vectors=unit_rows(per_template.mean(axis=1)),
+        class_of_vector=np.array(class_of_vector, dtype=np.int32),
         vocabulary=vocabulary,
         space=encoder.space,
     )

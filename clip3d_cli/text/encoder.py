@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from clip3d_cli.core.words import FeatureSpace
 
@@ -19,10 +20,16 @@ class TextEncoder(Protocol):
 
     space: FeatureSpace
 
-    def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Embed prompts as (P, D) float32 of unit length, on the CPU, in their order."""
+    def __call__(self, prompts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Embed prompts as (P, D) float32 of unit length, in their order."""
         ...
 
     def is_truncated(self, prompt: str) -> bool:
         """Whether the last words of a prompt are too far back to be read."""
         ...
+
+
+def unit_rows(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The rows of (P, D), each scaled to length one; zeros stay zeros."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(length, np.float32(1e-12))

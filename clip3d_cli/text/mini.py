@@ -1,4 +1,4 @@
-"""The text encoder that comes with clip3d: no network, no download, half a second."""
+"""The text encoder that comes with clip3d: no network, no download, no PyTorch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from torch.nn import functional
 
 from clip3d_cli import registry
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.errors import SetupError
 from clip3d_cli.text.bpe import CONTEXT_LENGTH, ClipTokenizer
-from clip3d_cli.text.network import MiniConfig, MiniTextNetwork
+from clip3d_cli.text.encoder import unit_rows
+from clip3d_cli.text.network import Floats, MiniConfig, MiniTextNetwork, Stored
 
 WEIGHTS_NAME = "mini-text-b32"
 WEIGHTS_FORMAT = "clip3d-mini-text-1"
 
 _ARTICLES = ("a ", "an ", "the ")
 _BATCH = 512
+_PREFIX = "network."
 _REMEDY = "Install clip3d again, or set CLIP3D_WEIGHTS."
 
 
@@ -52,22 +54,20 @@ class MiniTextEncoder:
         try:
             self.space = FeatureSpace(settings["space"], settings["network"]["dim"])
             self._wrappers = [tuple(text.split("{}")) for text in settings["wrappers"]]
-            self._network = MiniTextNetwork(MiniConfig(**settings["network"]))
-            self._network.load_state_dict(_dequantized(tensors, "network."))
+            network = {name.removeprefix(_PREFIX): value for name, value in tensors.items()}
+            self._network = MiniTextNetwork(MiniConfig(**settings["network"]), network)
             self._lexicon = _Lexicon(tensors)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise SetupError("E_WEIGHTS", path, f"lacks parts: {reason}", _REMEDY) from error
         self._wrappers.sort(key=lambda sides: -len(sides[0]) - len(sides[1]))
-        self._network.eval()
 
     def is_truncated(self, prompt: str) -> bool:
         """Whether the last words of a prompt are too far back to be read."""
         return self._tokenizer.is_truncated(prompt)
 
-    @torch.inference_mode()
-    def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Embed prompts as (P, 512) float32 of unit length, on the CPU, in their order.
+    def __call__(self, prompts: Sequence[str]) -> Floats:
+        """Embed prompts as (P, 512) float32 of unit length, in their order.
 
         Prompts that differ in case, in underscores, or in a sentence of no meaning get the same
         vector.
@@ -76,23 +76,21 @@ class MiniTextEncoder:
         offsets = self._lexicon.offsets(names)
         offsets.update(self._read({name for name in names if name not in offsets}))
         if not names:
-            return torch.empty(0, self.space.dim)
-        return functional.normalize(
-            self._network.mean + torch.stack([offsets[name] for name in names]), dim=1
-        )
+            return np.empty((0, self.space.dim), dtype=np.float32)
+        return unit_rows(self._network.mean + np.stack([offsets[name] for name in names]))
 
-    def _read(self, names: set[str]) -> dict[str, torch.Tensor]:
+    def _read(self, names: set[str]) -> dict[str, Floats]:
         """Give the network's offsets from the mean, each (512,)."""
         by_length: dict[int, list[tuple[str, list[int]]]] = {}
         for name in sorted(names):
             # Two places fewer than there are positions, as in CLIP, which adds start and end.
             tokens = self._tokenizer.tokens(f"a {name}")[: CONTEXT_LENGTH - 2]
             by_length.setdefault(len(tokens), []).append((name, tokens))
-        offsets: dict[str, torch.Tensor] = {}
+        offsets: dict[str, Floats] = {}
         for group in by_length.values():
             for start in range(0, len(group), _BATCH):
                 part = group[start : start + _BATCH]
-                answers = self._network(torch.tensor([tokens for _, tokens in part]))
+                answers = self._network(np.array([tokens for _, tokens in part], dtype=np.int64))
                 offsets.update(zip((name for name, _ in part), answers, strict=True))
         return offsets
 
@@ -112,19 +110,20 @@ class MiniTextEncoder:
 class _Lexicon:
     """Stored vectors by name: coordinates in eight bits on common axes."""
 
-    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
-        names = bytes(tensors["lexicon.names"].tolist()).decode("utf-8").split("\n")
+    def __init__(self, tensors: Stored) -> None:
+        names = tensors["lexicon.names"].tobytes().decode("utf-8").split("\n")
         self._row_of_name = {name: row for row, name in enumerate(names)}
         self._coordinates = tensors["lexicon.coordinates"]
         self._scales = tensors["lexicon.scales"]
-        self._axes = tensors["lexicon.axes"].float()
+        self._axes = tensors["lexicon.axes"].astype(np.float32)
 
-    def offsets(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    def offsets(self, names: Sequence[str]) -> dict[str, Floats]:
         """Give the offsets, each (512,), of those names that are stored."""
         rows_found = {name: self._row(name) for name in names}
         known = {name: row for name, row in rows_found.items() if row is not None}
-        rows = torch.tensor(list(known.values()), dtype=torch.int64)
-        coordinates = self._coordinates[rows].float() * self._scales[rows].float()
+        rows = np.array(list(known.values()), dtype=np.int64)
+        scales = self._scales[rows].astype(np.float32)
+        coordinates = self._coordinates[rows].astype(np.float32) * scales
         return dict(zip(known, coordinates @ self._axes, strict=True))
 
     def _row(self, name: str) -> int | None:
@@ -132,9 +131,9 @@ class _Lexicon:
         return self._row_of_name.get(name.replace("-", " ")) if row is None else row
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             settings = json.loads((file.metadata() or {}).get("settings", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
@@ -143,14 +142,3 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         fault = f"is not of the format {WEIGHTS_FORMAT}"
         raise SetupError("E_WEIGHTS", path, fault, _REMEDY)
     return settings, tensors
-
-
-def _dequantized(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Give the tensors under a prefix as float32; a matrix in eight bits has a scale per row."""
-    out: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        if name.startswith(prefix) and not name.endswith(".scale"):
-            scale = tensors.get(f"{name}.scale")
-            value = tensor.float() if scale is None else tensor.float() * scale.float()
-            out[name.removeprefix(prefix)] = value
-    return out

@@ -1,14 +1,22 @@
-"""The network of the mini text encoder: a small transformer over CLIP's tokens."""
+"""The network of the mini text encoder: a small transformer over CLIP's tokens, in numpy.
+
+It is trained in PyTorch, by ``weights/recipe/text``, whose network gives the same answers.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-from torch.nn import functional
+import numpy as np
+import numpy.typing as npt
 
 from clip3d_cli.text.bpe import CONTEXT_LENGTH, TOKEN_COUNT
+
+Floats = npt.NDArray[np.float32]
+Stored = Mapping[str, npt.NDArray[np.generic]]
+
+_EPSILON = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,56 +39,116 @@ class MiniConfig:
     layers: int = 2
     hidden: int = 512
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor of the network, by its name."""
+        width = self.width
+        layers = {
+            "widen": (width, self.token_width),
+            "norm": (width,),
+            "attend": (self.heads, width),
+        }
+        for block in range(self.layers):
+            layers |= {
+                f"blocks.{block}.norm1": (width,),
+                f"blocks.{block}.qkv": (3 * width, width),
+                f"blocks.{block}.mix": (width, width),
+                f"blocks.{block}.norm2": (width,),
+                f"blocks.{block}.expand": (self.hidden, width),
+                f"blocks.{block}.contract": (width, self.hidden),
+            }
+        return {
+            "token.weight": (TOKEN_COUNT, self.token_width),
+            "position.weight": (CONTEXT_LENGTH, width),
+            "project.weight": (self.dim, width * self.heads),
+            "mean": (self.dim,),
+            **{f"{name}.weight": shape for name, shape in layers.items()},
+            **{f"{name}.bias": shape[:1] for name, shape in layers.items()},
+        }
 
-class MiniTextNetwork(nn.Module):
+
+class MiniTextNetwork:
     """Gives vectors, less their common mean, of prompts that have the same number of tokens.
 
     There is no padding and so no mask: a prompt's vector cannot depend on its neighbours.
+
+    Args:
+        config: the sizes.
+        stored: the tensors of ``config.shapes()``; one in eight bits has beside it a
+            ``<name>.scale`` for each of its rows.
+
+    Attributes:
+        mean: (D,) float32, the mean of the space's vectors.
+
+    Raises:
+        KeyError: a tensor is missing.
+        ValueError: one has a wrong shape.
     """
 
-    mean: torch.Tensor
+    def __init__(self, config: MiniConfig, stored: Stored) -> None:
+        for name, shape in config.shapes().items():
+            if stored[name].shape != shape:
+                raise ValueError(f"{name} has shape {stored[name].shape}, not {shape}")
+        self._config = config
+        # Of fifty thousand tokens' vectors a prompt needs a handful: they stay as they are stored.
+        self._tokens = stored["token.weight"], stored["token.weight.scale"]
+        rest = (name for name in config.shapes() if name != "token.weight")
+        self._weights = {name: _widened(stored, name) for name in rest}
+        self.mean = self._weights["mean"]
 
-    def __init__(self, config: MiniConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.token = nn.Embedding(TOKEN_COUNT, config.token_width)
-        self.widen = nn.Linear(config.token_width, config.width)
-        self.position = nn.Embedding(CONTEXT_LENGTH, config.width)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width)
-        self.attend = nn.Linear(config.width, config.heads)
-        self.project = nn.Linear(config.width * config.heads, config.dim, bias=False)
-        self.register_buffer("mean", torch.zeros(config.dim))
+    def __call__(self, tokens: npt.NDArray[np.int64]) -> Floats:
+        """The (P, D) float32 vectors less the space's common mean, for tokens (P, L) int64."""
+        vectors, scales = self._tokens
+        states = vectors[tokens].astype(np.float32) * scales[tokens].astype(np.float32)
+        position = self._weights["position.weight"][: tokens.shape[1]]
+        states = self._linear("widen", states) + position
+        for block in range(self._config.layers):
+            states = self._block(f"blocks.{block}.", states)
+        states = self._norm("norm", states)
+        share = _softmax(self._linear("attend", states), axis=1)
+        pooled = (share.transpose(0, 2, 1) @ states).reshape(len(tokens), -1)
+        return pooled @ self._weights["project.weight"].T
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The (P, D) vectors less the space's common mean, for tokens (P, L) int64."""
-        states = self.widen(self.token(tokens)) + self.position.weight[: tokens.shape[1]]
-        for block in self.blocks:
-            states = block(states)
-        states = self.norm(states)
-        share = self.attend(states).softmax(dim=1)
-        pooled = torch.einsum("plh,plc->phc", share, states).flatten(1)
-        out: torch.Tensor = self.project(pooled)
-        return out
-
-
-class _Block(nn.Module):
-    def __init__(self, config: MiniConfig) -> None:
-        super().__init__()
-        self._heads = config.heads
-        self.norm1 = nn.LayerNorm(config.width)
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.mix = nn.Linear(config.width, config.width)
-        self.norm2 = nn.LayerNorm(config.width)
-        self.expand = nn.Linear(config.width, config.hidden)
-        self.contract = nn.Linear(config.hidden, config.width)
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
+    def _block(self, name: str, states: Floats) -> Floats:
         count, length, width = states.shape
-        qkv = self.qkv(self.norm1(states)).view(count, length, 3, self._heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        states = states + self.mix(mixed.transpose(1, 2).reshape(count, length, width))
-        hidden = functional.gelu(self.expand(self.norm2(states)))
-        out: torch.Tensor = states + self.contract(hidden)
-        return out
+        heads = self._config.heads
+        qkv = self._linear(f"{name}qkv", self._norm(f"{name}norm1", states))
+        qkv = qkv.reshape(count, length, 3, heads, -1).transpose(2, 0, 3, 1, 4)
+        query, key, value = qkv
+        nearness = query @ key.swapaxes(2, 3) / np.float32(np.sqrt(width // heads))
+        mixed = (_softmax(nearness, axis=3) @ value).transpose(0, 2, 1, 3)
+        states = states + self._linear(f"{name}mix", mixed.reshape(count, length, width))
+        hidden = _gelu(self._linear(f"{name}expand", self._norm(f"{name}norm2", states)))
+        return states + self._linear(f"{name}contract", hidden)
+
+    def _linear(self, name: str, states: Floats) -> Floats:
+        return states @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+
+    def _norm(self, name: str, states: Floats) -> Floats:
+        centred = states - states.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        normed = centred / np.sqrt(variance + np.float32(_EPSILON))
+        return normed * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+
+
+def _widened(stored: Stored, name: str) -> Floats:
+    value = stored[name].astype(np.float32)
+    scale = stored.get(f"{name}.scale")
+    return value if scale is None else value * scale.astype(np.float32)
+
+
+def _softmax(logits: Floats, axis: int) -> Floats:
+    share = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return share / share.sum(axis=axis, keepdims=True)
+
+
+def _gelu(states: Floats) -> Floats:
+    return states * (1 + _erf(states / np.float32(np.sqrt(2)))) / 2
+
+
+def _erf(x: Floats) -> Floats:
+    """The error function to 2e-7 (Abramowitz and Stegun 1964, 7.1.26)."""
+    t = 1 / (1 + np.float32(0.3275911) * np.abs(x))
+    tail = np.zeros_like(x)
+    for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        tail = (tail + np.float32(factor)) * t
+    return np.sign(x) * (1 - tail * np.exp(-np.square(x)))

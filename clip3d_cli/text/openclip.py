@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -80,13 +82,13 @@ class OpenClipTextEncoder:
         return bool((beyond != beyond[-1]).any())
 
     @torch.inference_mode()
-    def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Embed prompts as (P, D) float32 of unit length, on the CPU, in their order."""
-        out = torch.empty(len(prompts), self.space.dim)
+    def __call__(self, prompts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Embed prompts as (P, D) float32 of unit length, in their order."""
+        out = np.empty((len(prompts), self.space.dim), dtype=np.float32)
         for start in range(0, len(prompts), _BATCH):
             tokens = self._tokenizer(list(prompts[start : start + _BATCH])).to(self._device)
             vectors = self._model.encode_text(tokens).float()
-            out[start : start + _BATCH] = functional.normalize(vectors, dim=1).cpu()
+            out[start : start + _BATCH] = functional.normalize(vectors, dim=1).cpu().numpy()
         return out
 
 

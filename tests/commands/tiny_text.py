@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import torch
-from torch.nn.functional import normalize
+import numpy as np
 
 from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.text.encoder import unit_rows
 
 SPACE = FeatureSpace("tests/tiny", 16)
 _LONGEST = 77
@@ -17,9 +17,9 @@ _LONGEST = 77
 class TinyTextEncoder:
     space = SPACE
 
-    def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
+    def __call__(self, prompts: Sequence[str]) -> np.ndarray:
         rows = [hashlib.sha256(prompt.encode()).digest()[: SPACE.dim] for prompt in prompts]
-        return normalize(torch.tensor([list(row) for row in rows]).float() - 127.5, dim=1)
+        return unit_rows(np.array([list(row) for row in rows], np.float32) - np.float32(127.5))
 
     def is_truncated(self, prompt: str) -> bool:
         return len(prompt.split()) > _LONGEST

@@ -81,7 +81,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     text = MiniTextEncoder()
     words = Taxonomy.read().all_words
-    vector_of_word = dict(zip(words, text(words), strict=True))
+    vector_of_word = dict(zip(words, torch.from_numpy(text(words)), strict=True))
     files = training_paths(args.data, args.simulated)
     for source in args.without:
         del files[source]

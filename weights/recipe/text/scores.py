@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from clip3d_cli.text.bpe import ClipTokenizer
-from clip3d_cli.text.network import MiniTextNetwork
+from weights.recipe.text.network import MiniTextNetwork
 from weights.recipe.text.phrases import Phrases
 
 RANKS = (1, 5, 10)

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from clip3d_cli.text.mini import WEIGHTS_FORMAT
-from clip3d_cli.text.network import MiniTextNetwork
 from weights.recipe.text.lexicon import Lexicon
+from weights.recipe.text.network import MiniTextNetwork
 
 SPACE = "openclip/ViT-B-32/openai"
 

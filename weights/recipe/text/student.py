@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from clip3d_cli.text.bpe import ClipTokenizer
-from clip3d_cli.text.network import MiniConfig, MiniTextNetwork
+from clip3d_cli.text.network import MiniConfig
 from weights.recipe.text.labels import Lessons
+from weights.recipe.text.network import MiniTextNetwork
 
 MAX_TOKENS = 40
 

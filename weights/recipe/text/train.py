@@ -85,7 +85,7 @@ def main() -> None:
     save_student(args.out, network, make_lexicon(lessons, tokenizer), wrappers(), {"trained": kind})
     if args.holdout:
         mean = teacher.mean.numpy()
-        shipped = MiniTextEncoder(args.out)([every.prompts[r] for r in rows]).numpy()
+        shipped = MiniTextEncoder(args.out)([every.prompts[r] for r in rows])
         report = {"as shipped": heldout_scores(shipped, every, rows, mean)}
         for title, part in (("names predicted by the teacher", read), ("names never read", unread)):
             answers = network_answers(network, tokenizer, [plain_names[r] for r in part])
