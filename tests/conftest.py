@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from clip3d_cli import registry
 
 # Before torch is imported, here and in child processes: on a busy machine, threads that wait for
 # each other make tests ten times slower than one thread does.
@@ -28,3 +31,19 @@ def shared_oracles() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/oracles")
     return folder
+
+
+@pytest.fixture(params=registry.names("backends"))
+def backend(request: pytest.FixtureRequest) -> Any:
+    """Every backend of sparse convolution that runs here."""
+    part = registry.part("backends", request.param)()
+    reason = part.available()
+    if reason is not None:
+        pytest.skip(f"{request.param}: {reason}")
+    return part
+
+
+@pytest.fixture
+def device(backend: Any) -> str:
+    """A device that the backend computes on."""
+    return str(backend.device_types[0])

@@ -5,35 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from sparse_cells import EDGE, random_cells
 from torch import Tensor
 
-from clip3d_cli import registry
 from clip3d_cli.sparse.backend import Backend
 from clip3d_cli.sparse.plan import Plan
-
-EDGE = 10
-
-
-@pytest.fixture(params=registry.names("backends"))
-def backend(request: pytest.FixtureRequest) -> Backend:
-    part: Backend = registry.part("backends", request.param)()
-    reason = part.available()
-    if reason is not None:
-        pytest.skip(f"{request.param}: {reason}")
-    return part
-
-
-@pytest.fixture
-def device(backend: Backend) -> str:
-    return "cpu" if backend.name == "torch" else "cuda"
-
-
-def random_cells(rows: int, clouds: int = 2, seed: int = 0) -> Tensor:
-    """Unique cells, sorted, with negative coordinates and an even low corner."""
-    draw = torch.Generator().manual_seed(seed)
-    every = torch.cartesian_prod(*(torch.arange(n) for n in (clouds, EDGE, EDGE, EDGE)))
-    chosen = every[torch.randperm(len(every), generator=draw)[:rows].sort().values]
-    return (chosen - torch.tensor([0, 4, 6, 2])).int()
 
 
 def to_dense(cells: Tensor, feats: Tensor, edge: int = EDGE) -> Tensor:
@@ -153,7 +129,7 @@ def test_many_tiles_equal_one(monkeypatch: pytest.MonkeyPatch) -> None:
     feats = torch.randn(900, 4, requires_grad=True)
     answers = []
     for rows in (64, 4096):
-        monkeypatch.setattr("clip3d_cli.sparse.torch_backend.CPU_TILE_ROWS", rows)
+        monkeypatch.setattr("clip3d_cli.sparse.torch_rulebook.CPU_TILE_ROWS", rows)
         found = Plan(cells).convolve(feats, weight, 1)
         answers.append((found, *torch.autograd.grad(found.square().sum(), (feats, weight))))
     for small, large in zip(*answers, strict=True):
@@ -167,22 +143,3 @@ def test_a_weight_that_does_not_fit_is_refused(backend: Backend, device: str) ->
         plan.convolve(feats, torch.randn(27, 4, 8, device=device), 1)
     with pytest.raises(ValueError, match="feats have 19 rows"):
         plan.convolve(feats[:19], torch.randn(27, 3, 8, device=device), 1)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_autocast_stays_near_float32(dtype: torch.dtype) -> None:
-    plan = Plan(random_cells(300))
-    feats = torch.randn(300, 16, requires_grad=True)
-    weight = (torch.randn(27, 16, 16) / 12).requires_grad_()
-    exact = plan.convolve(feats, weight, 1)
-    with torch.autocast("cpu", dtype=dtype):
-        rough = plan.convolve(feats, weight, 1)
-    assert rough.dtype == dtype
-    assert (rough.float() - exact).norm() < 0.02 * exact.norm()
-    for mine, theirs in zip(
-        torch.autograd.grad(rough.float().square().sum(), (feats, weight)),
-        torch.autograd.grad(exact.square().sum(), (feats, weight)),
-        strict=True,
-    ):
-        assert mine.dtype == torch.float32
-        assert (mine - theirs).norm() < 0.03 * theirs.norm()

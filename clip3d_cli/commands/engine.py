@@ -13,7 +13,7 @@ from clip3d_cli import registry
 from clip3d_cli.commands.label_request import EngineChoice
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
-from clip3d_cli.encoders.encoder import PointEncoder, autocast_dtype
+from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.weights import file_sha256, load_encoder
 from clip3d_cli.pipelines.devices import choose_device
 from clip3d_cli.sparse.backend import backend_named
@@ -21,7 +21,6 @@ from clip3d_cli.text.embed import embed_vocabulary, truncated_words
 from clip3d_cli.text.encoder import TextEncoder
 
 _SHOWN = 60
-_SHORT = {torch.bfloat16: "bf16", torch.float16: "fp16", None: "fp32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Engine:
         sha256: of that file.
         text_encoder: the name of what embedded the words.
         device: where the network is.
-        precision: of its matrix products: ``fp32``, ``bf16`` or ``fp16``.
+        precision: of its matrix products: ``exact``, ``high`` or ``fast``.
         seconds: by step.
         warnings: about words.
     """
@@ -61,13 +60,12 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
     began = time.perf_counter()
     device, reason = choose_device(choice.device)
     torch.manual_seed(choice.seed)
-    backend = backend_named(choice.backend, device)
+    backend = backend_named(choice.backend, device, precision=choice.precision)
     voice.note(f"device: {device} ({reason})")
     encoder = load_encoder(choice.weights, device)
     encoder.backend = backend
-    encoder.precision = choice.precision
     name = choice.text_encoder or encoder.spec.text_encoder
-    voice.detail(f"weights: {choice.weights}, {choice.precision}, {backend.name} convolutions")
+    voice.detail(f"weights: {choice.weights}, {backend.name} convolutions, {backend.precision}")
     voice.detail(f"words: {len(choice.templates)} templates, embedded by {name}")
     text = open_text_encoder(name)
     encoder.space.require(text.space, f"the text encoder {name}")
@@ -78,7 +76,6 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
     for warning in warnings:
         voice.warn("--classes", warning)
     classes = embed_vocabulary(vocabulary, text, choice.templates)
-    dtype = autocast_dtype(choice.precision, device)
     return Engine(
         encoder=encoder,
         classes=classes,
@@ -86,7 +83,7 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
         sha256=file_sha256(choice.weights),
         text_encoder=name,
         device=device,
-        precision=_SHORT[dtype],
+        precision=backend.precision,
         seconds={"load": time.perf_counter() - began},
         warnings=warnings,
     )

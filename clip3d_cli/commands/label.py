@@ -21,9 +21,9 @@ class Precision(str, Enum):
     """The number formats of the network."""
 
     auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
+    exact = "exact"
+    high = "high"
+    fast = "fast"
 
 
 class Scores(str, Enum):
@@ -144,13 +144,18 @@ def label(
         ),
     ] = "auto",
     precision: Annotated[
-        Precision, typer.Option(help="The network's number format.", rich_help_panel=_MODEL)
+        Precision,
+        typer.Option(
+            help="exact: float32; high: errors below 5e-5 (1e-3 on a GPU); fast: half precision, "
+            "where there are instructions for it.",
+            rich_help_panel=_MODEL,
+        ),
     ] = Precision.auto,
     backend: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="Of the convolutions: auto, torch, or torchsparse if installed.",
+            help="Of the convolutions: auto, native, triton, torchsparse, spconv or torch.",
             rich_help_panel=_MODEL,
         ),
     ] = "auto",

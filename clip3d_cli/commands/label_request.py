@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from clip3d_cli import registry
 from clip3d_cli.commands.door import error_entry, exit_code, refusal_of, report
@@ -19,7 +19,7 @@ from clip3d_cli.formats.files import inspect_cloud
 from clip3d_cli.text.templates import read_templates, template_sets, templates_named
 
 if TYPE_CHECKING:
-    from clip3d_cli.encoders.encoder import Precision
+    from clip3d_cli.sparse.backend import Precision
 
 USUAL_TEMPLATES = "photo"
 
@@ -34,7 +34,7 @@ class EngineChoice:
         templates: sentences around words, each with one ``{}``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: of the network's matrix products.
-        backend: ``auto``, ``torch`` or ``torchsparse``.
+        backend: ``auto``, or a name of kind ``backends`` in the registry.
         seed: of all randomness.
     """
 
@@ -42,7 +42,7 @@ class EngineChoice:
     text_encoder: str | None
     templates: tuple[str, ...]
     device: str = "auto"
-    precision: Precision = "auto"
+    precision: Precision | Literal["auto"] = "auto"
     backend: str = "auto"
     seed: int = 0
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -17,9 +16,6 @@ from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.sparse.backend import Backend
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +73,7 @@ class PointEncoder(nn.Module):
     Args:
         spec: what the network is.
         network: of that spec; fresh weights if not given.
-        backend: computes the convolutions; plain PyTorch if not given.
-        precision: of inference: ``fp32``, ``bf16``, ``fp16`` or ``auto``; see `autocast_dtype`.
-            It does not touch training, whose loop chooses for itself.
+        backend: computes the convolutions, in its precision; plain PyTorch if not given.
     """
 
     def __init__(
@@ -88,13 +82,11 @@ class PointEncoder(nn.Module):
         network: nn.Module | None = None,
         *,
         backend: Backend | None = None,
-        precision: Precision = "fp32",
     ) -> None:
         super().__init__()
         self.spec = spec
         self.network = spec.build() if network is None else network
         self.backend = backend
-        self.precision: Precision = precision
 
     @property
     def space(self) -> FeatureSpace:
@@ -129,30 +121,9 @@ class PointEncoder(nn.Module):
                 f"({', '.join(self.spec.inputs)}), not {tensor.feats.shape[1]}"
             )
         plan = Plan(tensor.cells, self.backend)
-        with self._casting(tensor.feats.device):
-            feats = self.network(tensor, plan).float()
+        if not self.training:
+            tensor = tensor.with_feats(tensor.feats.to(plan.backend.dtype))
+        feats = self.network(tensor, plan).float()
         # 512 channels of every voxel are the most that is ever held: not twice.
         in_place = not torch.is_grad_enabled() and feats is not tensor.feats
         return F.normalize(feats, dim=1, eps=1e-6, out=feats if in_place else None)
-
-    def _casting(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-        dtype = None if self.training else autocast_dtype(self.precision, device)
-        if dtype is None:
-            return contextlib.nullcontext()
-        return torch.autocast(device.type, dtype=dtype)
-
-
-def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """What matrix products are computed in, or None for float32.
-
-    ``auto`` is bf16 on a CUDA device that has it, and fp32 elsewhere: on a CPU without bf16
-    instructions the smaller type is slower, and it moves a label in a hundred.
-    """
-    if precision != "auto":
-        return _DTYPES.get(precision)
-    if device.type != "cuda":
-        return None
-    with torch.cuda.device(device):
-        # Older GPUs emulate it, more slowly than they compute in float32.
-        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if is_native else None

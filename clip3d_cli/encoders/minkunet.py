@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from clip3d_cli.sparse.backend import Features
 from clip3d_cli.sparse.layers import (
     DownConv3d,
     ResidualBlock,
@@ -46,11 +47,13 @@ class Blocks(nn.ModuleList):
             first + [ResidualBlock(out_channels, out_channels) for _ in range(count - 1)]
         )
 
-    def forward(self, feats: Tensor, plan: Plan, stride: int) -> Tensor:
-        """The features at the same stride."""
-        for block in self:
-            feats = block(feats, plan, stride)
-        return feats
+    def forward(self, feats: Features, plan: Plan, stride: int) -> Tensor:
+        """The features at the same stride; several given ones stand side by side."""
+        first, *rest = self
+        answer: Tensor = first(feats, plan, stride)
+        for block in rest:
+            answer = block(answer, plan, stride)
+        return answer
 
 
 class DownStage(nn.Module):
@@ -64,7 +67,7 @@ class DownStage(nn.Module):
 
     def forward(self, feats: Tensor, plan: Plan, stride: int) -> Tensor:
         """Features at ``stride`` → features at twice that."""
-        feats = F.relu_(self.norm(self.conv(feats, plan, stride)))
+        feats = self.norm.after(partial(self.conv, feats, plan, stride), plan)
         blocks: Tensor = self.blocks(feats, plan, 2 * stride)
         return blocks
 
@@ -82,9 +85,8 @@ class UpStage(nn.Module):
 
     def forward(self, feats: Tensor, skip: Tensor, plan: Plan, stride: int) -> Tensor:
         """Features at ``stride`` and at half of it → features at half of it."""
-        feats = F.relu_(self.norm(self.conv(feats, plan, stride)))
-        joined = torch.cat((feats, skip), dim=1)
-        blocks: Tensor = self.blocks(joined, plan, stride // 2)
+        upper = self.norm.after(partial(self.conv, feats, plan, stride), plan)
+        blocks: Tensor = self.blocks((upper, skip), plan, stride // 2)
         return blocks
 
 
@@ -142,13 +144,14 @@ class MinkUNet(nn.Module):
             tensor: M cells at stride 1 with ``in_channels`` features.
             plan: of the same cells, if it is already made.
         """
-        vectors: Tensor = self.head(self.trunk(tensor, plan or Plan(tensor.cells)))
-        return vectors
+        feats = self.trunk(tensor, plan or Plan(tensor.cells))
+        bias = None if self.head.bias is None else self.head.bias.to(feats.dtype)
+        return F.linear(feats, self.head.weight.to(feats.dtype), bias)
 
     def trunk(self, tensor: SparseTensor, plan: Plan) -> Tensor:
         """(M, C): what the head turns into vectors; training picks rows of it first."""
         feats = plan.to_plan_order(tensor.feats)
-        feats = F.relu_(self.stem_norm(self.stem(feats, plan, 1)))
+        feats = self.stem_norm.after(partial(self.stem, feats, plan, 1), plan)
         skips = [feats]
         for level, stage in enumerate(self.down):
             feats = stage(feats, plan, 1 << level)

@@ -8,6 +8,8 @@ voxel's features stand at its middle, not at its low corner, when points read th
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -81,8 +83,8 @@ class SPVCNN(nn.Module):
         if offsets is not None:
             offsets = plan.to_plan_order(offsets)
         for conv, norm in zip(self.stem, self.stem_norm, strict=True):
-            feats = F.relu_(norm(conv(feats, plan, 1)))
-        points = read_trilinear(feats, plan, 1, offsets)
+            feats = norm.after(partial(conv, feats, plan, 1), plan)
+        points = read_trilinear(feats, plan, 1, offsets).to(self.head.weight.dtype)
         skips, deeper = [feats], points
         for level, stage in enumerate(self.down):
             deeper = stage(deeper, plan, 1 << level)
@@ -98,13 +100,13 @@ class SPVCNN(nn.Module):
         """What points read from a level, plus what their branch makes of what they knew."""
         plan, stride, offsets = place
         joined: Tensor = self.points[branch](points)
-        return joined + read_trilinear(feats, plan, stride, offsets)
+        return joined + read_trilinear(feats, plan, stride, offsets).to(joined.dtype)
 
     def _climb(
         self, points: Tensor, skips: list[Tensor], strides: tuple[int, int], plan: Plan
     ) -> Tensor:
         """Points back into voxels, then two stages up."""
-        feats = pool_mean(points, plan, strides[0])
+        feats = pool_mean(points, plan, strides[0]).to(skips[-1].dtype)
         feats = F.dropout(feats, self.dropout, self.training)
         for stride in strides:
             stage = self.up[4 - stride.bit_length() + 1]

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder, Precision
+from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
 from clip3d_cli.errors import Clip3DError, OutputError, SetupError
 from clip3d_cli.sparse.backend import Backend
 
@@ -63,7 +63,6 @@ def load_encoder(
     device: torch.device | str = "cpu",
     *,
     backend: Backend | None = None,
-    precision: Precision = "fp32",
 ) -> PointEncoder:
     """The encoder of a file, in evaluation mode, its weights in float32.
 
@@ -71,7 +70,6 @@ def load_encoder(
         path: what `save_encoder` wrote.
         device: where the weights go.
         backend: see `PointEncoder`.
-        precision: see `PointEncoder`.
 
     Raises:
         SetupError: E_WEIGHTS: not there, not safetensors, cut off, without or with a wrong
@@ -86,7 +84,7 @@ def load_encoder(
         raise _fault(path, f"is not a whole safetensors file: {error}") from error
     spec = _spec_of_text(path, text)
     try:
-        encoder = PointEncoder(spec, backend=backend, precision=precision)
+        encoder = PointEncoder(spec, backend=backend)
     except (Clip3DError, TypeError, ValueError, RuntimeError) as error:
         raise _fault(path, f"describes a network that cannot be built: {error}") from error
     load_state(encoder.network, state, path)

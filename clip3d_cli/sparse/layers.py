@@ -6,12 +6,18 @@ Every layer is called with features in plan order, the plan, and the stride the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from clip3d_cli.sparse.backend import Epilogue, Features
+from clip3d_cli.sparse.fallback import joined
 from clip3d_cli.sparse.plan import Plan
+
+Convolve = Callable[[Epilogue | None], Tensor]
 
 
 class _Kernel(nn.Module):
@@ -29,14 +35,16 @@ class _Kernel(nn.Module):
 
 
 class SubmanifoldConv3d(_Kernel):
-    """Convolution onto the same cells: (M, Cin) → (M, Cout); size 3 or 5."""
+    """Convolution onto the same cells: (M, Cin) → (M, Cout); size 1, 3 or 5."""
 
     def __init__(self, in_channels: int, out_channels: int, size: int = 3) -> None:
         super().__init__(in_channels, out_channels, size)
 
-    def forward(self, feats: Tensor, plan: Plan, stride: int) -> Tensor:
+    def forward(
+        self, feats: Features, plan: Plan, stride: int, epilogue: Epilogue | None = None
+    ) -> Tensor:
         """The features at the same stride."""
-        return plan.convolve(feats, self.weight, stride)
+        return plan.convolve(feats, self.weight, stride, epilogue)
 
 
 class DownConv3d(_Kernel):
@@ -45,9 +53,11 @@ class DownConv3d(_Kernel):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 2)
 
-    def forward(self, feats: Tensor, plan: Plan, stride: int) -> Tensor:
+    def forward(
+        self, feats: Features, plan: Plan, stride: int, epilogue: Epilogue | None = None
+    ) -> Tensor:
         """The features at twice the stride."""
-        return plan.convolve_down(feats, self.weight, stride)
+        return plan.convolve_down(feats, self.weight, stride, epilogue)
 
 
 class UpConv3d(_Kernel):
@@ -56,30 +66,60 @@ class UpConv3d(_Kernel):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 2)
 
-    def forward(self, feats: Tensor, plan: Plan, stride: int) -> Tensor:
+    def forward(
+        self, feats: Features, plan: Plan, stride: int, epilogue: Epilogue | None = None
+    ) -> Tensor:
         """The features at half the stride."""
-        return plan.convolve_up(feats, self.weight, stride)
+        return plan.convolve_up(feats, self.weight, stride, epilogue)
 
 
 class RowNorm(nn.BatchNorm1d):
-    """Batch normalisation over rows, for any number of rows.
+    """Batch normalisation over rows, for any number of rows and any floating dtype.
 
     One row has no spread, and none has no mean: then the running statistics are used, also in
-    training. Without gradients the answer overwrites the argument, which every layer before it
-    makes anew: that saves a third of the time and half of the memory.
+    training.
     """
 
     def forward(self, feats: Tensor) -> Tensor:
         """(M, C) → (M, C)."""
         if self.training and len(feats) >= 2:
             return super().forward(feats)
-        if torch.is_grad_enabled() or feats.dtype != self.weight.dtype:
-            return F.batch_norm(
-                feats, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
+        return F.batch_norm(
+            feats, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+    def after(
+        self,
+        convolve: Convolve,
+        plan: Plan,
+        *,
+        residual: Tensor | None = None,
+        relu: bool = True,
+    ) -> Tensor:
+        """Normalise what a convolution gives, + residual, then ReLU, in as few passes as can be.
+
+        Args:
+            convolve: computes (M, C) with the epilogue it is given.
+            plan: whose backend fuses what it can.
+            residual: (M, C), or None.
+            relu: whether negative numbers become 0.
+        """
+        if not self.training and not torch.is_grad_enabled():
+            scale, shift = self.folded()
+            return convolve(Epilogue(scale, shift, residual, relu))
+        feats = convolve(None)
+        if self.training and len(feats) >= 2:
+            return plan.backend.normalise(feats, self, residual=residual, relu=relu)
+        normed = self(feats)
+        if residual is not None:
+            normed = normed + residual
+        return F.relu(normed) if relu else normed
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """The scale and the shift, (C,) each, that normalise by the running statistics."""
         mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(self.bias - mean * scale, feats, scale, out=feats)
+        return scale, self.bias - mean * scale
 
 
 class ResidualBlock(nn.Module):
@@ -93,13 +133,25 @@ class ResidualBlock(nn.Module):
         self.norm2 = RowNorm(out_channels)
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Linear(in_channels, out_channels, bias=False), RowNorm(out_channels)
-            )
+            self.shortcut = _Shortcut(in_channels, out_channels)
 
-    def forward(self, feats: Tensor, plan: Plan, stride: int) -> Tensor:
+    def forward(self, feats: Features, plan: Plan, stride: int) -> Tensor:
         """The features at the same stride."""
-        inner = F.relu_(self.norm1(self.conv1(feats, plan, stride)))
-        inner = self.norm2(self.conv2(inner, plan, stride))
-        inner += self.shortcut(feats)
-        return F.relu_(inner)
+        inner = self.norm1.after(partial(self.conv1, feats, plan, stride), plan)
+        if isinstance(self.shortcut, _Shortcut):
+            residual = self.shortcut(feats, plan, stride)
+        else:
+            residual = joined(feats)
+        return self.norm2.after(partial(self.conv2, inner, plan, stride), plan, residual=residual)
+
+
+class _Shortcut(nn.Sequential):
+    """A linear layer and its normalisation: a convolution of one cell."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.Linear(in_channels, out_channels, bias=False), RowNorm(out_channels))
+
+    def forward(self, feats: Features, plan: Plan, stride: int) -> Tensor:
+        linear, norm = self
+        weight = linear.weight.T.unsqueeze(0)
+        return norm.after(partial(plan.convolve, feats, weight, stride), plan, relu=False)

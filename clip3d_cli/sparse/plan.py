@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clip3d_cli.sparse import keys as cell_keys
-from clip3d_cli.sparse.backend import Backend, Level
+from clip3d_cli.sparse.backend import Backend, Epilogue, Features, Level
 from clip3d_cli.sparse.torch_backend import TorchBackend
 
 
@@ -91,25 +91,34 @@ class Plan:
             finer *= 2
         return rows
 
-    def convolve(self, feats: Tensor, weight: Tensor, stride: int) -> Tensor:
+    def convolve(
+        self, feats: Features, weight: Tensor, stride: int, epilogue: Epilogue | None = None
+    ) -> Tensor:
         """Submanifold convolution at a stride: (M, Cin) → (M, Cout), rows in key order.
 
         Args:
-            feats: (M, Cin), one row per cell of the level.
+            feats: (M, Cin), one row per cell of the level, or several side by side.
             weight: (K³, Cin, Cout), offsets with x slowest; K odd.
             stride: of the level.
+            epilogue: see `Backend.convolve`.
         """
         size = round(len(weight) ** (1 / 3))
-        return self.backend.convolve(feats, weight, self._kernel_map(stride, stride, size))
+        kernel_map = self._kernel_map(stride, stride, size)
+        return self.backend.convolve(feats, weight, kernel_map, epilogue=epilogue)
 
-    def convolve_down(self, feats: Tensor, weight: Tensor, stride: int) -> Tensor:
+    def convolve_down(
+        self, feats: Features, weight: Tensor, stride: int, epilogue: Epilogue | None = None
+    ) -> Tensor:
         """Strided convolution from ``stride`` to twice that: weight (8, Cin, Cout)."""
-        return self.backend.convolve(feats, weight, self._kernel_map(stride, 2 * stride, 2))
+        kernel_map = self._kernel_map(stride, 2 * stride, 2)
+        return self.backend.convolve(feats, weight, kernel_map, epilogue=epilogue)
 
-    def convolve_up(self, feats: Tensor, weight: Tensor, stride: int) -> Tensor:
+    def convolve_up(
+        self, feats: Features, weight: Tensor, stride: int, epilogue: Epilogue | None = None
+    ) -> Tensor:
         """Transposed convolution from ``stride`` to half of it: weight (8, Cin, Cout)."""
         kernel_map = self._kernel_map(stride // 2, stride, 2)
-        return self.backend.convolve(feats, weight, kernel_map, transposed=True)
+        return self.backend.convolve(feats, weight, kernel_map, transposed=True, epilogue=epilogue)
 
     def _kernel_map(self, source: int, target: int, size: int) -> Any:
         wanted = (source, target, size)

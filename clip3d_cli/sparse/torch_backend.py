@@ -8,88 +8,35 @@ scattered, buffers are reused, and a row's result does not depend on other rows'
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
-from clip3d_cli.sparse.backend import Level, check_fit
+from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
+from clip3d_cli.sparse.fallback import finish, joined, normalise_in_torch
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
-
-CPU_TILE_ROWS = 8192
-GPU_TILE_ROWS = 1 << 16
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tile:
-    """The pairs of some consecutive target rows, sorted by offset.
-
-    Attributes:
-        start, stop: the target rows, a half-open range.
-        source_rows: (P,) int32, the row each pair reads.
-        target_rows: (P,) int32, the row each pair adds to, counted from ``start``.
-        runs: (offset, first pair, end of pairs) of every offset that occurs.
-        bag: (P + centre rows,) int32, places in the product buffer, in target order.
-        bag_starts: (R + 1,) int32, where each target row's places begin in ``bag``.
-    """
-
-    start: int
-    stop: int
-    source_rows: Tensor
-    target_rows: Tensor
-    runs: tuple[tuple[int, int, int], ...]
-    bag: Tensor
-    bag_starts: Tensor
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rulebook:
-    """All tiles of one direction.
-
-    Attributes:
-        rows: how many target rows there are.
-        offsets: how many offsets the kernel has.
-        centre: the offset at which every row sees itself (it is not gathered), or None.
-        tiles: in row order.
-    """
-
-    rows: int
-    offsets: int
-    centre: int | None
-    tiles: tuple[Tile, ...]
-
-    @property
-    def longest(self) -> int:
-        """The most pairs in a tile, those of the centre not counted."""
-        return max((len(tile.source_rows) for tile in self.tiles), default=0)
-
-    @property
-    def tallest(self) -> int:
-        """The most rows in a tile."""
-        return max((tile.stop - tile.start for tile in self.tiles), default=0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TorchKernelMap:
-    """A map in both directions; a submanifold map is its own mirror image."""
-
-    forward: Rulebook
-    backward: Rulebook
-    mirrored: bool
-
-    def turned(self) -> TorchKernelMap:
-        """The same pairs with source and target exchanged."""
-        return TorchKernelMap(self.backward, self.forward, self.mirrored)
+from clip3d_cli.sparse.torch_rulebook import Rulebook, Tile, TorchKernelMap, build_rulebook
 
 
 class TorchBackend:
-    """The readable backend: runs wherever PyTorch runs, forward and backward."""
+    """The readable backend: runs wherever PyTorch runs, forward and backward.
+
+    Args:
+        precision: ``fast`` asks for bf16 features on a CUDA device, and float32 elsewhere: on a
+            CPU without bf16 instructions they are slower. ``high`` computes as ``exact``.
+    """
 
     name = "torch"
+    device_types = ("cpu", "cuda", "mps")
+
+    def __init__(self, *, precision: Precision = "exact") -> None:
+        self.precision: Precision = precision
+        self.dtype = torch.float32
+        if precision == "fast" and torch.cuda.is_available():
+            self.dtype = torch.bfloat16
 
     def available(self) -> str | None:
         """None: it always runs."""
@@ -97,6 +44,9 @@ class TorchBackend:
 
     def kernel_map(self, source: Level, target: Level, size: int) -> TorchKernelMap:
         """Both rulebooks between two levels: see `Backend.kernel_map`."""
+        if size == 1:
+            alone = Rulebook(len(source), 1, 0, ())
+            return TorchKernelMap(alone, alone, mirrored=True)
         if source.stride == target.stride:
             pairs = neighbour_pairs(source.keys, size)
             book = build_rulebook(pairs, len(target), centre=len(pairs) // 2)
@@ -110,7 +60,13 @@ class TorchBackend:
         )
 
     def convolve(
-        self, feats: Tensor, weight: Tensor, kernel_map: Any, *, transposed: bool = False
+        self,
+        feats: Features,
+        weight: Tensor,
+        kernel_map: Any,
+        *,
+        transposed: bool = False,
+        epilogue: Epilogue | None = None,
     ) -> Tensor:
         """The convolved features: see `Backend.convolve`.
 
@@ -118,73 +74,41 @@ class TorchBackend:
             ValueError: the weight does not fit the features or the map.
         """
         turned = kernel_map.turned() if transposed else kernel_map
+        feats = joined(feats)
         check_fit(feats, weight, turned.forward.offsets, turned.backward.rows)
-        device = feats.device.type
-        if torch.is_autocast_enabled(device):
-            dtype = torch.get_autocast_dtype(device)
-            feats, weight = feats.to(dtype), weight.to(dtype)
-        result: Tensor = _Convolution.apply(feats, weight, turned)
+        weight = weight.to(feats.dtype)
+        if len(weight) == 1:
+            return finish(feats @ weight[0], epilogue)
+        result: Tensor = _Convolution.apply(feats, weight, turned, epilogue)
         return result
 
-
-def build_rulebook(pairs: Sequence[Pairs], rows: int, *, centre: int | None = None) -> Rulebook:
-    """The tiles of a kernel map.
-
-    Args:
-        pairs: of every offset.
-        rows: how many target rows there are.
-        centre: the offset at which every row sees itself, or None.
-    """
-    device = pairs[0].targets.device
-    height = CPU_TILE_ROWS if device.type == "cpu" else GPU_TILE_ROWS
-    starts = range(0, rows, height)
-    edges = torch.tensor([*starts, rows], dtype=torch.int32, device=device)
-    cuts = torch.stack([torch.searchsorted(each.targets, edges) for each in pairs]).tolist()
-    tiles = []
-    for number, start in enumerate(starts):
-        cut = [slice(row[number], row[number + 1]) for row in cuts]
-        runs = [
-            Pairs(*(rows[part] for rows in each)) for each, part in zip(pairs, cut, strict=True)
-        ]
-        tiles.append(_build_tile(runs, start, min(start + height, rows), centre))
-    return Rulebook(rows, len(pairs), centre, tuple(tiles))
-
-
-def _build_tile(pairs: list[Pairs], start: int, stop: int, centre: int | None) -> Tile:
-    gathered = [offset for offset in range(len(pairs)) if offset != centre]
-    ends = list(itertools.accumulate(len(pairs[offset].targets) for offset in gathered))
-    target_rows = torch.cat([pairs[offset].targets for offset in gathered]) - start
-    summed = target_rows
-    if centre is not None:
-        own = torch.arange(stop - start, dtype=torch.int32, device=summed.device)
-        summed = torch.cat((own, target_rows))
-    counts = torch.bincount(summed, minlength=stop - start)
-    return Tile(
-        start=start,
-        stop=stop,
-        source_rows=torch.cat([pairs[offset].sources for offset in gathered]),
-        target_rows=target_rows,
-        runs=tuple(
-            run for run in zip(gathered, [0, *ends[:-1]], ends, strict=True) if run[2] > run[1]
-        ),
-        bag=torch.sort(summed, stable=True).indices.int(),
-        bag_starts=F.pad(counts.cumsum(0), (1, 0)).int(),
-    )
+    def normalise(
+        self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
+    ) -> Tensor:
+        """See `Backend.normalise`."""
+        return normalise_in_torch(feats, norm, residual=residual, relu=relu)
 
 
 class _Convolution(torch.autograd.Function):
     """Gather, multiply, sum; and the same over the turned map for the gradients."""
 
     @staticmethod
-    def forward(ctx: Any, feats: Tensor, weight: Tensor, kernel_map: TorchKernelMap) -> Tensor:
+    def forward(
+        ctx: Any,
+        feats: Tensor,
+        weight: Tensor,
+        kernel_map: TorchKernelMap,
+        epilogue: Epilogue | None,
+    ) -> Tensor:
         ctx.save_for_backward(feats, weight)
         ctx.kernel_map = kernel_map
-        return _gather_multiply_sum(feats.contiguous(), weight.contiguous(), kernel_map.forward)
+        book = kernel_map.forward
+        return _gather_multiply_sum(feats.contiguous(), weight.contiguous(), book, epilogue)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         feats, weight = ctx.saved_tensors
-        wants_feats, wants_weight, _ = ctx.needs_input_grad
+        wants_feats, wants_weight, *_ = ctx.needs_input_grad
         mirrored = ctx.kernel_map.mirrored
         turned = weight.flip(0) if mirrored else weight
         grad_feats, grad_weight = _gradients(
@@ -198,10 +122,12 @@ class _Convolution(torch.autograd.Function):
             grad_weight = grad_weight.flip(0)
         if grad_weight is not None:
             grad_weight = grad_weight.to(weight.dtype)
-        return grad_feats, grad_weight, None
+        return grad_feats, grad_weight, None, None
 
 
-def _gather_multiply_sum(feats: Tensor, weight: Tensor, book: Rulebook) -> Tensor:
+def _gather_multiply_sum(
+    feats: Tensor, weight: Tensor, book: Rulebook, epilogue: Epilogue | None
+) -> Tensor:
     channels = weight.shape[2]
     result = feats.new_empty(book.rows, channels)
     gathered = feats.new_empty(book.longest, feats.shape[1])
@@ -212,6 +138,11 @@ def _gather_multiply_sum(feats: Tensor, weight: Tensor, book: Rulebook) -> Tenso
         torch.index_select(feats, 0, tile.source_rows, out=pairs)
         _multiply(feats, pairs, weight, book.centre, tile, products)
         _sum_rows(products, tile, result)
+        if epilogue is not None:
+            rows = slice(tile.start, tile.stop)
+            residual = None if epilogue.residual is None else epilogue.residual[rows]
+            # While the tile is in the cache.
+            finish(result[rows], replace(epilogue, residual=residual))
     return result
 
 

@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
-from clip3d_cli.sparse.backend import Level, check_fit
+from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
+from clip3d_cli.sparse.fallback import finish, joined, normalise_in_torch
 from clip3d_cli.sparse.neighbours import child_pairs, neighbour_pairs
 
 _FORWARD = "conv_forward_gather_scatter_cuda"
@@ -49,6 +50,11 @@ class TorchsparseBackend:
     """Runs torchsparse's CUDA kernels over our kernel maps."""
 
     name = "torchsparse"
+    device_types = ("cuda",)
+
+    def __init__(self, *, precision: Precision = "exact") -> None:
+        self.precision: Precision = precision
+        self.dtype = torch.float16 if precision == "fast" else torch.float32
 
     def available(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -74,28 +80,39 @@ class TorchsparseBackend:
         return PairList(pairs, counts, (len(source), len(target)))
 
     def convolve(
-        self, feats: Tensor, weight: Tensor, kernel_map: Any, *, transposed: bool = False
+        self,
+        feats: Features,
+        weight: Tensor,
+        kernel_map: Any,
+        *,
+        transposed: bool = False,
+        epilogue: Epilogue | None = None,
     ) -> Tensor:
         """The convolved features: see `Backend.convolve`.
 
-        float16 under float16 autocast, float32 otherwise.
+        In float16 where features are float16, in float32 otherwise.
 
         Raises:
             ValueError: the weight does not fit the features or the map, or they are not on CUDA.
         """
+        feats = joined(feats)
         check_fit(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
-        half = torch.is_autocast_enabled("cuda") and (
-            torch.get_autocast_dtype("cuda") == torch.float16
-        )
-        dtype = torch.float16 if half else torch.float32
-        channels = weight.shape[2]
+        dtype = torch.float16 if feats.dtype == torch.float16 else torch.float32
+        channels, given = weight.shape[2], feats.dtype
         weight = F.pad(weight.to(dtype), (0, -channels % _CHANNEL_STEP))
         weight = F.pad(weight, (0, 0, 0, -feats.shape[1] % _CHANNEL_STEP))
         feats = F.pad(feats.to(dtype), (0, -feats.shape[1] % _CHANNEL_STEP))
         if not len(kernel_map.pairs):
-            return feats.new_zeros(kernel_map.rows[0 if transposed else 1], channels)
-        result: Tensor = _GatherScatter.apply(feats, weight, kernel_map, transposed)
-        return result[:, :channels]
+            result = feats.new_zeros(kernel_map.rows[0 if transposed else 1], channels)
+        else:
+            result = _GatherScatter.apply(feats, weight, kernel_map, transposed)
+        return finish(result[:, :channels].to(given), epilogue)
+
+    def normalise(
+        self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
+    ) -> Tensor:
+        """See `Backend.normalise`."""
+        return normalise_in_torch(feats, norm, residual=residual, relu=relu)
 
 
 class _GatherScatter(torch.autograd.Function):
