@@ -9,6 +9,7 @@ voxel's features stand at its middle, not at its low corner, when points read th
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -83,7 +84,7 @@ class SPVCNN(nn.Module):
         if offsets is not None:
             offsets = plan.to_plan_order(offsets)
         for conv, norm in zip(self.stem, self.stem_norm, strict=True):
-            feats = norm.after(partial(conv, feats, plan, 1), plan)
+            feats = cast(RowNorm, norm).after(partial(conv, feats, plan, 1), plan)
         points = read_trilinear(feats, plan, 1, offsets).to(self.head.weight.dtype)
         skips, deeper = [feats], points
         for level, stage in enumerate(self.down):

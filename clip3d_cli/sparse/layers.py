@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -145,13 +146,13 @@ class ResidualBlock(nn.Module):
         return self.norm2.after(partial(self.conv2, inner, plan, stride), plan, residual=residual)
 
 
-class _Shortcut(nn.Sequential):
+class _Shortcut(nn.ModuleList):
     """A linear layer and its normalisation: a convolution of one cell."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(nn.Linear(in_channels, out_channels, bias=False), RowNorm(out_channels))
+        super().__init__([nn.Linear(in_channels, out_channels, bias=False), RowNorm(out_channels)])
 
     def forward(self, feats: Features, plan: Plan, stride: int) -> Tensor:
-        linear, norm = self
+        linear, norm = cast(nn.Linear, self[0]), cast(RowNorm, self[1])
         weight = linear.weight.T.unsqueeze(0)
         return norm.after(partial(plan.convolve, feats, weight, stride), plan, relu=False)
