@@ -13,6 +13,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default) /* the rest of the library is built hidden */
 
 #define C3D_ABI 1
 
@@ -125,6 +126,7 @@ int32_t c3d_norm_gradient(const c3d_rows *grad, const c3d_rows *result, const c3
                           const c3d_rows *feats_grad, const c3d_rows *residual_grad,
                           float *weight_grad, float *bias_grad, int32_t threads);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,1 @@
+"""The compiled engine for CPUs: its C sources, their building, and the calls into them."""

@@ -1,0 +1,19 @@
+/* The kernels of one instruction set, under names that end with its name. */
+#ifndef CLIP3D_ISA_FORWARD_H
+#define CLIP3D_ISA_FORWARD_H
+
+#include "isa_vector.h"
+
+int64_t ISA(packed_bytes)(int32_t cin, int32_t cout);
+void ISA(pack)(const float *weight, int64_t row_pitch, int64_t column_pitch, int32_t cin,
+               int32_t cout, void *packed);
+int64_t ISA(tile_bytes)(const c3d_job *job, int64_t rows, int32_t columns);
+void ISA(tile)(const c3d_job *job, const c3d_tile *tile, void *scratch);
+int64_t ISA(gradient_bytes)(const c3d_job *job);
+void ISA(gradient)(const c3d_job *job, const c3d_pairs *pairs, int32_t channel, int32_t channels,
+                   float *sums, int64_t pitch, void *scratch);
+
+/* Write a tile's sums, [panel][row][PANEL], through the epilogue. */
+void ISA(finish)(const c3d_job *job, const c3d_tile *tile, const float *sums);
+
+#endif
