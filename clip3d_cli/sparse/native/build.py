@@ -22,10 +22,9 @@ FOLDER = Path(__file__).resolve().parent
 LIBRARY = "clip3d_engine.so"
 REASON = "clip3d_engine.txt"
 
-_FLAGS = (
-    "-std=gnu11 -O3 -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno -Wall -Wextra"
-).split()
-_SANITIZE = "-g -fsanitize=address,undefined -fno-sanitize-recover=undefined".split()
+_FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast")
+_WARNINGS = ("-Wall", "-Wextra")
+_SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 
 
 class BuildError(Exception):
@@ -151,7 +150,19 @@ def _units(isas: list[Isa], *, amx: bool) -> list[_Unit]:
 
 def _compile(command: list[str], unit: _Unit, extra: tuple[str, ...], place: Path) -> Path:
     made = place / f"{unit.name}.o"
-    _run([*command, *_FLAGS, *extra, *unit.flags, "-c", str(unit.source), "-o", str(made)])
+    _run(
+        [
+            *command,
+            *_FLAGS,
+            *_WARNINGS,
+            *extra,
+            *unit.flags,
+            "-c",
+            str(unit.source),
+            "-o",
+            str(made),
+        ]
+    )
     return made
 
 

@@ -7,9 +7,9 @@ lock during a call. The library is loaded when it is first asked for.
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_char_p, c_float, c_int32, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "c3d_packed_bytes": (c_int64, (c_int32, c_int32, c_int32, c_int32)),
     "c3d_pack": (
         c_int32,
-        (c_void_p, c_int32, c_int32, c_int32, c_int64, c_int64, c_int32, c_int32, c_void_p, c_int32),
+        (c_void_p, *(c_int32,) * 3, c_int64, c_int64, c_int32, c_int32, c_void_p, c_int32),
     ),
     "c3d_convolve": (
         c_int32,
@@ -108,7 +108,7 @@ class Status:
     max_threads: int = 1
 
 
-class NotUsable(Exception):
+class NotUsableError(Exception):
     """The library is not there or does not fit; the message says why, without a full stop."""
 
 
@@ -118,25 +118,25 @@ def load(path: Path = FOLDER / LIBRARY) -> Any:
     Loaded once for a path; afterwards the same object.
 
     Raises:
-        NotUsable: it was not built, cannot be loaded, or is of another version.
+        NotUsableError: it was not built, cannot be loaded, or is of another version.
     """
     return _load(path.resolve())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(path: Path) -> Any:
     if not path.is_file():
-        raise NotUsable(_why_not_built(path))
+        raise NotUsableError(_why_not_built(path))
     try:
         library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as fault:
-        raise NotUsable(f"{path} cannot be loaded: {fault}; build it anew") from fault
+        raise NotUsableError(f"{path} cannot be loaded: {fault}; build it anew") from fault
     found = library.c3d_abi()
     if found != ABI:
-        raise NotUsable(f"{path} is of version {found}, not {ABI}; build it anew")
+        raise NotUsableError(f"{path} is of version {found}, not {ABI}; build it anew")
     return library
 
 
@@ -144,7 +144,7 @@ def status(path: Path = FOLDER / LIBRARY) -> Status:
     """What runs here, or why nothing does; loads the library."""
     try:
         library = load(path)
-    except NotUsable as fault:
+    except NotUsableError as fault:
         return Status(path, str(fault))
     return Status(path, None, library.c3d_isa().decode(), library.c3d_max_threads())
 

@@ -1,0 +1,46 @@
+"""Hatchling's hook: builds the native engine into the wheel where there is a C compiler.
+
+Hatchling alone imports this, by its path: the package itself is not installed yet.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+_FOLDER = Path("clip3d_cli", "sparse", "native")
+
+
+class NativeEngineHook(BuildHookInterface[Any]):
+    """A wheel with the engine for this platform, or a pure one that says why it has none."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build before the wheel's files are gathered, also for an editable install."""
+        folder = Path(self.root) / _FOLDER
+        builder = _module(folder / "build.py")
+        built = builder.build_or_note(folder)
+        # Git ignores what is built, and hatchling leaves out what git ignores.
+        kept = builder.LIBRARY if built else builder.REASON
+        build_data["artifacts"].append(f"/{(_FOLDER / kept).as_posix()}")
+        if built:
+            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{platform}"
+        else:
+            self.app.display_warning((folder / builder.REASON).read_text(encoding="utf-8").strip())
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("clip3d_native_build", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
