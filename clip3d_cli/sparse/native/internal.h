@@ -36,8 +36,8 @@ c3d_map *c3d_map_new(int32_t offsets, int32_t centre, int64_t targets, int64_t s
 /* Room for so many stored pairs, and starts that are all 0. Whether there was memory. */
 int c3d_map_allocate(c3d_map *map, int64_t pairs);
 
-/* Where each granule's pairs begin in a list of ascending rows, written `offsets` apart. A granule
- * holds at most C3D_GRANULE of them. */
+/* Where each granule's pairs begin in a list of ascending rows, written `offsets` apart into starts
+ * that are all 0. */
 void c3d_find_starts(const int32_t *rows, int64_t count, int64_t granules, int32_t offsets,
                      int32_t *starts);
 

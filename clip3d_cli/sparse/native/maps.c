@@ -1,5 +1,6 @@
 /* Kernel maps: their memory, and those between a level and the next coarser one. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -48,17 +49,11 @@ int c3d_map_allocate(c3d_map *map, int64_t pairs) {
 
 void c3d_find_starts(const int32_t *rows, int64_t count, int64_t granules, int32_t offsets,
                      int32_t *starts) {
-    int64_t at = 0;
-    for (int64_t g = 1; g <= granules; g++) {
-        int64_t low = at, high = at + C3D_GRANULE < count ? at + C3D_GRANULE : count;
-        while (low < high) {
-            int64_t middle = (low + high) / 2;
-            if (rows[middle] < g * C3D_GRANULE) low = middle + 1;
-            else high = middle;
-        }
-        at = low;
-        starts[g * offsets] = (int32_t)at;
-    }
+    /* The last pair of a granule is written last. */
+    for (int64_t at = 0; at < count; at++)
+        starts[(rows[at] / C3D_GRANULE + 1) * (int64_t)offsets] = (int32_t)(at + 1);
+    for (int64_t g = 1; g <= granules; g++)
+        if (starts[g * offsets] == 0) starts[g * offsets] = starts[(g - 1) * offsets];
 }
 
 /* ------------------------------------------------------------------ coarser cells */
@@ -70,61 +65,69 @@ void c3d_find_starts(const int32_t *rows, int64_t count, int64_t granules, int32
 
 static int64_t parent_of(int64_t key) { return (key & BATCH_FIELD) | (key >> 1 & HALF_FIELDS); }
 
-/* Parents with equal y >> 1 out of up to four columns, two in each slice of x: they are merged by
- * z >> 1. at, stop: where each column begins and ends. Returns how many parents there are now. */
-static int64_t merge_columns(const int64_t *keys, int64_t at[4], const int64_t stop[4],
-                             int64_t parents, int64_t *parent_keys, int32_t *parent_rows) {
-    int64_t head[4];
-    for (int c = 0; c < 4; c++) head[c] = at[c] < stop[c] ? parent_of(keys[at[c]]) : INT64_MAX;
-    for (;;) {
-        int64_t first = head[0] < head[1] ? head[0] : head[1];
-        int64_t second = head[2] < head[3] ? head[2] : head[3];
-        int64_t parent = first < second ? first : second;
-        if (parent == INT64_MAX) return parents;
-        for (int c = 0; c < 4; c++)
-            while (head[c] == parent) {
-                parent_rows[at[c]++] = (int32_t)parents;
-                head[c] = at[c] < stop[c] ? parent_of(keys[at[c]]) : INT64_MAX;
-            }
-        parent_keys[parents++] = parent;
+/* Cells of one parity of x and y: their parents are in order, children of one follow each other. */
+typedef struct {
+    int64_t *parents;
+    int32_t *rows;
+    int64_t at;
+} stream;
+
+static void split_streams(const int64_t *keys, int64_t n, stream streams[4]) {
+    for (int64_t row = 0; row < n; row++) {
+        stream *own = streams + ((keys[row] >> (2 * C3D_AXIS_BITS) & 1) << 1 |
+                                 (keys[row] >> C3D_AXIS_BITS & 1));
+        own->parents[own->at] = parent_of(keys[row]);
+        own->rows[own->at++] = (int32_t)row;
+    }
+    for (int s = 0; s < 4; s++) {
+        streams[s].parents[streams[s].at] = INT64_MAX;
+        streams[s].rows[streams[s].at] = (int32_t)n;
     }
 }
 
-/* Where the cells end that, from `at` on, have the same key above some bits. */
-static int64_t run_end(const int64_t *keys, int64_t at, int64_t stop, int bits) {
-    int64_t begin = at;
-    while (at < stop && keys[at] >> bits == keys[begin] >> bits) at++;
-    return at;
+/* Without branches that depend on the cloud: a row that is not yet its stream's turn is written
+ * again when it is. */
+static int64_t merge_streams(const stream streams[4], int64_t *parent_keys, int32_t *rows) {
+    int64_t parents = 0, last = -1, at[4] = {0, 0, 0, 0};
+    for (;;) {
+        int64_t head[4];
+        for (int s = 0; s < 4; s++) head[s] = streams[s].parents[at[s]];
+        int64_t low = head[0] < head[1] ? head[0] : head[1];
+        int64_t high = head[2] < head[3] ? head[2] : head[3];
+        int64_t parent = low < high ? low : high;
+        if (parent == INT64_MAX) return parents;
+        parents += parent != last;
+        last = parent_keys[parents - 1] = parent;
+        for (int s = 0; s < 4; s++) {
+            rows[streams[s].rows[at[s]]] = (int32_t)(parents - 1);
+            at[s] += head[s] == parent;
+        }
+    }
 }
 
 int64_t c3d_coarsen(const int64_t *keys, int64_t n, int64_t *parent_keys, int32_t *parent_rows) {
-    int64_t parents = 0;
-    if (n < 0 || n > INT32_MAX) return C3D_BAD_ARGUMENT;
-    for (int64_t begin = 0; begin < n;) {
-        int64_t at[2] = {begin, run_end(keys, begin, n, 2 * C3D_AXIS_BITS)};
-        int64_t stop[2] = {at[1], at[1]};
-        int64_t slice = parent_of(keys[begin]) >> (2 * C3D_AXIS_BITS);
-        if (at[1] < n && parent_of(keys[at[1]]) >> (2 * C3D_AXIS_BITS) == slice)
-            stop[1] = run_end(keys, at[1], n, 2 * C3D_AXIS_BITS);
-        begin = stop[1];
-        while (at[0] < stop[0] || at[1] < stop[1]) {
-            int64_t column = INT64_MAX, from[4], to[4];
-            for (int s = 0; s < 2; s++) {
-                if (at[s] == stop[s]) continue;
-                int64_t own = parent_of(keys[at[s]]) >> C3D_AXIS_BITS;
-                if (own < column) column = own;
-            }
-            for (int c = 0; c < 4; c++) {
-                int s = c / 2;
-                from[c] = at[s];
-                if (at[s] < stop[s] && parent_of(keys[at[s]]) >> C3D_AXIS_BITS == column)
-                    at[s] = run_end(keys, at[s], stop[s], C3D_AXIS_BITS);
-                to[c] = at[s];
-            }
-            parents = merge_columns(keys, from, to, parents, parent_keys, parent_rows);
+    if (n < 0 || n >= INT32_MAX) return C3D_BAD_ARGUMENT;
+    int64_t sizes[4] = {0, 0, 0, 0}, begin = 0;
+    for (int64_t row = 0; row < n; row++)
+        sizes[(keys[row] >> (2 * C3D_AXIS_BITS) & 1) << 1 | (keys[row] >> C3D_AXIS_BITS & 1)]++;
+    int64_t *parents = c3d_room((n + 4) * (int64_t)sizeof *parents);
+    int32_t *rows = c3d_room((n + 4) * (int64_t)sizeof *rows);
+    int32_t *merged = c3d_room((n + 1) * (int64_t)sizeof *merged);
+    int64_t count = C3D_NO_MEMORY;
+    if (parents && rows && merged) {
+        stream streams[4];
+        for (int s = 0; s < 4; s++) {
+            streams[s] = (stream){parents + begin, rows + begin, 0};
+            begin += sizes[s] + 1;
         }
+        split_streams(keys, n, streams);
+        count = merge_streams(streams, parent_keys, merged);
+        memcpy(parent_rows, merged, (size_t)n * sizeof *merged);
     }
-    return parents;
+    free(parents);
+    free(rows);
+    free(merged);
+    return count;
 }
 
 /* ------------------------------------------------------------------ strided */

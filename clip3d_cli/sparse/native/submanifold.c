@@ -46,20 +46,62 @@ static int64_t *padded_keys(const int64_t *keys, int64_t n) {
     return padded;
 }
 
-/* The pairs of some rows with the cells `step` … `step + width - 1` further on. In key order the
- * cells of a column along z lie side by side: one pointer finds all of them. */
-static inline __attribute__((always_inline)) void walk(const int64_t *keys, int64_t n,
-                                                       int64_t begin, int64_t end, int64_t step,
-                                                       int32_t width, int32_t *lists,
-                                                       int32_t *count) {
-    int64_t near = lower_bound(keys, n, keys[begin] + step);
-    for (int64_t row = begin; row < end; row++) {
-        int64_t wanted = keys[row] + step;
-        while (keys[near] < wanted) near++;
-        int64_t seen = near;
+/* Where the walks through neighbouring columns stand, several at once: each one alone would only
+ * wait for its next key. */
+#define WALKS 4
+
+typedef struct {
+    int64_t step;      /* from a key to the lowest that is looked for */
+    int64_t near;      /* the first row not below it */
+    int32_t seers;     /* how many rows see something in the column: */
+    int32_t row[RANGE];
+    int32_t first[RANGE]; /* and the first that they see */
+} walk;
+
+/* Which rows see any of the `width` cells from `step` on. Without branches that depend on the
+ * cloud, but for a rare one. */
+static void find_seers(const int64_t *keys, int64_t begin, int64_t end, int64_t width,
+                       walk *walks) {
+    for (int64_t row = begin; row < end; row++)
+        for (int w = 0; w < WALKS; w++) {
+            walk *own = walks + w;
+            int64_t wanted = keys[row] + own->step, near = own->near;
+            near += keys[near] < wanted;
+            near += keys[near] < wanted;
+            while (keys[near] < wanted) near++;
+            own->near = near;
+            own->row[own->seers] = (int32_t)row;
+            own->first[own->seers] = (int32_t)near;
+            own->seers += keys[near] < wanted + width;
+        }
+}
+
+/* The pairs of the seers. In key order the cells of a column along z lie side by side, so that
+ * the others that a row sees follow the first. */
+static inline __attribute__((always_inline)) void find_pairs(const int64_t *keys,
+                                                             const walk *own, int32_t width,
+                                                             int32_t *lists, int32_t *count) {
+    for (int32_t at = 0; at < own->seers; at++) {
+        int64_t seen = own->first[at], wanted = keys[own->row[at]] + own->step;
         for (int32_t d = 0; d < width; d++) {
             int32_t *list = lists + (int64_t)d * 2 * RANGE + count[d];
             int32_t found = keys[seen] == wanted + d;
+            list[0] = own->row[at];
+            list[RANGE] = (int32_t)seen;
+            count[d] += found;
+            seen += found;
+        }
+    }
+}
+
+/* The pairs of some rows with the cells above them in their own column. */
+static void walk_own_column(const int64_t *keys, int64_t begin, int64_t end, int32_t reach,
+                            int32_t *lists, int32_t *count) {
+    for (int64_t row = begin; row < end; row++) {
+        int64_t seen = row + 1;
+        for (int32_t d = 0; d < reach; d++) {
+            int32_t *list = lists + (int64_t)d * 2 * RANGE + count[d];
+            int32_t found = keys[seen] == keys[row] + d + 1;
             list[0] = (int32_t)row;
             list[RANGE] = (int32_t)seen;
             count[d] += found;
@@ -69,16 +111,23 @@ static inline __attribute__((always_inline)) void walk(const int64_t *keys, int6
 }
 
 static void walk_columns(const int64_t *keys, int64_t n, int64_t begin, int64_t end, int32_t size,
-                         int32_t *lists, int32_t *count) {
-    int32_t reach = size / 2, half = size * size * size / 2;
-    if (reach == 1) walk(keys, n, begin, end, 1, 1, lists, count);
-    else walk(keys, n, begin, end, 1, 2, lists, count);
-    for (int32_t column = size * size / 2 + 1; column < size * size; column++) {
-        int64_t step = (column / size - reach) * STEP_X + (column % size - reach) * STEP_Y - reach;
-        int32_t h = column * size - half - 1;
-        int32_t *own = lists + (int64_t)h * 2 * RANGE;
-        if (size == 3) walk(keys, n, begin, end, step, 3, own, count + h);
-        else walk(keys, n, begin, end, step, 5, own, count + h);
+                         walk *walks, int32_t *lists, int32_t *count) {
+    int32_t reach = size / 2, half = size * size * size / 2, middle = size * size / 2;
+    walk_own_column(keys, begin, end, reach, lists, count);
+    for (int32_t first = middle + 1; first < size * size; first += WALKS) {
+        for (int w = 0; w < WALKS; w++) {
+            int64_t dx = (first + w) / size - reach, dy = (first + w) % size - reach;
+            walks[w].step = dx * STEP_X + dy * STEP_Y - reach;
+            walks[w].near = lower_bound(keys, n, keys[begin] + walks[w].step);
+            walks[w].seers = 0;
+        }
+        find_seers(keys, begin, end, size, walks);
+        for (int w = 0; w < WALKS; w++) {
+            int32_t h = (first + w) * size - half - 1;
+            int32_t *own = lists + (int64_t)h * 2 * RANGE;
+            if (size == 3) find_pairs(keys, walks + w, 3, own, count + h);
+            else find_pairs(keys, walks + w, 5, own, count + h);
+        }
     }
 }
 
@@ -106,15 +155,16 @@ static int walk_ranges(const int64_t *keys, int64_t n, int32_t size, walked *ran
 #pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         int32_t *lists = c3d_room((int64_t)half * 2 * RANGE * (int64_t)sizeof(int32_t));
-        failed |= !lists;
+        walk *walks = c3d_room(WALKS * (int64_t)sizeof(walk));
 #pragma omp for schedule(dynamic)
         for (int64_t r = 0; r < count; r++) {
             int64_t end = (r + 1) * RANGE < n ? (r + 1) * RANGE : n;
-            if (!lists) continue;
-            walk_columns(keys, n, r * RANGE, end, size, lists, ranges[r].count);
-            failed |= !keep(lists, half, &ranges[r]);
+            int good = lists && walks;
+            if (good) walk_columns(keys, n, r * RANGE, end, size, walks, lists, ranges[r].count);
+            failed |= !good || !keep(lists, half, &ranges[r]);
         }
         free(lists);
+        free(walks);
     }
     return !failed;
 }
