@@ -30,6 +30,12 @@ struct c3d_map {
 /* Room for so many bytes, also for none; or NULL. */
 void *c3d_room(int64_t bytes);
 
+/* To wake a thread costs more than to walk some thousands of rows. */
+static inline int32_t c3d_few_threads(int64_t rows, int32_t threads) {
+    int64_t most = rows / 8192 + 1;
+    return most < threads ? (int32_t)most : threads;
+}
+
 /* A map without pairs yet, or NULL. */
 c3d_map *c3d_map_new(int32_t offsets, int32_t centre, int64_t targets, int64_t sources);
 

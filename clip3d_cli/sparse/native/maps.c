@@ -198,6 +198,7 @@ c3d_map *c3d_map_strided(const int64_t *fine_keys, int64_t n_fine, const int32_t
     if (n_fine < 0 || n_fine > INT32_MAX || n_coarse < 0 || n_coarse > n_fine || threads < 1)
         return NULL;
     int64_t blocks = (n_fine + BLOCK - 1) / BLOCK, at = 0;
+    threads = c3d_few_threads(n_fine, threads);
     c3d_map *map = c3d_map_new(8, -1, n_coarse, n_fine);
     int64_t *before = calloc((size_t)(blocks + 1) * 8, sizeof *before);
     int good = map && before && c3d_map_allocate(map, n_fine) &&

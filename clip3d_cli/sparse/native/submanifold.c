@@ -226,6 +226,7 @@ static void fill_lists(c3d_map *map, const walked *ranges, int64_t count, int32_
 
 c3d_map *c3d_map_submanifold(const int64_t *keys, int64_t n, int32_t size, int32_t threads) {
     if (n < 0 || n > INT32_MAX || (size != 1 && size != 3 && size != 5) || threads < 1) return NULL;
+    threads = c3d_few_threads(n, threads);
     int32_t offsets = size * size * size;
     int64_t count = size == 1 ? 0 : (n + RANGE - 1) / RANGE;
     c3d_map *map = c3d_map_new(offsets, offsets / 2, n, n);
