@@ -2,6 +2,7 @@
 #include "isa_forward.h"
 
 #define PAIRS 128 /* at a time: their rows stay in the caches while all panels pass */
+#define AHEAD 12  /* pairs: the time in which a row arrives from memory */
 
 typedef struct {
     const float *sources[PAIRS];
@@ -70,13 +71,22 @@ static void multiply_group(const float *const *sources, const int32_t *places, i
     }
 }
 
+INLINE void fetch_rows(const block *pairs, int32_t first, int32_t end, int64_t cin)
+{
+    for (int32_t i = first; i < end && i < pairs->count; i++)
+        for (int64_t c = 0; c < cin; c += 64 / (int64_t)sizeof(float))
+            __builtin_prefetch(pairs->sources[i] + c);
+}
+
 /* Groups of near equal size: a remainder of one or two rows would wait for its own sums. */
 static void multiply_panel(const block *pairs, int64_t cin, const float *panel, float *sums,
-                           int start)
+                           int start, int fetch)
 {
     int32_t groups = (pairs->count + MR - 1) / MR, done = 0;
     for (int32_t group = 0; group < groups; group++) {
         int32_t end = (int32_t)((int64_t)pairs->count * (group + 1) / groups);
+        if (fetch)
+            fetch_rows(pairs, done + AHEAD, end + AHEAD, cin);
         multiply_group(pairs->sources + done, pairs->places + done, cin, panel, sums, end - done,
                        start);
         done = end;
@@ -114,7 +124,7 @@ static void multiply_offset(const c3d_job *job, const c3d_tile *tile, int32_t of
         look_up(job, tile, &pairs, first, copies, &found);
         for (int32_t column = 0; column < tile->columns; column += PANEL)
             multiply_panel(&found, cin, matrix + (tile->column + column) * cin,
-                           sums + column * tile->rows, start);
+                           sums + column * tile->rows, start, column == 0);
     }
 }
 

@@ -1,33 +1,75 @@
 /* What becomes of a tile's sums, and the table of one instruction set's kernels. */
 #include "isa_forward.h"
 
-static void finish_row(const c3d_job *job, const c3d_tile *tile, const float *sums, int64_t row)
+static const float *floats_of(const c3d_rows *matrix, int64_t row, int64_t column)
+{
+    return matrix ? row_of(matrix, row, column) : NULL;
+}
+
+/* One vector through the epilogue; `left` columns of it are in the row. */
+INLINE vec finish_part(const c3d_epilogue *epilogue, vec value, int64_t row, int64_t column,
+                       int64_t left)
+{
+    c3d_rows scale = {(void *)epilogue->scale, 1, 0, 0, C3D_F32};
+    c3d_rows shift = {(void *)epilogue->shift, 1, 0, 0, C3D_F32};
+    if (epilogue->base)
+        value += load_part(epilogue->base, row, column, left);
+    if (epilogue->scale)
+        value *= load_part(&scale, 0, column, left);
+    if (epilogue->shift)
+        value += load_part(&shift, 0, column, left);
+    if (epilogue->residual)
+        value += load_part(epilogue->residual, row, column, left);
+    return value;
+}
+
+INLINE vec relu_of(vec value) /* NaN is not below 0: it stays */
+{
+    return (vec)((ints)value & ~(value < 0));
+}
+
+/* The columns of a row that fill vectors, where all matrices are float32. */
+static int64_t finish_floats(const c3d_job *job, const c3d_tile *tile, const float *sums,
+                             int64_t row)
 {
     const c3d_epilogue *epilogue = job->epilogue;
-    int64_t at = tile->row + row;
-    for (int64_t j = 0; j < tile->columns; j += LANES) {
-        int64_t column = tile->column + j, left = tile->columns - j;
-        c3d_rows scale = {(void *)epilogue->scale, 1, 0, 0, C3D_F32};
-        c3d_rows shift = {(void *)epilogue->shift, 1, 0, 0, C3D_F32};
+    int64_t at = tile->row + row, first = tile->column, whole = tile->columns / LANES * LANES;
+    const float *base = floats_of(epilogue->base, at, first);
+    const float *residual = floats_of(epilogue->residual, at, first);
+    const float *scale = epilogue->scale, *shift = epilogue->shift;
+    float *target = row_of(job->target, at, first);
+    int relu = epilogue->relu;
+    for (int64_t j = 0; j < whole; j += LANES) {
         vec value = load(sums + (j / PANEL * tile->rows + row) * PANEL + j % PANEL);
-        if (epilogue->base)
-            value += load_part(epilogue->base, at, column, left);
-        if (epilogue->scale)
-            value *= load_part(&scale, 0, column, left);
-        if (epilogue->shift)
-            value += load_part(&shift, 0, column, left);
-        if (epilogue->residual)
-            value += load_part(epilogue->residual, at, column, left);
-        if (epilogue->relu) /* NaN is not below 0: it stays */
-            value = (vec)((ints)value & ~(value < 0));
-        store_part(job->target, at, column, left, value);
+        value = base ? value + load(base + j) : value;
+        value = scale ? value * load(scale + first + j) : value;
+        value = shift ? value + load(shift + first + j) : value;
+        value = residual ? value + load(residual + j) : value;
+        store(target + j, relu ? relu_of(value) : value);
     }
+    return whole;
+}
+
+static int all_floats(const c3d_job *job)
+{
+    const c3d_rows *base = job->epilogue->base, *residual = job->epilogue->residual;
+    return job->target->type == C3D_F32 && (!base || base->type == C3D_F32)
+        && (!residual || residual->type == C3D_F32);
 }
 
 void ISA(finish)(const c3d_job *job, const c3d_tile *tile, const float *sums)
 {
-    for (int64_t row = 0; row < tile->rows; row++)
-        finish_row(job, tile, sums, row);
+    int floats = all_floats(job);
+    for (int64_t row = 0; row < tile->rows; row++) {
+        int64_t j = floats ? finish_floats(job, tile, sums, row) : 0;
+        for (; j < tile->columns; j += LANES) {
+            int64_t at = tile->row + row, column = tile->column + j, left = tile->columns - j;
+            vec value = load(sums + (j / PANEL * tile->rows + row) * PANEL + j % PANEL);
+            value = finish_part(job->epilogue, value, at, column, left);
+            store_part(job->target, at, column, left,
+                       job->epilogue->relu ? relu_of(value) : value);
+        }
+    }
 }
 
 const c3d_kernels ISA(kernels) = {
