@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from clip3d_cli import registry
 from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights import load_encoder, save_encoder
 from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
-from clip3d_cli.encoders.weights import file_sha256, load_encoder, save_encoder
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import EncoderSpec
+from clip3d_cli.encoders.stored import file_sha256
+from clip3d_cli.encoders.weights import load_encoder, save_encoder
 from clip3d_cli.errors import OutputError, SetupError
 from clip3d_cli.sparse.tensor import SparseTensor
 

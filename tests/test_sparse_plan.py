@@ -7,15 +7,8 @@ from torch import Tensor
 from clip3d_cli import registry
 from clip3d_cli.errors import InputError, SetupError, UsageError
 from clip3d_cli.sparse.backend import backend_named
-from clip3d_cli.sparse.keys import (
-    HIGHEST_CELL,
-    LOWEST_CELL,
-    MAX_CLOUDS,
-    child_slots,
-    pack,
-    parents,
-    unpack,
-)
+from clip3d_cli.sparse.keys import child_slots, pack, parents, unpack
+from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL, MAX_CLOUDS
 from clip3d_cli.sparse.neighbours import neighbour_pairs
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.points import pool_mean, read_trilinear

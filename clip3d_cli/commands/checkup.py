@@ -112,7 +112,8 @@ def _torchsparse() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    from clip3d_cli.encoders.weights import file_sha256, load_encoder
+    from clip3d_cli.encoders.stored import file_sha256
+    from clip3d_cli.encoders.weights import load_encoder
     from clip3d_cli.text.mini import WEIGHTS_NAME, MiniTextEncoder
 
     folders = [folder for folder in registry.weights_folders() if folder.is_dir()]

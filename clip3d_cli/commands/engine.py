@@ -14,7 +14,8 @@ from clip3d_cli.commands.label_request import EngineChoice
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
 from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.weights import file_sha256, load_encoder
+from clip3d_cli.encoders.stored import file_sha256
+from clip3d_cli.encoders.weights import load_encoder
 from clip3d_cli.pipelines.devices import choose_device
 from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.text.embed import embed_vocabulary, truncated_words

@@ -2,69 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from clip3d_cli import registry
 from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.encoders.spec import EncoderSpec
+from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers
 from clip3d_cli.sparse.backend import Backend
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
 
-
-@dataclass(frozen=True, slots=True)
-class EncoderSpec:
-    """Everything about an encoder but its weights.
-
-    Attributes:
-        architecture: a name of kind ``point_encoders`` in the registry.
-        config: keyword arguments of that network, ``in_channels`` and ``out_channels`` apart.
-        inputs: the channels it expects, in order.
-        voxel_sizes_m: the voxel edges it was trained at, metres.
-        space: where its vectors live.
-        text_encoder: a name of kind ``text_encoders`` that embeds words in that space.
-        logit_scale: what cosines are multiplied by before a softmax over classes.
-        provenance: what it was trained on, under which licences, how.
-
-    Raises:
-        ValueError: no channels, no voxel sizes, or a size or scale that is not above 0.
-    """
-
-    architecture: str
-    config: Mapping[str, Any]
-    inputs: tuple[str, ...]
-    voxel_sizes_m: tuple[float, ...]
-    space: FeatureSpace
-    text_encoder: str
-    logit_scale: float
-    provenance: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.inputs:
-            raise ValueError("inputs name no channel")
-        if not self.voxel_sizes_m:
-            raise ValueError("voxel_sizes_m holds no size")
-        for number in (*self.voxel_sizes_m, self.logit_scale):
-            if not 0 < number < math.inf:
-                raise ValueError(f"a voxel size or logit_scale is {number}, not above 0")
-
-    def build(self) -> nn.Module:
-        """The network with fresh weights.
-
-        Raises:
-            UsageError: no architecture has that name.
-            TypeError, ValueError: the configuration does not fit it.
-        """
-        network: nn.Module = registry.part("point_encoders", self.architecture)(
-            len(self.inputs), self.space.dim, **self.config
-        )
-        return network
+_ROWS = 16_384
+_SIMILARITIES = 1 << 25
 
 
 class PointEncoder(nn.Module):
@@ -85,7 +38,7 @@ class PointEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.network = spec.build() if network is None else network
+        self.network = _fresh_network(spec) if network is None else network
         self.backend = backend
 
     @property
@@ -127,3 +80,52 @@ class PointEncoder(nn.Module):
         # 512 channels of every voxel are the most that is ever held: not twice.
         in_place = not torch.is_grad_enabled() and feats is not tensor.feats
         return F.normalize(feats, dim=1, eps=1e-6, out=feats if in_place else None)
+
+    def answer(
+        self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32], question: Question
+    ) -> VoxelAnswers:
+        """The nearest classes of every voxel: see `VoxelEncoder`."""
+        batched = torch.zeros((len(cells), 4), dtype=torch.int32)
+        batched[:, 1:] = torch.from_numpy(cells)
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            vectors = self(SparseTensor(batched, torch.from_numpy(channels)).to(device))
+            return compare(vectors, question, self.spec.logit_scale)
+
+
+def compare(vectors: Tensor, question: Question, logit_scale: float) -> VoxelAnswers:
+    """Rank the classes of every voxel on the vectors' device; as `rank` does in numpy.
+
+    Args:
+        vectors: (M, D) float32, unit length.
+        question: the words.
+        logit_scale: turns similarity into scores.
+    """
+    words = torch.from_numpy(question.words).to(vectors.device)
+    words_of_class = _words_of_class(question).to(vectors.device)
+    parts = []
+    # Many words for one class among many would pad the others to as many.
+    rows = max(1, min(_ROWS, _SIMILARITIES // words_of_class.numel()))
+    for chunk in torch.split(vectors, rows):
+        nearest = (chunk @ words.T)[:, words_of_class].amax(dim=2)
+        best, index = nearest.topk(question.width, dim=1)
+        # The class "none of these" has similarity 0 to everything.
+        logits = F.pad(nearest * logit_scale, (1, 0))
+        score = (best * logit_scale - torch.logsumexp(logits, dim=1, keepdim=True)).exp()
+        parts.append(VoxelAnswers(index.to(torch.int32).cpu().numpy(), score.cpu().numpy()))
+    return VoxelAnswers.joined(parts, question.width)
+
+
+def _words_of_class(question: Question) -> Tensor:
+    """(K, S) int64: the rows of each class's words; short rows repeat their first word."""
+    first = question.first_word
+    count = np.diff(first, append=len(question.words))
+    place = np.arange(count.max())
+    return torch.from_numpy(first[:, None] + np.where(place < count[:, None], place, 0))
+
+
+def _fresh_network(spec: EncoderSpec) -> nn.Module:
+    network: nn.Module = registry.part("point_encoders", spec.architecture)(
+        len(spec.inputs), spec.space.dim, **spec.config
+    )
+    return network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +19,27 @@ _NEAR = {"cell_m": 1.0, "radius_m": 5.0}
 _FAR = {"cell_m": 4.0, "radius_m": 24.0}
 
 
-@dataclass(frozen=True, slots=True)
 class Terrain:
-    """The ground under a whole cloud, at two widths.
+    """The ground under a whole cloud, at two widths, each worked out when it is asked for.
 
-    Taken once before a cloud is cut into tiles, so that tiles see the same ground.
+    Made once before a cloud is cut into tiles, so that tiles see the same ground.
+
+    Args:
+        xyz: (N, 3) float64, metres, all finite, N ≥ 1.
     """
 
-    near: Ground
-    far: Ground
+    def __init__(self, xyz: Floats) -> None:
+        self._xyz = xyz
 
-    @classmethod
-    def under(cls, xyz: Floats) -> Terrain:
-        """The terrain under (N, 3) float64 metres, all finite, N ≥ 1."""
-        return cls(Ground.under(xyz, **_NEAR), Ground.under(xyz, **_FAR))
+    @cached_property
+    def near(self) -> Ground:
+        """Without what is up to ten metres wide."""
+        return Ground.under(self._xyz, **_NEAR)
+
+    @cached_property
+    def far(self) -> Ground:
+        """Without what is up to 48 metres wide."""
+        return Ground.under(self._xyz, **_FAR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from clip3d_cli.encoders.unet import UNetShape
 from clip3d_cli.sparse.backend import Features
 from clip3d_cli.sparse.layers import (
     DownConv3d,
@@ -19,23 +18,6 @@ from clip3d_cli.sparse.layers import (
 )
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
-
-STEM_CHANNELS = 32
-PLANES_A = (32, 64, 128, 256, 128, 128, 96, 96)
-PLANES_C = (32, 64, 128, 256, 256, 128, 96, 96)
-
-
-@dataclass(frozen=True, slots=True)
-class _Variant:
-    blocks: tuple[int, ...]
-    planes: tuple[int, ...]
-
-
-_VARIANTS = {
-    14: _Variant((1, 1, 1, 1, 1, 1, 1, 1), PLANES_A),
-    18: _Variant((2, 2, 2, 2, 2, 2, 2, 2), PLANES_A),
-    34: _Variant((2, 3, 4, 6, 2, 2, 2, 2), PLANES_C),
-}
 
 
 class Blocks(nn.ModuleList):
@@ -93,16 +75,7 @@ class UpStage(nn.Module):
 class MinkUNet(nn.Module):
     """Four stages down, four up, with skips: every voxel gets a vector.
 
-    Args:
-        in_channels: C of the input features.
-        out_channels: D of the vectors.
-        layers: 14, 18 or 34: one, two, or 2-3-4-6-2-2-2-2 residual blocks a stage.
-        width: all inner channels times this, to the nearest multiple of eight.
-        stem_kernel: the edge of the first convolution, 3 or 5 cells (OpenScene: 5).
-        head_bias: whether the last, linear layer has a bias (OpenScene: no).
-
-    Raises:
-        ValueError: no such number of layers.
+    Args: see `UNetShape`.
     """
 
     stride = 16
@@ -118,24 +91,17 @@ class MinkUNet(nn.Module):
         head_bias: bool = True,
     ) -> None:
         super().__init__()
-        if layers not in _VARIANTS:
-            raise ValueError(f"a MinkUNet has {sorted(_VARIANTS)} layers, not {layers}")
-        variant = _VARIANTS[layers]
-        stages = scaled(variant.planes, width)
-        (stem,) = scaled((STEM_CHANNELS,), width)
-        self.stem = SubmanifoldConv3d(in_channels, stem, stem_kernel)
-        self.stem_norm = RowNorm(stem)
-        channels = (stem, *stages[:4])
+        shape = UNetShape(in_channels, out_channels, layers, width, stem_kernel, head_bias)
+        self.stem = SubmanifoldConv3d(in_channels, shape.stem, stem_kernel)
+        self.stem_norm = RowNorm(shape.stem)
         self.down = nn.ModuleList(
-            DownStage(channels[i], channels[i + 1], variant.blocks[i]) for i in range(4)
+            DownStage(stage.inner, stage.outer, stage.blocks) for stage in shape.down
         )
-        skips = channels[-2::-1]
-        heights = (channels[-1], *stages[4:])
         self.up = nn.ModuleList(
-            UpStage(heights[i], skips[i], heights[i + 1], variant.blocks[4 + i]) for i in range(4)
+            UpStage(stage.inner, stage.skip, stage.outer, stage.blocks) for stage in shape.up
         )
-        self.head = nn.Linear(heights[-1], out_channels, bias=head_bias)
-        self.reach = unet_reach(stem_kernel // 2, variant.blocks[:4], variant.blocks[4:])
+        self.head = nn.Linear(shape.trunk, out_channels, bias=head_bias)
+        self.reach = shape.reach
 
     def forward(self, tensor: SparseTensor, plan: Plan | None = None) -> Tensor:
         """(M, D): a vector for every cell, in the order of the tensor's rows.
@@ -160,34 +126,3 @@ class MinkUNet(nn.Module):
         for level, stage in enumerate(self.up):
             feats = stage(feats, skips.pop(), plan, self.stride >> level)
         return plan.to_caller_order(feats)
-
-
-def scaled(planes: Iterable[int], width: float) -> tuple[int, ...]:
-    """Channels times ``width``, to the nearest multiple of eight, at least eight."""
-    return tuple(max(8, round(channels * width / 8) * 8) for channels in planes)
-
-
-def unet_reach(stem: int, down: Sequence[int], up: Sequence[int]) -> int:
-    """How many cells away an input voxel can still change a U-Net's answer.
-
-    An input cell's influence is followed through every level as an interval of cells, for every
-    place the cell can have among the widest cells; the farthest end counts.
-
-    Args:
-        stem: reach of the convolutions at stride 1 before the first stage, in cells.
-        down: residual blocks of each stage down; each block reaches two cells of its stride.
-        up: residual blocks of each stage up.
-    """
-    farthest = 0
-    for cell in range(1 << len(down)):
-        first, last = cell - stem, cell + stem
-        skips = []
-        for blocks in down:
-            skips.append((first, last))
-            first, last = (first >> 1) - 2 * blocks, (last >> 1) + 2 * blocks
-        for blocks in up:
-            skip = skips.pop()
-            first = min(2 * first, skip[0]) - 2 * blocks
-            last = max(2 * last + 1, skip[1]) + 2 * blocks
-        farthest = max(farthest, cell - first, last - cell)
-    return farthest

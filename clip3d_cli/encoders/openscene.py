@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights import load_state
 from clip3d_cli.errors import SetupError
 
@@ -97,7 +98,7 @@ def encoder_of_state(
     ours = {our_name(name): _turned(name, value) for name, value in whole.items()}
     if _STEM_WEIGHT in ours:
         ours[_STEM_WEIGHT] = ours[_STEM_WEIGHT].sum(dim=1, keepdim=True)
-    load_state(encoder.network, ours, path)
+    load_state(encoder.network, {name: ours[name].numpy() for name in ours}, path)
     return encoder.eval()
 
 

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from clip3d_cli.encoders.minkunet import DownStage, UpStage, scaled
+from clip3d_cli.encoders.minkunet import DownStage, UpStage
+from clip3d_cli.encoders.unet import scaled
 from clip3d_cli.sparse.layers import RowNorm, SubmanifoldConv3d
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.points import pool_mean, read_trilinear

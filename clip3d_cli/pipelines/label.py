@@ -9,17 +9,15 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from clip3d_cli.core.clouds import PointCloud, VoxelGrid
+from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.labels import UNLABELED, Labels
 from clip3d_cli.core.voxels import ANCHOR_CELLS, count_voxels, voxelize
 from clip3d_cli.core.words import ClassEmbeddings
-from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.inputs import Terrain, voxel_inputs
+from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers, VoxelEncoder
 from clip3d_cli.pipelines.tiles import TileLimits, cut_tiles
-from clip3d_cli.sparse.keys import HIGHEST_CELL
-from clip3d_cli.sparse.tensor import SparseTensor
+from clip3d_cli.sparse.lattice import HIGHEST_CELL
 
 T = TypeVar("T")
 
@@ -42,8 +40,6 @@ def silent(steps: Iterable[T], what: str) -> Iterable[T]:
 MAX_VOXELS = 500_000
 _POINTS_PER_VOXEL = 1.5
 _SAMPLE_POINTS = 2_000_000
-_ROWS = 16_384
-_SIMILARITIES = 1 << 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class LabelOptions:
 
 def label_cloud(
     cloud: PointCloud,
-    encoder: PointEncoder,
+    encoder: VoxelEncoder,
     classes: ClassEmbeddings,
     options: LabelOptions | None = None,
     *,
@@ -78,7 +74,7 @@ def label_cloud(
 
     Args:
         cloud: N points.
-        encoder: gives every voxel a unit vector.
+        encoder: compares every voxel with the words.
         classes: the words' unit vectors, of the encoder's space.
         options: voxel, tiles, threshold, ranking.
         progress: wraps the tiles.
@@ -94,18 +90,20 @@ def label_cloud(
         InputError: the cloud lacks a channel that the encoder needs.
     """
     options = options or LabelOptions()
-    encoder.space.require(classes.space, "the text encoder")
+    encoder.spec.space.require(classes.space, "the text encoder")
     answers = _Answers.empty(len(cloud), min(options.ranking, len(classes.vocabulary)))
     finite, kept = _finite(cloud)
     if len(finite):
-        voxel_m = options.voxel_m or choose_voxel(finite.xyz, encoder.voxel_sizes_m)
+        voxel_m = options.voxel_m or choose_voxel(finite.xyz, encoder.spec.voxel_sizes_m)
         limits = _limits(encoder, voxel_m, options.tile_m)
         tiles = list(cut_tiles(finite.xyz, limits))
-        terrain = Terrain.under(finite.xyz)
+        terrain = Terrain(finite.xyz)
+        question = Question.of(classes, answers.width)
         for tile in progress(tiles, "labelling"):
             part = _rows_of(finite, tile.points)
             grid = voxelize(part.xyz, voxel_m)
-            voxels = compare(encode(part, grid, terrain, encoder), classes, encoder, answers.width)
+            channels = voxel_inputs(encoder.spec.inputs, part, grid, terrain)
+            voxels = encoder.answer(grid.cells, channels, question)
             owned = np.flatnonzero(tile.own)
             answers.put(kept[tile.points[owned]], voxels, grid.voxel_of_point[owned])
     return answers.labels(classes, options.unknown_threshold)
@@ -136,73 +134,10 @@ def choose_voxel(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) -> floa
     return max(sizes_m)
 
 
-def voxel_for(cloud: PointCloud, encoder: PointEncoder) -> float | None:
+def voxel_for(cloud: PointCloud, encoder: VoxelEncoder) -> float | None:
     """The size that `choose_voxel` gives for a cloud, metres; None where no point is finite."""
     finite, _ = _finite(cloud)
-    return choose_voxel(finite.xyz, encoder.voxel_sizes_m) if len(finite) else None
-
-
-def encode(
-    cloud: PointCloud, grid: VoxelGrid, terrain: Terrain, encoder: PointEncoder
-) -> torch.Tensor:
-    """The unit vector of every voxel, (M, D) float32, on the encoder's device."""
-    channels = voxel_inputs(encoder.spec.inputs, cloud, grid, terrain)
-    cells = torch.zeros((len(grid), 4), dtype=torch.int32)
-    cells[:, 1:] = torch.from_numpy(grid.cells)
-    device = next(encoder.parameters()).device
-    with torch.inference_mode():
-        voxels = SparseTensor(cells, torch.from_numpy(channels)).to(device)
-        vectors: torch.Tensor = encoder(voxels)
-    return vectors
-
-
-@dataclass(frozen=True, slots=True)
-class VoxelAnswers:
-    """The classes of M voxels.
-
-    Attributes:
-        ranking: (M, R) int32, the nearest classes, best first; R ≥ 1.
-        score: (M, R) float32, their scores.
-    """
-
-    ranking: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float32]
-
-
-def compare(
-    vectors: torch.Tensor, classes: ClassEmbeddings, encoder: PointEncoder, width: int
-) -> VoxelAnswers:
-    """Rank the classes of every voxel by similarity.
-
-    Args:
-        vectors: (M, D) float32, unit length.
-        classes: W words of K classes; a class is as near as the nearest of its words.
-        encoder: whose ``logit_scale`` turns similarity into scores.
-        width: R, how many classes to keep, ≥ 1.
-    """
-    device = vectors.device
-    words = torch.from_numpy(classes.vectors).to(device)
-    words_of_class = _words_of_class(classes).to(device)
-    rankings, scores = [], []
-    # Many words for one class among many would pad the others to as many.
-    rows = max(1, min(_ROWS, _SIMILARITIES // words_of_class.numel()))
-    for chunk in torch.split(vectors, rows):
-        nearest = (chunk @ words.T)[:, words_of_class].amax(dim=2)
-        best, index = nearest.topk(width, dim=1)
-        # The class "none of these" has similarity 0 to everything.
-        logits = torch.nn.functional.pad(nearest * encoder.spec.logit_scale, (1, 0))
-        evidence = torch.logsumexp(logits, dim=1, keepdim=True)
-        rankings.append(index.to(torch.int32).cpu())
-        scores.append((best * encoder.spec.logit_scale - evidence).exp().cpu())
-    return VoxelAnswers(torch.cat(rankings).numpy(), torch.cat(scores).numpy())
-
-
-def _words_of_class(classes: ClassEmbeddings) -> torch.Tensor:
-    """(K, S) int64: the rows of each class's words; short rows repeat their first word."""
-    rows = [np.flatnonzero(classes.class_of_vector == k) for k in range(len(classes.vocabulary))]
-    most = max(len(row) for row in rows)
-    padded = [np.concatenate((row, np.repeat(row[:1], most - len(row)))) for row in rows]
-    return torch.from_numpy(np.stack(padded))
+    return choose_voxel(finite.xyz, encoder.spec.voxel_sizes_m) if len(finite) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +197,7 @@ def _finite(cloud: PointCloud) -> tuple[PointCloud, npt.NDArray[np.int64]]:
     return (cloud if len(rows) == len(cloud) else _rows_of(cloud, rows)), rows
 
 
-def _limits(encoder: PointEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:
+def _limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:
     """When to cut: by the number of voxels that fit, or as the user says."""
     halo_m = encoder.reach * voxel_m
     widest = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m

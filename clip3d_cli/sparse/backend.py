@@ -17,7 +17,7 @@ class Level:
     """The cells of a plan at one stride.
 
     Attributes:
-        keys: (M,) int64, sorted, unique: see `clip3d_cli.sparse.keys`.
+        keys: (M,) int64, sorted, unique: see `clip3d_cli.sparse.lattice`.
         stride: 1, 2, 4, …
         parent_rows: (M,) int64, the row of each cell's parent in the next coarser level, or None
             where that level was not asked for.

@@ -1,11 +1,4 @@
-"""Cells as sorted 64-bit keys: the order and the arithmetic of every level.
-
-A key is ``batch (9 bits) | x (18) | y (18) | z (18)``, high to low, with ``BIAS`` added to x, y
-and z, so keys are never negative and their order is batch, then x, then y, then z. Two cells at
-either end of each axis stay free: a neighbour of a 5³ kernel never carries into the next field,
-and no two cells ever meet in one key; the last batch number stays free, so no key or neighbour
-is ever `AFTER_ALL`. At stride 2ⁿ a cell is floor(c / 2ⁿ) and its field u >> n.
-"""
+"""Cells as keys, in PyTorch: see `clip3d_cli.sparse.lattice`."""
 
 from __future__ import annotations
 
@@ -13,19 +6,15 @@ import torch
 from torch import Tensor
 
 from clip3d_cli.errors import InputError
-
-AXIS_BITS = 18
-BATCH_BITS = 9
-MARGIN = 2
-BIAS = 1 << (AXIS_BITS - 1)
-LOWEST_CELL = MARGIN - BIAS
-HIGHEST_CELL = BIAS - 1 - MARGIN
-MAX_CLOUDS = (1 << BATCH_BITS) - 1
-
-STEP_BATCH = 1 << (3 * AXIS_BITS)
-STEP_X = 1 << (2 * AXIS_BITS)
-STEP_Y = 1 << AXIS_BITS
-AFTER_ALL = torch.iinfo(torch.int64).max
+from clip3d_cli.sparse.lattice import (
+    AXIS_BITS,
+    BIAS,
+    MAX_CLOUDS,
+    STEP_BATCH,
+    STEP_X,
+    STEP_Y,
+    refuse_beyond,
+)
 
 _AXIS_MASK = (1 << AXIS_BITS) - 1
 _HALF_MASK = _AXIS_MASK >> 1
@@ -89,11 +78,4 @@ def _refuse_out_of_range(cells: Tensor) -> None:
             f"holds cloud numbers {lowest[0]}…{highest[0]}, a batch can hold 0…{MAX_CLOUDS - 1}",
             "Make the batch smaller.",
         )
-    for axis, low, high in zip("xyz", lowest[1:], highest[1:], strict=True):
-        if low < LOWEST_CELL or high > HIGHEST_CELL:
-            raise InputError(
-                "E_VOXEL_RANGE",
-                f"voxels along {axis}",
-                f"run over {low}…{high}, the lattice holds {LOWEST_CELL}…{HIGHEST_CELL}",
-                "Use larger voxels or smaller tiles; stray points far away also cause this.",
-            )
+    refuse_beyond(lowest[1:], highest[1:])

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from clip3d_cli.sparse.backend import Level
-from clip3d_cli.sparse.keys import AFTER_ALL, STEP_X, STEP_Y, child_slots
+from clip3d_cli.sparse.keys import child_slots
+from clip3d_cli.sparse.lattice import AFTER_ALL, STEP_X, STEP_Y
 
 
 class Pairs(NamedTuple):

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from clip3d_cli.sparse.keys import AFTER_ALL, BIAS, STEP_BATCH, STEP_X, STEP_Y, unpack
+from clip3d_cli.sparse.keys import unpack
+from clip3d_cli.sparse.lattice import AFTER_ALL, BIAS, STEP_BATCH, STEP_X, STEP_Y
 from clip3d_cli.sparse.plan import Plan
 
 

@@ -14,7 +14,8 @@ from clip3d_cli.commands.door import run
 from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
 from clip3d_cli.commands.trial import street, write_scan
 from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights import save_encoder
 
 

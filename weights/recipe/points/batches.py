@@ -105,7 +105,7 @@ class Batches(IterableDataset[Batch]):
         voxel_m = _jittered(choose_voxel(xyz, VOXEL_SIZES_M), rng)
         grid = voxelize(xyz, voxel_m)
         cloud = PointCloud(xyz)
-        channels = voxel_inputs(INPUTS, cloud, grid, Terrain.under(xyz))
+        channels = voxel_inputs(INPUTS, cloud, grid, Terrain(xyz))
         truth = _majority(grid.voxel_of_point, meaning, len(grid), len(scan.leaves_of_meaning))
         kept = _around_one(grid.cells, self.mixture.voxels_per_scan, rng)
         weight_of_leaves = self.weight_of_leaves[source]

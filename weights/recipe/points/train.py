@@ -20,7 +20,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import EncoderSpec, PointEncoder
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.encoders.weights import load_encoder, save_encoder
 from clip3d_cli.sparse.plan import Plan
