@@ -86,7 +86,8 @@ def build(
     Args:
         folder: where it is put, replacing an older one at once and whole.
         sanitize: let it check itself for wrong memory accesses and undefined behaviour.
-        wide: also compile the kernels of AVX-512 for AVX2, for tests.
+        wide: also compile the kernels of AVX-512 for AVX2, and those of AMX for an emulation
+            in plain C, for tests.
         cc: the compiler's command; by default `compiler`.
 
     Raises:
@@ -135,17 +136,28 @@ def _units(isas: list[Isa], *, amx: bool) -> list[_Unit]:
         for path in sorted(FOLDER.glob("*.c"))
         if not path.name.startswith("isa_") and not path.name.startswith("amx")
     ]
-    with_amx = amx and any(isa.name == "avx512" for isa in isas)
-    amx_sources = sorted(FOLDER.glob("amx*.c")) if with_amx else []
     have = tuple(f"-DC3D_HAVE_{isa.name.upper()}" for isa in isas)
-    have += ("-DC3D_HAVE_AMX",) if amx_sources else ()
+    amx_ways = _ways_of_amx({isa.name for isa in isas}, amx=amx)
+    have += tuple(f"-DC3D_HAVE_{name.upper()}" for name in amx_ways)
     units = [_Unit(path.stem, path, have) for path in shared]
-    units += [_Unit(path.stem, path, _AMX) for path in amx_sources]
+    for name, flags in amx_ways.items():
+        for path in sorted(FOLDER.glob("amx*.c")):
+            units.append(_Unit(f"{path.stem}_for_{name}", path, flags))
     for isa in isas:
         names = (f"-DC3D_ISA={isa.name}", f"-DC3D_LANES={isa.lanes}", f"-DC3D_LAYOUT={isa.layout}")
         for path in sorted(FOLDER.glob("isa_*.c")):
             units.append(_Unit(f"{path.stem}_{isa.name}", path, (*isa.flags, *names)))
     return units
+
+
+def _ways_of_amx(isas: set[str], *, amx: bool) -> dict[str, tuple[str, ...]]:
+    """The flags of each way to compile the kernels of AMX; each leans on kernels beside it."""
+    ways: dict[str, tuple[str, ...]] = {}
+    if amx and "avx512" in isas:
+        ways["amx"] = _AMX
+    if WIDE.name in isas:
+        ways["amx_emulated"] = (*WIDE.flags, "-DC3D_AMX_EMULATED")
+    return ways
 
 
 def _compile(command: list[str], unit: _Unit, extra: tuple[str, ...], place: Path) -> Path:

@@ -53,6 +53,10 @@ static const isa isas[] = {
 #ifdef C3D_HAVE_WIDE
     {"wide", has_avx2, ALIKE(c3d_kernels_wide)},
 #endif
+#ifdef C3D_HAVE_AMX_EMULATED
+    {"amx-emulated", has_avx2,
+     {&c3d_kernels_wide, &c3d_kernels_amx_emulated_high, &c3d_kernels_amx_emulated_fast}},
+#endif
 };
 
 static _Atomic(const isa *) in_use;

@@ -59,6 +59,8 @@ const c3d_kernels *c3d_kernels_for(int32_t products);
 
 extern const c3d_kernels c3d_kernels_portable, c3d_kernels_avx2, c3d_kernels_avx512;
 extern const c3d_kernels c3d_kernels_amx_high, c3d_kernels_amx_fast;
+extern const c3d_kernels c3d_kernels_wide; /* and these two: in builds for tests */
+extern const c3d_kernels c3d_kernels_amx_emulated_high, c3d_kernels_amx_emulated_fast;
 
 /* Whether the CPU and the kernel let this process use AMX; asks for leave. */
 int32_t c3d_amx_usable(void);

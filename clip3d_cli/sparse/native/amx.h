@@ -1,0 +1,128 @@
+/* The kernels of AMX, and the few instructions that they are made of.
+ *
+ * Everything here is compiled for CPUs with AMX and, with C3D_AMX_EMULATED, for any CPU: then
+ * amx_emulated.h does the same arithmetic in plain C, slowly, so that tests run anywhere. */
+#ifndef CLIP3D_AMX_H
+#define CLIP3D_AMX_H
+
+#define C3D_LANES 16
+#ifdef C3D_AMX_EMULATED
+#define C3D_ISA wide
+#define AMX(name, way) c3d_##name##_amx_emulated_##way
+#define AMX_LAYOUT 14
+#else
+#define C3D_ISA avx512
+#define AMX(name, way) c3d_##name##_amx_##way
+#define AMX_LAYOUT 4
+#endif
+
+#include "isa_forward.h"
+
+#define STEP 32                       /* numbers that one tile product sums over */
+#define ROWS 32                       /* of a block: two tiles */
+#define TILE 1024                     /* bytes: 16 rows of 64 bytes */
+
+typedef uint16_t numbers __attribute__((vector_size(64))); /* 32 bf16 */
+typedef uint16_t loose_numbers __attribute__((vector_size(64), aligned(2), may_alias));
+
+#ifdef C3D_AMX_EMULATED
+#include "amx_emulated.h"
+#else
+#include <immintrin.h>
+
+typedef struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_shapes;
+
+/* The eight tiles are registers of the thread; the emulation needs a place for them. */
+typedef struct {
+} tiles;
+
+INLINE void tiles_begin(tiles *set)
+{
+    static const tile_shapes shapes = {
+        1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+    (void)set;
+    _tile_loadconfig(&shapes);
+}
+
+INLINE void tiles_end(tiles *set)
+{
+    (void)set;
+    _tile_release();
+}
+
+/* GCC does not know that tile loads read memory: what was written must be there before. */
+INLINE void tiles_sync(void) { __asm__ volatile("" ::: "memory"); }
+
+#define tile_zero(set, n) \
+    do { \
+        (void)(set); \
+        _tile_zero(n); \
+    } while (0)
+#define tile_load(set, n, place, pitch) \
+    do { \
+        (void)(set); \
+        _tile_loadd(n, place, pitch); \
+    } while (0)
+#define tile_store(set, n, place, pitch) \
+    do { \
+        (void)(set); \
+        _tile_stored(n, place, pitch); \
+    } while (0)
+#define tile_multiply(set, sums, x, w) \
+    do { \
+        (void)(set); \
+        _tile_dpbf16ps(sums, x, w); \
+    } while (0)
+
+/* 32 floats as bf16, the nearest, ties to even; below 2^-126 they count as 0. */
+INLINE numbers narrow_two(vec first, vec second)
+{
+    return (numbers)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+}
+
+/* Lane j of the answer is lane lanes[j] of `first`, or lane lanes[j] - 16 of `second`. */
+INLINE words pick(words first, ints lanes, words second)
+{
+    return (words)_mm512_permutex2var_epi32((__m512i)first, (__m512i)lanes, (__m512i)second);
+}
+
+/* a0 ... a15 b0 ... b15 as a0 b0 a1 b1 ... a15 b15. */
+INLINE numbers interleave(numbers both)
+{
+    static const numbers order = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                  8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    return (numbers)_mm512_permutexvar_epi16((__m512i)order, (__m512i)both);
+}
+#endif
+
+/* Half of 32 bf16 as floats. */
+INLINE vec widen_half(numbers both, int half)
+{
+    halves part;
+    memcpy(&part, (const char *)&both + half * sizeof part, sizeof part);
+    return (vec)(__builtin_convertvector(part, words) << 16);
+}
+
+INLINE void store_numbers(void *place, numbers value) { *(loose_numbers *)place = value; }
+
+/* Some of a row's columns, zeros behind them; nothing of it where columns is not above 0. */
+INLINE vec load_columns(const c3d_rows *matrix, int64_t row, int64_t column, int64_t columns)
+{
+    return columns > 0 ? load_part(matrix, row, column, columns) : (vec){0};
+}
+
+INLINE int64_t cut(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
+
+int64_t AMX(tile_bytes, high)(const c3d_job *job, int64_t rows, int32_t columns);
+int64_t AMX(tile_bytes, fast)(const c3d_job *job, int64_t rows, int32_t columns);
+void AMX(tile, high)(const c3d_job *job, const c3d_tile *tile, void *scratch);
+void AMX(tile, fast)(const c3d_job *job, const c3d_tile *tile, void *scratch);
+int64_t AMX(gradient_bytes, fast)(const c3d_job *job);
+void AMX(gradient, fast)(const c3d_job *job, const c3d_pairs *pairs, int32_t channel,
+                         int32_t channels, float *sums, int64_t pitch, void *scratch);
+
+#endif
