@@ -29,6 +29,7 @@ _ROWS: dict[Kind, dict[str, str]] = {
     },
     "backends": {
         "torch": "clip3d_cli.sparse.torch_backend:TorchBackend",
+        "triton": "clip3d_cli.sparse.triton_backend:TritonBackend",
         "torchsparse": "clip3d_cli.sparse.torchsparse_backend:TorchsparseBackend",
     },
     "text_encoders": {

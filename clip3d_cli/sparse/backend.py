@@ -36,7 +36,7 @@ Features = Tensor | tuple[Tensor, ...]
 
 Precision = Literal["exact", "high", "fast"]
 
-_FASTEST_FIRST = ("torchsparse", "torch")
+_FASTEST_FIRST = ("triton", "torchsparse", "torch")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
