@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from clip3d_cli import registry
 from clip3d_cli.commands.label_request import EngineChoice
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
-from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.stored import file_sha256
-from clip3d_cli.encoders.weights import load_encoder
+from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.pipelines.devices import choose_device
-from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.text.embed import embed_vocabulary, truncated_words
 from clip3d_cli.text.encoder import TextEncoder
 
@@ -29,23 +26,25 @@ class Engine:
     """A point network and the words it is compared with, ready on a device.
 
     Attributes:
-        encoder: gives every voxel a vector.
+        encoder: compares voxels with words.
         classes: the words' vectors, of the same space.
         weights: the file of the network.
         sha256: of that file.
         text_encoder: the name of what embedded the words.
         device: where the network is.
+        backend: the name of what computes its convolutions.
         precision: of its matrix products: ``exact``, ``high`` or ``fast``.
         seconds: by step.
         warnings: about words.
     """
 
-    encoder: PointEncoder
+    encoder: VoxelEncoder
     classes: ClassEmbeddings
     weights: Path
     sha256: str
     text_encoder: str
-    device: torch.device
+    device: str
+    backend: str
     precision: str
     seconds: Mapping[str, float]
     warnings: tuple[str, ...]
@@ -60,16 +59,21 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
     """
     began = time.perf_counter()
     device, reason = choose_device(choice.device)
-    torch.manual_seed(choice.seed)
-    backend = backend_named(choice.backend, device, precision=choice.precision)
+    points = open_encoder(
+        choice.weights,
+        device,
+        backend=choice.backend,
+        precision=choice.precision,
+        seed=choice.seed,
+    )
     voice.note(f"device: {device} ({reason})")
-    encoder = load_encoder(choice.weights, device)
-    encoder.backend = backend
+    encoder = points.encoder
     name = choice.text_encoder or encoder.spec.text_encoder
-    voice.detail(f"weights: {choice.weights}, {backend.name} convolutions, {backend.precision}")
+    voice.detail(f"weights: {choice.weights}")
+    voice.detail(f"engine: {points.engine}, {points.precision}")
     voice.detail(f"words: {len(choice.templates)} templates, embedded by {name}")
     text = open_text_encoder(name)
-    encoder.space.require(text.space, f"the text encoder {name}")
+    encoder.spec.space.require(text.space, f"the text encoder {name}")
     warnings = tuple(
         f"{word[:_SHOWN]!r}... is longer than the text encoder reads: its end is not seen"
         for word in truncated_words(vocabulary, text, choice.templates)
@@ -84,7 +88,8 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
         sha256=file_sha256(choice.weights),
         text_encoder=name,
         device=device,
-        precision=backend.precision,
+        backend=points.backend,
+        precision=points.precision,
         seconds={"load": time.perf_counter() - began},
         warnings=warnings,
     )

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.stored import (
     DESCRIPTION,
     State,
@@ -67,7 +68,18 @@ def load_encoder(
         SetupError: E_WEIGHTS: not there, not safetensors, cut off, without or with a wrong
             description, or with tensors that do not fit; the fault names them.
     """
-    spec, state = read_weights(path)
+    return encoder_of_state(*read_weights(path), path, device=device, backend=backend)
+
+
+def encoder_of_state(
+    spec: EncoderSpec,
+    state: State,
+    path: Path,
+    *,
+    device: torch.device | str = "cpu",
+    backend: Backend | None = None,
+) -> PointEncoder:
+    """The encoder of what `read_weights` read from a file: see `load_encoder`."""
     try:
         # Without memory or numbers: both come with the file's tensors.
         with torch.device("meta"):

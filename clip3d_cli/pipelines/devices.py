@@ -1,15 +1,20 @@
-"""Where a network runs, and why there."""
+"""Where a network runs, and why there; PyTorch is asked only where a GPU may be in reach."""
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import re
-
-import torch
+import sys
+from pathlib import Path
 
 from clip3d_cli.errors import SetupError, UsageError
 
+_CUDA_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+_ROCM_DRIVER = Path("/dev/kfd")
 
-def choose_device(name: str) -> tuple[torch.device, str]:
+
+def choose_device(name: str) -> tuple[str, str]:
     """The device of a name, and why it is that one, in a few words.
 
     Args:
@@ -20,24 +25,26 @@ def choose_device(name: str) -> tuple[torch.device, str]:
         UsageError: the name is none of these.
         SetupError: this machine has no such device.
     """
+    if name == "cpu":
+        return name, "as asked"
     if name == "auto":
-        return _best_device()
-    match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", name)
+        return _best_device() if gpu_may_be_here() else ("cpu", "found no GPU")
+    match = re.fullmatch(r"mps|cuda(?::(\d+))?", name)
     if match is None:
         raise UsageError(
             "E_DEVICE", "--device", f"there is no {name!r}", "Use auto, cpu, cuda, cuda:N or mps."
         )
     if name.startswith("cuda"):
         _require_cuda(int(match[1] or 0))
-    if name == "mps" and not torch.backends.mps.is_available():
-        raise SetupError(
-            "E_DEVICE", "--device", "this machine has no MPS device", "Use --device cpu."
-        )
-    return torch.device(name), "as asked"
+    else:
+        _require_mps()
+    return name, "as asked"
 
 
 def device_names() -> list[str]:
     """The devices of this machine that can be asked for, with the model of each GPU."""
+    import torch
+
     cuda = [
         f"cuda:{index} ({torch.cuda.get_device_name(index)})"
         for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
@@ -45,15 +52,48 @@ def device_names() -> list[str]:
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
-def _best_device() -> tuple[torch.device, str]:
+def gpu_may_be_here() -> bool:
+    """Whether PyTorch could find a GPU; asks the drivers, because importing it takes seconds."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    return _ROCM_DRIVER.exists() or _has_cuda_devices()
+
+
+def _has_cuda_devices() -> bool:
+    try:
+        driver = ctypes.CDLL(_CUDA_DRIVER)
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return (
+        driver.cuInit(0) == 0
+        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        and count.value > 0
+    )
+
+
+def _best_device() -> tuple[str, str]:
+    import torch
+
     if torch.cuda.is_available():
-        return torch.device("cuda"), f"found {torch.cuda.get_device_name()}"
+        return "cuda", f"found {torch.cuda.get_device_name()}"
     if torch.backends.mps.is_available():
-        return torch.device("mps"), "found Apple's GPU"
-    return torch.device("cpu"), "found no GPU"
+        return "mps", "found Apple's GPU"
+    return "cpu", "found no GPU that PyTorch can use"
+
+
+def _require_mps() -> None:
+    import torch
+
+    if not torch.backends.mps.is_available():
+        raise SetupError(
+            "E_DEVICE", "--device", "this machine has no MPS device", "Use --device cpu."
+        )
 
 
 def _require_cuda(index: int) -> None:
+    import torch
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index < count:
         return

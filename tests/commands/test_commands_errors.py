@@ -100,7 +100,7 @@ def test_wrong_usage_is_refused_before_a_model_is_loaded(
     def load(*_: object) -> NoReturn:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("clip3d_cli.commands.engine.load_encoder", load)
+    monkeypatch.setattr("clip3d_cli.pipelines.point_encoders.read_weights", load)
     (scan.parent / "sub").mkdir()
     for name in ("copy.ply", "taken.ply", "sub/scan.ply"):
         (scan.parent / name).write_bytes(scan.read_bytes())

@@ -134,7 +134,7 @@ def test_overwrite_replaces(clip3d: CommandLine, scan: Path) -> None:
 def test_a_dry_run_says_the_plan_and_writes_nothing(
     clip3d: CommandLine, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clip3d_cli.encoders.weights.load_encoder", None)
+    monkeypatch.setattr("clip3d_cli.pipelines.point_encoders.read_weights", None)
     said = clip3d("label", scan, *WORDS, "--dry-run", "-O", "there")
     assert said.code == 0
     assert "(1,000 points) -> there/scan.clip3d.ply" in said.out

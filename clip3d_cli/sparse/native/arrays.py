@@ -72,6 +72,7 @@ class ArrayEngine:
 
     Attributes:
         isa: the instruction set in use.
+        precision: the one it computes in: where there are no instructions for less, ``exact``.
         dtype: of features: float32, or the 16 bits of bfloat16 as uint16.
 
     Raises:
@@ -83,9 +84,8 @@ class ArrayEngine:
         self._products = native.PRODUCTS[precision]
         self.threads = threads or self._library.c3d_max_threads()
         self.isa: str = self._library.c3d_isa().decode()
-        # Without instructions for it, the smaller type would save memory and cost time.
-        halves = precision == "fast" and self.isa == "amx"
-        self.dtype: npt.DTypeLike = np.uint16 if halves else np.float32
+        self.precision = precision if self.isa == "amx" else "exact"
+        self.dtype: npt.DTypeLike = np.uint16 if self.precision == "fast" else np.float32
 
     def pack(self, weight: Floats) -> Packed:
         """The weight of a convolution, (offsets, Cin, Cout) float32, ready for use."""
