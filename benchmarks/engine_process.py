@@ -1,0 +1,96 @@
+"""The parent's end of an engine's process: see `engine_child`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+PEERS = ("spconv", "minkowski", "torchsparse")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class EngineError(Exception):
+    """An engine cannot do what it was told, or is gone; the text says why."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An engine, and how it shall compute."""
+
+    engine: str
+    mode: str
+    threads: int
+    device: str
+    python: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.engine}-{self.mode}-{self.threads}"
+
+    def order(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "python"}
+
+
+class EngineProcess:
+    """A child that does one order at a time.
+
+    Threads of ours sleep while they wait, as the product makes them; peers wait as they will.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        threads = str(setting.threads)
+        counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        waiting = {} if setting.engine in PEERS else {"OMP_WAIT_POLICY": "PASSIVE"}
+        self.process = subprocess.Popen(
+            [setting.python, "-W", "ignore", "-m", "benchmarks.engine_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **waiting, **dict.fromkeys(counts, threads)},
+        )
+
+    def ask(self, order: str, **details: Any) -> dict[str, Any]:
+        """What the child answers.
+
+        Raises:
+            EngineError: it could not, or it is gone.
+        """
+        to_child, from_child = self.process.stdin, self.process.stdout
+        if to_child is None or from_child is None:
+            raise EngineError("the process has no pipes")
+        try:
+            to_child.write(json.dumps({"do": order, **details}) + "\n")
+            to_child.flush()
+        except BrokenPipeError:
+            raise EngineError(self._end()) from None
+        line = from_child.readline()
+        if not line:
+            raise EngineError(self._end())
+        answer: dict[str, Any] = json.loads(line)
+        if "failed" in answer:
+            raise EngineError(answer["failed"])
+        return answer
+
+    def try_asking(self, order: str, **details: Any) -> dict[str, Any]:
+        """As `ask`, but a failure is an answer too: its reason under ``failed``."""
+        try:
+            return self.ask(order, **details)
+        except EngineError as failure:
+            return {"failed": str(failure)}
+
+    def stop(self) -> None:
+        """End the child."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self.process.terminate()
+        self.process.wait()
+
+    def _end(self) -> str:
+        return f"the process ended with status {self.process.wait()}"
