@@ -28,6 +28,7 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "bin": "clip3d_cli.formats.bin:BinFormat",
     },
     "backends": {
+        "native": "clip3d_cli.sparse.native_backend:NativeBackend",
         "torch": "clip3d_cli.sparse.torch_backend:TorchBackend",
         "triton": "clip3d_cli.sparse.triton_backend:TritonBackend",
         "torchsparse": "clip3d_cli.sparse.torchsparse_backend:TorchsparseBackend",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class Level:
     Attributes:
         keys: (M,) int64, sorted, unique: see `clip3d_cli.sparse.lattice`.
         stride: 1, 2, 4, …
-        parent_rows: (M,) int64, the row of each cell's parent in the next coarser level, or None
+        parent_rows: (M,) int32, the row of each cell's parent in the next coarser level, or None
             where that level was not asked for.
     """
 
@@ -36,7 +36,7 @@ Features = Tensor | tuple[Tensor, ...]
 
 Precision = Literal["exact", "high", "fast"]
 
-_FASTEST_FIRST = ("triton", "torchsparse", "torch")
+_FASTEST_FIRST = ("triton", "torchsparse", "native", "torch")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,19 +121,34 @@ class Backend(Protocol):
         """
 
 
-def check_fit(feats: Tensor, weight: Tensor, offsets: int, rows: int) -> None:
+@runtime_checkable
+class Coarsener(Protocol):
+    """What a backend is, besides, that finds coarser cells faster than PyTorch sorts them."""
+
+    def coarser(self, fine: Level) -> tuple[Tensor, Tensor]:
+        """The keys of the level twice as wide, and of each fine cell the row of its parent there.
+
+        Returns:
+            (M',) int64, sorted and unique; (M,) int32.
+        """
+
+
+def check_fit(feats: Features, weight: Tensor, offsets: int, rows: int) -> None:
     """Refuse features and weights that do not fit a kernel map or each other.
 
     Raises:
         ValueError: it says which shapes do not fit.
     """
-    if weight.ndim != 3 or weight.shape[:2] != (offsets, feats.shape[1]):
+    parts = feats if isinstance(feats, tuple) else (feats,)
+    channels = sum(part.shape[1] for part in parts)
+    if weight.ndim != 3 or weight.shape[:2] != (offsets, channels):
         raise ValueError(
             f"a weight of shape {tuple(weight.shape)} does not fit {offsets} offsets "
-            f"and {feats.shape[1]} channels"
+            f"and {channels} channels"
         )
-    if len(feats) != rows:
-        raise ValueError(f"feats have {len(feats)} rows, the map {rows}")
+    for part in parts:
+        if len(part) != rows:
+            raise ValueError(f"feats have {len(part)} rows, the map {rows}")
 
 
 def backend_named(

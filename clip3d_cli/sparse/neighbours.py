@@ -72,4 +72,4 @@ def child_pairs(fine: Level) -> list[Pairs]:
         raise ValueError("the level does not know its parents: ask for the coarser level first")
     slots = child_slots(fine.keys)
     children = [(slots == slot).nonzero()[:, 0] for slot in range(8)]
-    return [Pairs(fine.parent_rows[rows].int(), rows.int()) for rows in children]
+    return [Pairs(fine.parent_rows[rows], rows.int()) for rows in children]

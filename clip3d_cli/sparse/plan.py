@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clip3d_cli.sparse import keys as cell_keys
-from clip3d_cli.sparse.backend import Backend, Epilogue, Features, Level
+from clip3d_cli.sparse.backend import Backend, Coarsener, Epilogue, Features, Level
 from clip3d_cli.sparse.torch_backend import TorchBackend
 
 
@@ -89,7 +89,7 @@ class Plan:
             if parent_rows is not None:
                 rows = parent_rows[rows]
             finer *= 2
-        return rows
+        return rows.long()
 
     def convolve(
         self, feats: Features, weight: Tensor, stride: int, epilogue: Epilogue | None = None
@@ -128,6 +128,10 @@ class Plan:
         return self._maps[wanted]
 
     def _add_coarser(self, fine: Level) -> None:
-        keys, parent_rows = torch.unique(cell_keys.parents(fine.keys), return_inverse=True)
+        if isinstance(self.backend, Coarsener):
+            keys, parent_rows = self.backend.coarser(fine)
+        else:
+            keys, rows = torch.unique(cell_keys.parents(fine.keys), return_inverse=True)
+            parent_rows = rows.int()
         self._levels[fine.stride] = Level(fine.keys, fine.stride, parent_rows)
         self._levels[2 * fine.stride] = Level(keys, 2 * fine.stride)
