@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks.clouds import CLOUDS
-from benchmarks.engine_process import PEERS, EngineProcess, EngineError, Setting
+from benchmarks.engine_process import PEERS, EngineError, EngineProcess, Setting
 from benchmarks.engine_report import Case, Row, machine, print_case
 from benchmarks.network import (
     level_counts,
