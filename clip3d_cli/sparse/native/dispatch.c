@@ -92,7 +92,7 @@ int32_t c3d_use_isa(const char *name)
 int32_t c3d_max_threads(void)
 {
 #ifdef _OPENMP
-    return omp_get_num_procs();
+    return omp_get_max_threads();
 #else
     return 1;
 #endif

@@ -58,7 +58,8 @@ const char *c3d_isa(void);
  * Packed weights belong to the instruction set they were packed under. */
 int32_t c3d_use_isa(const char *name);
 
-/* Threads this build can use: 1 if it was built without OpenMP. */
+/* Threads to use where nothing else is said: OMP_NUM_THREADS, else the CPUs this process may run
+ * on; 1 if it was built without OpenMP. */
 int32_t c3d_max_threads(void);
 
 /* ------------------------------------------------------------------ kernel maps */

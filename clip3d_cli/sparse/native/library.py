@@ -99,7 +99,8 @@ class Status:
         path: where the library is, or would be.
         reason: why it cannot be used, or None if it can.
         isa: the instruction set in use: amx, avx512, avx2 or portable.
-        max_threads: how many threads it can use; 1 if it was built without OpenMP.
+        max_threads: how many threads to use where nothing else is said: OMP_NUM_THREADS, else the
+            CPUs this process may run on; 1 if it was built without OpenMP.
     """
 
     path: Path
