@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import subprocess
 from typing import Any
 
@@ -144,7 +145,8 @@ def _launch() -> Any:
 
 
 def _is_interpreted() -> bool:
-    if importlib.util.find_spec("triton") is None:
+    # Importing triton takes a third of a second: only where it will be used.
+    if not os.environ.get("TRITON_INTERPRET") or importlib.util.find_spec("triton") is None:
         return False
     return bool(importlib.import_module("triton").knobs.runtime.interpret)
 

@@ -20,8 +20,8 @@ def find_neighbours(
     ranks,
     rows,
     first_step,
-    STEP_X: tl.constexpr,
-    STEP_Y: tl.constexpr,
+    step_x,
+    step_y,
     SIZE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -41,7 +41,7 @@ def find_neighbours(
     free_bits = 0 + (1 << 8) + (7 << 16) + (19 << 24)
     for column in range(SIZE * SIZE):
         dx, dy = column // SIZE - SIZE // 2, column % SIZE - SIZE // 2
-        wanted = key + (dx * STEP_X + dy * STEP_Y - SIZE // 2)
+        wanted = key + (dx * step_x + dy * step_y - SIZE // 2)
         place = tl.zeros((BLOCK,), tl.int64)
         step = first_step
         while step > 0:
