@@ -6,15 +6,16 @@ Packages add rows through entry points in the group ``clip3d.<kind>``.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Iterable
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from clip3d_cli.errors import SetupError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 Kind = Literal["formats", "backends", "text_encoders", "point_encoders"]
 
@@ -32,6 +33,7 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "torch": "clip3d_cli.sparse.torch_backend:TorchBackend",
         "triton": "clip3d_cli.sparse.triton_backend:TritonBackend",
         "torchsparse": "clip3d_cli.sparse.torchsparse_backend:TorchsparseBackend",
+        "spconv": "clip3d_cli.sparse.spconv_backend:SpconvBackend",
     },
     "text_encoders": {
         "mini": "clip3d_cli.text.mini:MiniTextEncoder",
@@ -46,7 +48,7 @@ _ROWS: dict[Kind, dict[str, str]] = {
 
 def names(kind: Kind) -> list[str]:
     """The names of all parts of a kind, ours first, then those of installed packages."""
-    plugged = sorted(point.name for point in entry_points(group=f"clip3d.{kind}"))
+    plugged = sorted(point.name for point in _plugged(kind))
     return [*_ROWS[kind], *(name for name in plugged if name not in _ROWS[kind])]
 
 
@@ -58,7 +60,7 @@ def part(kind: Kind, name: str) -> Any:
     """
     target = _ROWS[kind].get(name)
     if target is None:
-        for point in entry_points(group=f"clip3d.{kind}"):
+        for point in _plugged(kind):
             if point.name == name:
                 return point.load()
         raise unknown_name(kind.replace("_", " "), name, names(kind))
@@ -68,12 +70,21 @@ def part(kind: Kind, name: str) -> Any:
 
 def unknown_name(where: str, name: str, known: Iterable[str]) -> UsageError:
     """The refusal of a name that is not among the known ones, with the nearest of them."""
+    import difflib
+
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     return UsageError(
         "E_UNKNOWN_NAME", where, f"there is no {name!r}", f"{hint}There is: {', '.join(known)}."
     )
+
+
+def _plugged(kind: Kind) -> EntryPoints:
+    # Imported where it is needed: it takes as long as labelling a few thousand points.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=f"clip3d.{kind}")
 
 
 def weights_folders() -> list[Path]:

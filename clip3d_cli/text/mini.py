@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,10 @@ class MiniTextEncoder:
             weights: a safetensors file of this format; by default the one clip3d brings.
 
         Raises:
-            SetupError: the file is missing, cut off or of another format, or CLIP's token
-                vocabulary is not installed.
+            SetupError: the file is missing, cut off or of another format.
         """
         path = registry.weights_file(WEIGHTS_NAME) if weights is None else weights
         settings, tensors = _read_weights(path)
-        self._tokenizer = ClipTokenizer.installed()
         try:
             self.space = FeatureSpace(settings["space"], settings["network"]["dim"])
             self._wrappers = [tuple(text.split("{}")) for text in settings["wrappers"]]
@@ -63,7 +62,14 @@ class MiniTextEncoder:
         self._wrappers.sort(key=lambda sides: -len(sides[0]) - len(sides[1]))
 
     def is_truncated(self, prompt: str) -> bool:
-        """Whether the last words of a prompt are too far back to be read."""
+        """Whether the last words of a prompt are too far back to be read.
+
+        Raises:
+            SetupError: CLIP's token vocabulary is needed and not installed.
+        """
+        # Every token of plain letters is at least one of them.
+        if prompt.isascii() and "&" not in prompt and len(prompt) <= CONTEXT_LENGTH - 2:
+            return False
         return self._tokenizer.is_truncated(prompt)
 
     def __call__(self, prompts: Sequence[str]) -> Floats:
@@ -71,6 +77,9 @@ class MiniTextEncoder:
 
         Prompts that differ in case, in underscores, or in a sentence of no meaning get the same
         vector.
+
+        Raises:
+            SetupError: CLIP's token vocabulary is needed and not installed.
         """
         names = [self._name_in(prompt) for prompt in prompts]
         offsets = self._lexicon.offsets(names)
@@ -78,6 +87,11 @@ class MiniTextEncoder:
         if not names:
             return np.empty((0, self.space.dim), dtype=np.float32)
         return unit_rows(self._network.mean + np.stack([offsets[name] for name in names]))
+
+    @cached_property
+    def _tokenizer(self) -> ClipTokenizer:
+        # Takes a tenth of a second, and the lexicon knows most words.
+        return ClipTokenizer.installed()
 
     def _read(self, names: set[str]) -> dict[str, Floats]:
         """Give the network's offsets from the mean, each (512,)."""
