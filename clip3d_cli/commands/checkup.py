@@ -59,7 +59,9 @@ def examine() -> list[Finding]:
         ("packages", FAULT, _packages),
         ("devices", FAULT, _devices),
         ("torchvision", NOTE, _torchvision),
-        ("torchsparse", NOTE, _torchsparse),
+        ("engine", FAULT, _engine),
+        ("backends", NOTE, _backends),
+        ("tokens", FAULT, _tokens),
         ("weights", FAULT, _weights),
         ("cache", NOTE, _cache),
         ("trial run", FAULT, _trial),
@@ -102,25 +104,55 @@ def _torchvision() -> Iterator[Finding]:
     yield Finding("torchvision", GOOD, f"{version('torchvision')}, fits torch (for openclip)")
 
 
-def _torchsparse() -> Iterator[Finding]:
-    backend = registry.part("backends", "torchsparse")()
-    reason = backend.available()
-    if reason is None:
-        yield Finding("torchsparse", GOOD, "speeds up convolutions on CUDA")
+def _engine() -> Iterator[Finding]:
+    from clip3d_cli.pipelines.point_encoders import native_hindrance
+    from clip3d_cli.sparse.native.library import status
+
+    hindrance = native_hindrance()
+    if hindrance is None:
+        found = status()
+        text = f"on the CPU the native one runs: {found.isa}, {found.max_threads} threads"
+        yield Finding("engine", GOOD, text)
     else:
-        yield Finding("torchsparse", NOTE, f"not used ({reason}); it would speed up CUDA")
+        yield Finding(
+            "engine",
+            NOTE,
+            f"on the CPU PyTorch computes, more slowly: {hindrance}",
+            "Install a C compiler, then run: python -m clip3d_cli.sparse.native.build",
+        )
+
+
+def _backends() -> Iterator[Finding]:
+    reasons = {
+        name: registry.part("backends", name)().available() for name in registry.names("backends")
+    }
+    ready = ", ".join(name for name, reason in reasons.items() if reason is None)
+    yield Finding("backends", GOOD, f"{ready} can run here")
+    for name, reason in reasons.items():
+        if reason is not None:
+            yield Finding("backends", NOTE, f"{name} cannot: {reason}")
+
+
+def _tokens() -> Iterator[Finding]:
+    from clip3d_cli.text.bpe import ClipTokenizer, vocabulary_path
+
+    ClipTokenizer.installed()
+    yield Finding("tokens", GOOD, f"{vocabulary_path()} (for words that mini has no vector of)")
 
 
 def _weights() -> Iterator[Finding]:
     from clip3d_cli.encoders.stored import file_sha256
-    from clip3d_cli.encoders.weights import load_encoder
+    from clip3d_cli.pipelines.point_encoders import open_encoder
     from clip3d_cli.text.mini import WEIGHTS_NAME, MiniTextEncoder
 
     folders = [folder for folder in registry.weights_folders() if folder.is_dir()]
     for path in (path for folder in folders for path in sorted(folder.glob("*.safetensors"))):
         text = f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {file_sha256(path)}"
         try:
-            space = (MiniTextEncoder if path.stem == WEIGHTS_NAME else load_encoder)(path).space
+            if path.stem == WEIGHTS_NAME:
+                space = MiniTextEncoder(path).space
+            else:
+                space = open_encoder(path).encoder.spec.space
         except SetupError as refusal:
             # The default ones are loaded again by the trial run, which decides.
             yield Finding("weights", NOTE, f"{text}, {refusal.fault}", refusal.remedy)
