@@ -122,7 +122,7 @@ int64_t c3d_coarsen(const int64_t *keys, int64_t n, int64_t *parent_keys, int32_
         }
         split_streams(keys, n, streams);
         count = merge_streams(streams, parent_keys, merged);
-        memcpy(parent_rows, merged, (size_t)n * sizeof *merged);
+        if (n) memcpy(parent_rows, merged, (size_t)n * sizeof *merged);
     }
     free(parents);
     free(rows);
