@@ -23,6 +23,7 @@ from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.triton_backend import TritonBackend
 
 IN_CHILD = "TRITON_INTERPRET" in os.environ
+INTERPRETED = "gpu and not slow"
 CONVOLUTIONS = [
     ("convolve", 27, 1),
     ("convolve", 1, 1),
@@ -36,7 +37,17 @@ CONVOLUTIONS = [
 def test_all_of_this_file_in_the_interpreter() -> None:
     pytest.importorskip("triton")
     child = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", __file__],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-m",
+            INTERPRETED,
+            __file__,
+        ],
         env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
@@ -212,11 +223,12 @@ def test_the_epilogue_is_done_on_the_way(device: str, given: str) -> None:
 
 
 @pytest.mark.gpu
-def test_high_blocks_equal_low_ones(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = Case(*CONVOLUTIONS[0], rows=150)
+def test_large_tiles_equal_small_ones(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(*CONVOLUTIONS[0], rows=150, out=70)
     answers = []
-    for rows in (1, 10**6):
-        monkeypatch.setattr("clip3d_cli.sparse.triton_maps.HIGH_FROM_ROWS", rows)
+    for threshold in (1, 10**6):
+        monkeypatch.setattr("clip3d_cli.sparse.triton_maps.HIGH_FROM_ROWS", threshold)
+        monkeypatch.setattr("clip3d_cli.sparse.triton_launch.FEW_PROGRAMS", threshold)
         weight = case.weight.requires_grad_()
         found = case.run(TritonBackend(), device, weight=weight)
         answers.append((found, *torch.autograd.grad(found.square().sum(), weight)))
@@ -283,6 +295,50 @@ def test_not_a_number_stays_where_it_can_be_seen(device: str) -> None:
         found = case.run(TritonBackend(), device, epilogue=Epilogue(relu=True))
         assert torch.equal(found.isnan(), case.run(None).isnan())
     assert found.isnan().any()
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["exact", "high", "fast"])
+def test_a_cloud_of_100_000_cells_equals_the_plain_backend(
+    device: str, precision: Precision
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    cells = torch.randint(0, 80, (100_000, 4), generator=draw).int()
+    cells[:, 0] %= 2
+    cells = cells.unique(dim=0).to(device)
+    weights = [torch.randn(27, 64, 128, generator=draw), torch.randn(8, 128, 256, generator=draw)]
+    answers = []
+    for backend in (None, TritonBackend(precision=precision)):
+        plan = Plan(cells, backend)
+        kept = [(weight / 30).to(device).requires_grad_() for weight in weights]
+        feats = torch.ones(len(cells), 64, device=device).cumsum(0).sin().requires_grad_()
+        fine = plan.convolve(feats, kept[0], 1)
+        found = plan.convolve_down(fine, kept[1], 1)
+        grads = torch.autograd.grad(found.square().sum(), (feats, *kept))
+        answers.append([each.cpu() for each in (fine.detach(), found.detach(), *grads)])
+    error = {"exact": 1e-5, "high": 3e-3, "fast": 3e-2}[precision]
+    assert all(near(mine, plain, error) for plain, mine in zip(*answers, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_more_than_two_to_the_31_numbers_are_told_apart(device: str) -> None:
+    rows = (1 << 31) // 128 + 5_000
+    free, _ = torch.cuda.mem_get_info()
+    if free < 16 << 30:
+        pytest.skip("needs 16 GiB of GPU memory")
+    line = torch.arange(rows, device=device)
+    columns = (line * 0, line // 40_000, line // 200 % 200 - 100, line % 200 - 100)
+    plan = Plan(torch.stack(columns, dim=1).int(), TritonBackend())
+    feats = torch.zeros(rows, 128, dtype=torch.half, device=device)
+    feats[-1] = 1
+    weight = torch.ones(27, 128, 128, device=device)
+    with torch.no_grad():
+        found = plan.convolve(plan.to_plan_order(feats), weight, 1)
+    seen = plan.to_caller_order(found).any(1).nonzero()[:, 0]
+    near_last = (torch.stack(columns[1:], 1) - torch.stack(columns[1:], 1)[-1]).abs().amax(1) <= 1
+    assert torch.equal(seen, near_last.nonzero()[:, 0])
 
 
 @pytest.mark.gpu

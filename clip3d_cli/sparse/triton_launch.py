@@ -18,6 +18,8 @@ from clip3d_cli.sparse.triton_maps import Blocks, beside
 
 # Enough to occupy the largest GPUs; a constant, so that sums do not depend on the GPU.
 _GRADIENT_PROGRAMS = 1024
+# Fewer leave parts of a large GPU idle: then programs are made smaller and more.
+FEW_PROGRAMS = 256
 _NO_EPILOGUE = Epilogue()
 
 
@@ -47,19 +49,23 @@ def dot_precision(dtype: torch.dtype, precision: Precision) -> str:
     return "tf32" if dtype == torch.float32 and precision != "exact" else "ieee"
 
 
-def convolution_tile(height: int, channels: tuple[int, ...], out: int, kind: str) -> Tile:
+def convolution_tile(
+    shape: tuple[int, int], channels: tuple[int, ...], out: int, kind: str
+) -> Tile:
     """The tile of `convolve_blocks`.
 
-    At most 64 sums a thread and 96 kB of shared memory, which every GPU since Ampere has.
+    At most 64 sums a thread and 99 kB of shared memory, which every GPU since Ampere has. The
+    order in which a row is summed depends on channels only, never on how many rows there are.
 
     Args:
-        height: rows of a block.
+        shape: how many blocks there are, and their rows.
         channels: of every tensor of features.
         out: channels of the result.
         kind: ``half``, ``tf32`` or ``ieee``.
     """
-    ieee = kind == "ieee"
-    width = _fitting(out, 64 if ieee else 128)
+    (blocks, height), ieee = shape, kind == "ieee"
+    few = blocks * -(-out // 128) < FEW_PROGRAMS
+    width = _fitting(out, 64 if ieee or few else 128)
     if kind == "half" and all(count % 64 == 0 for count in channels):
         depth = 64
     else:
@@ -105,7 +111,7 @@ def convolve(
     dot = dot_precision(weight.dtype, precision)
     count, height = blocks.targets.shape
     channels = tuple(part.shape[1] for part in parts)
-    tile = convolution_tile(height, channels, out, _kind(weight.dtype, dot))
+    tile = convolution_tile((count, height), channels, out, _kind(weight.dtype, dot))
     fused = epilogue or _NO_EPILOGUE
     with beside(result):
         triton_kernels.convolve_blocks[(count * -(-out // tile.width),)](
