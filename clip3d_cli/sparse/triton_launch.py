@@ -25,18 +25,25 @@ _NO_EPILOGUE = Epilogue()
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """What one program computes: ``width`` columns, ``depth`` channels or rows at a time."""
+    """What one program computes: ``width`` columns, ``depth`` channels or rows at a time.
+
+    Of five stages two gathers are under way: row numbers are read two stages before the rows.
+    """
 
     width: int
     depth: int
     warps: int
+    stages: int = 5
 
     @property
     def options(self) -> dict[str, int | bool]:
         """How Triton compiles a program of this size."""
-        # Five stages keep two gathers under way: one stage reads row numbers, two later ones
-        # the rows. Named fusion, as Triton is about to change its default.
-        return {"num_warps": self.warps, "num_stages": 5, "enable_fp_fusion": True}
+        # Fusion is named because Triton is about to change its default.
+        return {
+            "num_warps": self.warps,
+            "num_stages": self.stages,
+            "enable_fp_fusion": True,
+        }
 
 
 def multiplied_dtype(feats: torch.dtype, precision: Precision) -> torch.dtype:
@@ -75,9 +82,11 @@ def convolution_tile(
 
 def gradient_tile(height: int, channels: int, out: int, kind: str) -> tuple[int, Tile]:
     """The tile of `weight_gradient`: how many channels of features, and the rest."""
-    tall, width = _fitting(channels, 64), _fitting(out, 64)
+    most = 64 if kind == "ieee" else 128
+    tall, width = _fitting(channels, most), _fitting(out, most)
     depth = min(height, 64 if kind == "half" else 32)
-    return tall, Tile(width, depth, warps=4)
+    # Two stages more: row numbers in turn wait for the numbers of their blocks.
+    return tall, Tile(width, depth, warps=8 if tall * width > 8192 else 4, stages=7)
 
 
 def convolve(
