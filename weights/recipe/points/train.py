@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader
 
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.minkunet import MinkUNet
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights import load_encoder, save_encoder
+from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.text.mini import MiniTextEncoder
 from clip3d_cli.training.loop import LoopOptions, Step, train
@@ -57,7 +58,7 @@ class WordLearner(nn.Module):
         network = self.encoder.network
         if not isinstance(network, MinkUNet):
             raise TypeError("only a MinkUNet gives its trunk to this loss")
-        trunk = network.trunk(batch.voxels, Plan(batch.voxels.cells))
+        trunk = network.trunk(batch.voxels, Plan(batch.voxels.cells, self.encoder.backend))
         # 512 channels on every voxel would cost more than the convolutions.
         vectors = functional.normalize(network.head(trunk[batch.rows]), dim=1, eps=1e-6)
         scale = self.log_scale.exp().clamp(max=100)
@@ -115,9 +116,11 @@ def main() -> None:
 
 
 def _encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
+    backend = backend_named(args.backend, precision="exact")
     if args.start:
         encoder = load_encoder(args.start)
-        return PointEncoder(replace(encoder.spec, voxel_sizes_m=VOXEL_SIZES_M), encoder.network)
+        spec = replace(encoder.spec, voxel_sizes_m=VOXEL_SIZES_M)
+        return PointEncoder(spec, encoder.network, backend=backend)
     spec = EncoderSpec(
         architecture="minkunet",
         config={"layers": args.layers, "width": args.width},
@@ -127,7 +130,7 @@ def _encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
         text_encoder="mini",
         logit_scale=_START_SCALE,
     )
-    return PointEncoder(spec)
+    return PointEncoder(spec, backend=backend)
 
 
 def _report(
@@ -159,6 +162,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--voxels-per-scan", type=int, default=20_000)
     parser.add_argument("--rows-per-scan", type=int, default=3000)
     parser.add_argument("--save-every", type=int, default=100)
+    parser.add_argument("--backend", default="auto", help="of the convolutions")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
