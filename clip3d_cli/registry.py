@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,6 +50,15 @@ def names(kind: Kind) -> list[str]:
     """The names of all parts of a kind, ours first, then those of installed packages."""
     plugged = sorted(point.name for point in _plugged(kind))
     return [*_ROWS[kind], *(name for name in plugged if name not in _ROWS[kind])]
+
+
+def parts(kind: Kind) -> Iterator[Any]:
+    """All parts of a kind, ours first; installed packages are asked when ours are used up."""
+    for name in _ROWS[kind]:
+        yield part(kind, name)
+    for point in sorted(_plugged(kind), key=lambda point: point.name):
+        if point.name not in _ROWS[kind]:
+            yield point.load()
 
 
 def part(kind: Kind, name: str) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.native import NativeEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.stored import file_sha256
 from clip3d_cli.encoders.weights import load_encoder, save_encoder
@@ -119,12 +121,13 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
         ("no channel", "inputs name no channel"),
     ],
 )
+@pytest.mark.parametrize("load", [load_encoder, NativeEncoder.load])
 def test_tensors_or_description_that_do_not_fit(
-    encoder: PointEncoder, tmp_path: Path, how: str, fault: str
+    encoder: PointEncoder, tmp_path: Path, how: str, fault: str, load: Callable[[Path], object]
 ) -> None:
     path = spoiled(tmp_path, encoder, how)
     with pytest.raises(SetupError, match=fault) as caught:
-        load_encoder(path)
+        load(path)
     assert caught.value.code == "E_WEIGHTS"
     assert caught.value.where == str(path)
     assert caught.value.remedy

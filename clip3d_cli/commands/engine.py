@@ -70,7 +70,7 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
     encoder = points.encoder
     name = choice.text_encoder or encoder.spec.text_encoder
     voice.detail(f"weights: {choice.weights}")
-    voice.detail(f"engine: {points.engine}, {points.precision}")
+    voice.detail(f"engine: {points.engine}; precision {points.precision}")
     voice.detail(f"words: {len(choice.templates)} templates, embedded by {name}")
     text = open_text_encoder(name)
     encoder.spec.space.require(text.space, f"the text encoder {name}")

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.clouds import VoxelGrid
+from clip3d_cli.core.grouping import group_rows, row_keys, run_starts
 from clip3d_cli.errors import InputError
 
 # The lattice's low corner falls on a multiple of this many cells, so that a cell has the same
@@ -34,16 +35,15 @@ def voxelize(xyz: npt.NDArray[np.float64], size_m: float) -> VoxelGrid:
     if not len(xyz):
         empty = np.zeros((0, 3), dtype=np.int32)
         return VoxelGrid(empty, np.zeros(0, dtype=np.int64), np.zeros(3), size_m)
-    world = _world_cells(xyz, size_m)
-    low = np.floor(world.min(axis=0) / ANCHOR_CELLS) * ANCHOR_CELLS
-    if (world.max(axis=0) - low).max() > _LARGEST_CELL:
-        span = (xyz.max(axis=0) - xyz.min(axis=0)).max()
+    world = _world_columns(xyz, size_m)
+    low = np.array([np.floor(column.min() / ANCHOR_CELLS) * ANCHOR_CELLS for column in world])
+    if max(column.max() - least for column, least in zip(world, low, strict=True)) > _LARGEST_CELL:
+        span = max(column.max() - column.min() for column in xyz.T)
         raise _out_of_range(f"spans {span:.3g} m", size_m)
-    cells = (world - low).astype(np.int64)
-    _, first, voxel_of_point = unique_rows(cells)
-    return VoxelGrid(
-        cells[first].astype(np.int32), voxel_of_point.astype(np.int64), low * size_m, size_m
-    )
+    columns = [(column - least).astype(np.int64) for column, least in zip(world, low, strict=True)]
+    first, voxel_of_point = group_rows(columns)
+    cells = np.stack([column[first] for column in columns], axis=1)
+    return VoxelGrid(cells.astype(np.int32), voxel_of_point, low * size_m, size_m)
 
 
 def count_voxels(xyz: npt.NDArray[np.float64], size_m: float) -> int:
@@ -54,54 +54,25 @@ def count_voxels(xyz: npt.NDArray[np.float64], size_m: float) -> int:
     """
     if not len(xyz):
         return 0
-    cells = _world_cells(xyz, size_m).astype(np.int64)
-    key = _row_keys(cells)
-    if key is None:
-        return len(unique_rows(cells)[0])
-    # Sorting in place takes a twentieth of what numpy takes to group.
-    key.sort()
-    return 1 + int(np.count_nonzero(key[1:] != key[:-1]))
+    columns = [column.astype(np.int64) for column in _world_columns(xyz, size_m)]
+    keys = row_keys(columns)
+    if keys is None:
+        return len(group_rows(columns)[0])
+    keys.sort()
+    return len(run_starts(keys))
 
 
-def unique_rows(
-    rows: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Group equal rows, in lexicographic order of the groups.
-
-    Args:
-        rows: (N, C) int64, C ≥ 1, N ≥ 1.
-
-    Returns:
-        the unique rows (M, C), one row index of each group (M,), and the group of every
-        row (N,).
-    """
-    key = _row_keys(rows)
-    if key is not None:
-        _, first, group = np.unique(key, return_index=True, return_inverse=True)
-    else:
-        _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    group = group.reshape(-1)
-    return rows[first], first, group
-
-
-def _row_keys(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
-    """(N,) one number per row, in the rows' order; None where 62 bits do not hold their span."""
-    low = rows.min(axis=0)
-    span = rows.max(axis=0) - low + 1
-    if np.prod(span.astype(np.float64)) >= 2**62:
-        return None
-    key = np.zeros(len(rows), dtype=np.int64)
-    for axis in range(rows.shape[1]):
-        key = key * span[axis] + (rows[:, axis] - low[axis])
-    return key
-
-
-def _world_cells(xyz: npt.NDArray[np.float64], size_m: float) -> npt.NDArray[np.float64]:
-    world = np.floor(xyz / size_m)
-    largest = np.abs(world).max()
+def _world_columns(
+    xyz: npt.NDArray[np.float64], size_m: float
+) -> tuple[npt.NDArray[np.float64], ...]:
+    """The cells of a lattice whose origin is the world's: three columns of whole numbers."""
+    columns = tuple(column / size_m for column in xyz.T)
+    for column in columns:
+        np.floor(column, out=column)
+    largest = max(max(-column.min(), column.max()) for column in columns)
     if largest > _LARGEST_WORLD_CELL:
         raise _out_of_range(f"has a coordinate of {largest * size_m:.3g} m", size_m)
-    return world
+    return columns
 
 
 def _out_of_range(fault: str, size_m: float) -> InputError:

@@ -160,7 +160,7 @@ class ClassEmbeddings:
         check_array("class_of_vector", self.class_of_vector, np.int32, (len(self.vectors),))
         if not np.allclose(np.linalg.norm(self.vectors, axis=1), 1, atol=1e-4):
             raise ValueError("vectors must have unit length")
-        if not np.array_equal(np.unique(self.class_of_vector), np.arange(len(self.vocabulary))):
+        if set(self.class_of_vector.tolist()) != set(range(len(self.vocabulary))):
             raise ValueError("every class needs a vector, and every vector a class")
 
 

@@ -6,7 +6,7 @@ Files are told apart by their first bytes, never trusted, and never changed.
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 from clip3d_cli import registry
@@ -171,9 +171,8 @@ def write_labels(
     return [target, sidecar]
 
 
-@functools.cache  # asking the installed packages takes 40 ms
-def _formats() -> tuple[Format, ...]:
-    return tuple(registry.part("formats", name)() for name in registry.names("formats"))
+def _formats() -> Iterator[Format]:
+    return (kind() for kind in registry.parts("formats"))
 
 
 def _kind_of(path: Path) -> Format:

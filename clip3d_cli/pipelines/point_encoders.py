@@ -65,7 +65,7 @@ def open_encoder(
         encoder = NativeEncoder(spec, state, path, precision=wanted)
         engine = encoder.engine
         return OpenEncoder(
-            encoder, NATIVE, engine.precision, f"native, {engine.isa}, {engine.threads} threads"
+            encoder, NATIVE, engine.precision, f"native ({engine.isa}, {engine.threads} threads)"
         )
     import torch
 
@@ -76,7 +76,7 @@ def open_encoder(
     chosen = backend_named(backend, device, precision=precision)
     on_torch = encoder_of_state(spec, state, path, device=device, backend=chosen)
     return OpenEncoder(
-        on_torch, chosen.name, chosen.precision, f"PyTorch with {chosen.name}, for {hindrance}"
+        on_torch, chosen.name, chosen.precision, f"{chosen.name} in PyTorch, because {hindrance}"
     )
 
 

@@ -200,9 +200,9 @@ def keys_of(cells: npt.NDArray[np.int32]) -> Keys:
 def _rows(array: Feats) -> native.Rows:
     item = array.itemsize
     kind = native.F32 if array.dtype == np.float32 else native.BF16
-    # A single row or column may come with any stride.
+    # A single row or column may come with any stride, and so may none.
     pitch = array.strides[0] // item if len(array) > 1 else array.shape[1]
-    if array.shape[1] > 1 and array.strides[1] != item:
+    if len(array) and array.shape[1] > 1 and array.strides[1] != item:
         raise ValueError("columns must have no gaps")
     return native.Rows(array.ctypes.data, len(array), pitch, array.shape[1], kind)
 
