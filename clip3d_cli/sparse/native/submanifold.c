@@ -62,18 +62,22 @@ typedef struct {
  * cloud, but for a rare one. */
 static void find_seers(const int64_t *keys, int64_t begin, int64_t end, int64_t width,
                        walk *walks) {
+    int64_t step[WALKS], place[WALKS];
+    int32_t seers[WALKS] = {0};
+    for (int w = 0; w < WALKS; w++) step[w] = walks[w].step, place[w] = walks[w].near;
     for (int64_t row = begin; row < end; row++)
+#pragma GCC unroll 4
         for (int w = 0; w < WALKS; w++) {
-            walk *own = walks + w;
-            int64_t wanted = keys[row] + own->step, near = own->near;
+            int64_t wanted = keys[row] + step[w], near = place[w];
             near += keys[near] < wanted;
             near += keys[near] < wanted;
-            while (keys[near] < wanted) near++;
-            own->near = near;
-            own->row[own->seers] = (int32_t)row;
-            own->first[own->seers] = (int32_t)near;
-            own->seers += keys[near] < wanted + width;
+            while (__builtin_expect(keys[near] < wanted, 0)) near++;
+            place[w] = near;
+            walks[w].row[seers[w]] = (int32_t)row;
+            walks[w].first[seers[w]] = (int32_t)near;
+            seers[w] += keys[near] < wanted + width;
         }
+    for (int w = 0; w < WALKS; w++) walks[w].seers = seers[w];
 }
 
 /* The pairs of the seers. In key order the cells of a column along z lie side by side, so that
