@@ -8,7 +8,8 @@
 #define HEAD_BYTES 64
 #define MAX_CHANNELS (1 << 20)
 #define MAX_THREADS 1024
-#define TILE_ROWS 256
+#define TILE_ROWS 256   /* at least; more where rows are short: */
+#define TILE_BYTES 131072 /* of sums: they stay in a core's cache while all offsets pass */
 #define SMALL_WORK 1000000 /* multiply-adds: less is done before a second thread wakes */
 
 /* Stands before packed weights, so that no kernel reads what is not there. */
@@ -86,8 +87,11 @@ static c3d_tile tile_size(const c3d_job *job, const c3d_kernels *kernels, int32_
     c3d_tile size = {0, TILE_ROWS, 0, kernels->column_block};
     if (size.columns > cut(wide, panel) * panel)
         size.columns = (int32_t)cut(wide, panel) * panel;
-    if (threads > 1 && cut(rows, size.rows) * cut(wide, size.columns) < 4 * threads)
-        size.rows = C3D_GRANULE;
+    while (size.rows * 2 * size.columns * (int64_t)sizeof(float) <= TILE_BYTES)
+        size.rows *= 2;
+    while (threads > 1 && size.rows > C3D_GRANULE
+           && cut(rows, size.rows) * cut(wide, size.columns) < 8 * threads)
+        size.rows /= 2;
     while (threads > 1 && size.columns > panel
            && cut(rows, size.rows) * cut(wide, size.columns) < 4 * threads)
         size.columns = (int32_t)cut(size.columns / 2, panel) * panel;

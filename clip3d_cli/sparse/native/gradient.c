@@ -6,7 +6,7 @@
 
 #define SEGMENT_PAIRS 8192 /* cuts do not depend on threads: nor does the order of sums */
 #define MAX_SEGMENTS 16
-#define BLOCK_BYTES 98304  /* of sums: they stay in a core's cache while pairs pass */
+#define BLOCK_BYTES 147456 /* of sums: they stay in a core's cache while pairs pass */
 #define MAX_THREADS 1024
 #define SMALL_WORK 1000000
 
