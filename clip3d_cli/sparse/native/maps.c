@@ -65,6 +65,9 @@ void c3d_find_starts(const int32_t *rows, int64_t count, int64_t granules, int32
 
 static int64_t parent_of(int64_t key) { return (key & BATCH_FIELD) | (key >> 1 & HALF_FIELDS); }
 
+static int64_t odd_x(int64_t key) { return key >> (2 * C3D_AXIS_BITS) & 1; }
+static int64_t odd_y(int64_t key) { return key >> C3D_AXIS_BITS & 1; }
+
 /* Cells of one parity of x and y: their parents are in order, children of one follow each other. */
 typedef struct {
     int64_t *parents;
@@ -72,10 +75,25 @@ typedef struct {
     int64_t at;
 } stream;
 
+/* Room for each behind the other; sums, because to count by turns would wait for every cell. */
+static void place_streams(const int64_t *keys, int64_t n, int64_t *parents, int32_t *rows,
+                          stream streams[4]) {
+    int64_t x = 0, y = 0, both = 0, begin = 0;
+    for (int64_t row = 0; row < n; row++) {
+        x += odd_x(keys[row]);
+        y += odd_y(keys[row]);
+        both += odd_x(keys[row]) & odd_y(keys[row]);
+    }
+    int64_t sizes[4] = {n - x - y + both, y - both, x - both, both};
+    for (int s = 0; s < 4; s++) {
+        streams[s] = (stream){parents + begin, rows + begin, 0};
+        begin += sizes[s] + 1;
+    }
+}
+
 static void split_streams(const int64_t *keys, int64_t n, stream streams[4]) {
     for (int64_t row = 0; row < n; row++) {
-        stream *own = streams + ((keys[row] >> (2 * C3D_AXIS_BITS) & 1) << 1 |
-                                 (keys[row] >> C3D_AXIS_BITS & 1));
+        stream *own = streams + 2 * odd_x(keys[row]) + odd_y(keys[row]);
         own->parents[own->at] = parent_of(keys[row]);
         own->rows[own->at++] = (int32_t)row;
     }
@@ -107,19 +125,13 @@ static int64_t merge_streams(const stream streams[4], int64_t *parent_keys, int3
 
 int64_t c3d_coarsen(const int64_t *keys, int64_t n, int64_t *parent_keys, int32_t *parent_rows) {
     if (n < 0 || n >= INT32_MAX) return C3D_BAD_ARGUMENT;
-    int64_t sizes[4] = {0, 0, 0, 0}, begin = 0;
-    for (int64_t row = 0; row < n; row++)
-        sizes[(keys[row] >> (2 * C3D_AXIS_BITS) & 1) << 1 | (keys[row] >> C3D_AXIS_BITS & 1)]++;
     int64_t *parents = c3d_room((n + 4) * (int64_t)sizeof *parents);
     int32_t *rows = c3d_room((n + 4) * (int64_t)sizeof *rows);
     int32_t *merged = c3d_room((n + 1) * (int64_t)sizeof *merged);
     int64_t count = C3D_NO_MEMORY;
     if (parents && rows && merged) {
         stream streams[4];
-        for (int s = 0; s < 4; s++) {
-            streams[s] = (stream){parents + begin, rows + begin, 0};
-            begin += sizes[s] + 1;
-        }
+        place_streams(keys, n, parents, rows, streams);
         split_streams(keys, n, streams);
         count = merge_streams(streams, parent_keys, merged);
         if (n) memcpy(parent_rows, merged, (size_t)n * sizeof *merged);
@@ -133,8 +145,7 @@ int64_t c3d_coarsen(const int64_t *keys, int64_t n, int64_t *parent_keys, int32_
 /* ------------------------------------------------------------------ strided */
 
 static int32_t child_slot(int64_t key) {
-    return (int32_t)((key >> (2 * C3D_AXIS_BITS) & 1) << 2 | (key >> C3D_AXIS_BITS & 1) << 1 |
-                     (key & 1));
+    return (int32_t)(odd_x(key) << 2 | odd_y(key) << 1 | (key & 1));
 }
 
 /* How many children of every slot stand before each block of rows; -1 if a parent is none. */
@@ -159,16 +170,13 @@ static void fill_slots(c3d_map *map, const int64_t *keys, const int32_t *parent_
     (void)threads;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t b = 0; b < blocks; b++) {
-        int32_t *targets[8], *sources[8];
-        for (int32_t k = 0; k < 8; k++) {
-            int64_t place = map->rows[0][k] - (int32_t *)map->memory[0] + before[b * 8 + k];
-            targets[k] = (int32_t *)map->memory[0] + place;
-            sources[k] = (int32_t *)map->memory[1] + place;
-        }
+        int32_t *targets = map->memory[0], *sources = map->memory[1];
+        int64_t place[8];
+        for (int32_t k = 0; k < 8; k++) place[k] = map->rows[0][k] - targets + before[b * 8 + k];
         for (int64_t row = b * BLOCK; row < n && row < (b + 1) * BLOCK; row++) {
-            int32_t k = child_slot(keys[row]);
-            *targets[k]++ = parent_rows[row];
-            *sources[k]++ = (int32_t)row;
+            int64_t at = place[child_slot(keys[row])]++;
+            targets[at] = parent_rows[row];
+            sources[at] = (int32_t)row;
         }
     }
 }
