@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from clip3d_cli.core.grouping import Integers, row_keys, run_starts, sort_keys
+
 _LOW_QUANTILE = 0.1
 
 
@@ -20,33 +22,35 @@ class Ground:
     filter for removing nonground measurements from airborne LIDAR data" (2003), one step.
 
     Attributes:
-        keys: (G, 2) int64, grid cells with points, lexicographically sorted.
+        cells: (G, 2) int64, grid cells with points, lexicographically sorted.
         height_m: (G,) float64, the ground's z in each, metres.
         cell_m: the edge of a grid cell, metres.
     """
 
-    keys: npt.NDArray[np.int64]
+    cells: Integers
     height_m: npt.NDArray[np.float64]
     cell_m: float
 
     @classmethod
     def under(cls, xyz: npt.NDArray[np.float64], *, cell_m: float, radius_m: float) -> Ground:
         """The ground under a cloud of (N, 3) float64 metres, all finite, N ≥ 1."""
-        cells = np.floor(xyz[:, :2] / cell_m).astype(np.int64)
-        order = np.lexsort((xyz[:, 2], cells[:, 1], cells[:, 0]))
-        cells = cells[order]
-        changes = (cells[1:] != cells[:-1]).any(axis=1)
-        starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
-        counts = np.diff(starts, append=len(cells))
-        keys = cells[starts]
+        columns = _columns(xyz, cell_m)
+        z = xyz[:, 2]
+        # Sorted by height first: within a cell the order of rows is kept.
+        by_height = np.argsort(z)
+        order, keys = sort_keys(row_keys(columns)[by_height])
+        order = by_height[order]
+        starts = run_starts(keys)
+        counts = np.diff(starts, append=len(keys))
         # Not the very lowest: echoes below the ground are common, and one would dig a pit.
-        lowest = xyz[order[starts + (counts * _LOW_QUANTILE).astype(np.int64)], 2]
+        height = z[order[starts + (counts * _LOW_QUANTILE).astype(np.int64)]]
+        cells = np.stack([column[order[starts]] for column in columns], axis=1)
         reach = max(1, round(radius_m / cell_m))
-        height = lowest
+        pairs = [_pairs_within(cells, axis, reach) for axis in (0, 1)]
         for pick in (np.minimum, np.maximum):
-            for axis in (0, 1):
-                height = _running(pick, keys, height, axis, reach)
-        return cls(keys, height, cell_m)
+            for here, there in pairs:
+                height = _running(pick, height, here, there)
+        return cls(cells, height, cell_m)
 
     def z_under(self, xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The ground's z in the grid cell of each of (P, 3) float64 points, metres.
@@ -54,41 +58,49 @@ class Ground:
         Raises:
             KeyError: a point stands where the cloud had none.
         """
-        wanted = np.floor(xyz[:, :2] / self.cell_m).astype(np.int64)
-        row = _find(self.keys, wanted)
-        if len(row) and row.min() < 0:
+        x, y = _columns(xyz, self.cell_m)
+        low, high = self.cells.min(axis=0), self.cells.max(axis=0)
+        is_inside = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
+        if not is_inside.all():
+            raise KeyError("no ground under a point")
+        number, wanted = _numbers(self.cells[:, 0], self.cells[:, 1]), _numbers(x, y)
+        row = np.searchsorted(number, wanted)
+        if (number[row] != wanted).any():
             raise KeyError("no ground under a point")
         return self.height_m[row]
 
 
+def _columns(xyz: npt.NDArray[np.float64], cell_m: float) -> tuple[Integers, Integers]:
+    x, y = (np.floor(xyz[:, axis] / cell_m).astype(np.int64) for axis in (0, 1))
+    return x, y
+
+
+def _pairs_within(cells: Integers, axis: int, reach: int) -> tuple[Integers, Integers]:
+    """The rows of all cells that lie up to ``reach`` apart along an axis, in one line along it."""
+    order = np.lexsort((cells[:, axis], cells[:, 1 - axis]))
+    place, line = cells[order, axis], cells[order, 1 - axis]
+    here, there = [], []
+    # Sorted along the axis: no more than that many cells follow within reach.
+    for step in range(1, min(reach, len(cells) - 1) + 1):
+        near = (line[step:] == line[:-step]) & (place[step:] - place[:-step] <= reach)
+        first = np.flatnonzero(near)
+        here.append(order[first])
+        there.append(order[first + step])
+    nothing = np.zeros(0, dtype=np.int64)
+    return np.concatenate((nothing, *here)), np.concatenate((nothing, *there))
+
+
 def _running(
-    pick: np.ufunc,
-    keys: npt.NDArray[np.int64],
-    height: npt.NDArray[np.float64],
-    axis: int,
-    reach: int,
+    pick: np.ufunc, height: npt.NDArray[np.float64], here: Integers, there: Integers
 ) -> npt.NDArray[np.float64]:
-    """The least or greatest height within ``reach`` cells along an axis, over cells that are."""
+    """The least or greatest height of each cell and of those that it is paired with."""
     picked: npt.NDArray[np.float64] = height.copy()
-    for shift in range(1, reach + 1):
-        moved = keys.copy()
-        moved[:, axis] += shift
-        row = _find(keys, moved)
-        here = np.flatnonzero(row >= 0)
-        there = row[here]
-        picked[here] = pick(picked[here], height[there])
-        picked[there] = pick(picked[there], height[here])
+    pick.at(picked, here, height[there])
+    pick.at(picked, there, height[here])
     return picked
 
 
-def _find(keys: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The row of each wanted key among the sorted keys, −1 where there is none."""
+def _numbers(x: Integers, y: Integers) -> npt.NDArray[np.complex128]:
     # Complex numbers sort as these pairs do, and hold any cell exactly: an integer made of both
     # would overflow where a point lies far away.
-    row = np.searchsorted(_as_complex(keys), _as_complex(wanted))
-    row[row == len(keys)] = 0
-    return np.where((keys[row] == wanted).all(axis=1), row, -1)
-
-
-def _as_complex(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.complex128]:
-    return keys.astype(np.float64).view(np.complex128)[:, 0]
+    return x + 1j * y

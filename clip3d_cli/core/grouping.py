@@ -15,24 +15,22 @@ Integers = npt.NDArray[np.int64]
 _KEY_BITS = 62
 
 
-def row_keys(columns: Sequence[Integers]) -> Integers | None:
-    """(N,) one number ≥ 0 per row, in the rows' order; None where 62 bits do not hold their span.
+def row_keys(columns: Sequence[Integers]) -> Integers:
+    """(N,) one number ≥ 0 per row, in the rows' lexicographic order.
 
     Args:
         columns: each (N,) int64, N ≥ 1; the first counts most.
     """
-    low = [int(column.min()) for column in columns]
-    span = [int(column.max()) - least + 1 for column, least in zip(columns, low, strict=True)]
-    size = 1
-    for each in span:
-        size *= each
-    if size > 1 << _KEY_BITS:
-        return None
-    keys = np.zeros(len(columns[0]), dtype=np.int64)
-    for column, least, each in zip(columns, low, span, strict=True):
-        keys *= each
+    keys = columns[0] - columns[0].min()
+    for column in columns[1:]:
+        low, high = int(column.min()), int(column.max())
+        if (int(keys.max()) + 1) * (high - low + 1) > 1 << _KEY_BITS:
+            # As far apart as only stray points are: their places in order are small numbers.
+            keys, column = _ranks(keys), _ranks(column)
+            low, high = 0, int(column.max())
+        keys *= high - low + 1
         keys += column
-        keys -= least
+        keys -= low
     return keys
 
 
@@ -69,15 +67,13 @@ def group_rows(columns: Sequence[Integers]) -> tuple[Integers, Integers]:
     Returns:
         the first row of each of M groups (M,), and the group of every row (N,).
     """
-    keys = row_keys(columns)
-    if keys is None:
-        # As far apart as only stray points are.
-        _, first, group = np.unique(
-            np.stack(columns, axis=1), axis=0, return_index=True, return_inverse=True
-        )
-        return first, group.reshape(-1)
-    order, keys = sort_keys(keys)
+    order, keys = sort_keys(row_keys(columns))
     starts = run_starts(keys)
     group = np.empty(len(keys), dtype=np.int64)
     group[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
     return order[starts], group
+
+
+def _ranks(column: Integers) -> Integers:
+    ranks: Integers = np.unique(column, return_inverse=True)[1].reshape(-1)
+    return ranks

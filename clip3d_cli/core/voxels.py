@@ -56,8 +56,6 @@ def count_voxels(xyz: npt.NDArray[np.float64], size_m: float) -> int:
         return 0
     columns = [column.astype(np.int64) for column in _world_columns(xyz, size_m)]
     keys = row_keys(columns)
-    if keys is None:
-        return len(group_rows(columns)[0])
     keys.sort()
     return len(run_starts(keys))
 

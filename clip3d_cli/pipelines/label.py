@@ -191,10 +191,10 @@ def _rows_of(cloud: PointCloud, rows: npt.NDArray[np.int64]) -> PointCloud:
 
 def _finite(cloud: PointCloud) -> tuple[PointCloud, npt.NDArray[np.int64]]:
     """The points whose coordinates are finite, and their rows in the cloud."""
-    is_finite = np.isfinite(cloud.xyz).all(axis=1)
-    rows = np.flatnonzero(is_finite)
-    # A copy of twenty million points takes half a gigabyte.
-    return (cloud if len(rows) == len(cloud) else _rows_of(cloud, rows)), rows
+    if np.isfinite(cloud.xyz).all():
+        return cloud, np.arange(len(cloud))
+    rows = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
+    return _rows_of(cloud, rows), rows
 
 
 def _limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:

@@ -47,9 +47,15 @@ def cut_tiles(xyz: npt.NDArray[np.float64], limits: TileLimits) -> Iterator[Tile
     """
     if not len(xyz):
         return
+    # Column by column: numpy takes twenty times as long to reduce rows of three.
+    low, high = (np.array([pick(column) for column in xyz.T]) for pick in (np.min, np.max))
+    rows = np.arange(len(xyz), dtype=np.int64)
     # Open above: the highest point must lie inside.
-    whole = xyz.min(axis=0), np.nextafter(xyz.max(axis=0), np.inf)
-    waiting = [(np.arange(len(xyz), dtype=np.int64), whole)]
+    whole = low, np.nextafter(high, np.inf)
+    if not _axes_to_cut(xyz, whole[1] - low, limits).any():
+        yield Tile(rows, np.ones(len(xyz), dtype=np.bool_))
+        return
+    waiting = [(rows, whole)]
     while waiting:
         rows, (low, high) = waiting.pop()
         nearby = xyz[rows]
