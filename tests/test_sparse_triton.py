@@ -18,8 +18,10 @@ import torch
 from sparse_cells import random_cells
 from torch import Tensor
 
+from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.sparse.backend import Epilogue, Precision
 from clip3d_cli.sparse.plan import Plan
+from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.sparse.triton_backend import TritonBackend
 
 IN_CHILD = "TRITON_INTERPRET" in os.environ
@@ -339,6 +341,32 @@ def test_more_than_two_to_the_31_numbers_are_told_apart(device: str) -> None:
     seen = plan.to_caller_order(found).any(1).nonzero()[:, 0]
     near_last = (torch.stack(columns[1:], 1) - torch.stack(columns[1:], 1)[-1]).abs().amax(1) <= 1
     assert torch.equal(seen, near_last.nonzero()[:, 0])
+
+
+@pytest.mark.gpu
+def test_a_whole_network_gives_the_same_vectors(device: str) -> None:
+    torch.manual_seed(0)
+    network = MinkUNet(3, 8, layers=14, width=0.25).to(device).eval()
+    cells = random_cells(60).to(device)
+    voxels = SparseTensor(cells, torch.randn(60, 3).to(device))
+    with torch.inference_mode():
+        wanted, found = (network(voxels, Plan(cells, b)).cpu() for b in (None, TritonBackend()))
+    assert near(found, wanted)
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_a_whole_network_gives_the_same_gradients(device: str) -> None:
+    torch.manual_seed(0)
+    network = MinkUNet(3, 8, layers=14, width=0.25).to(device).train()
+    cells = random_cells(60).to(device)
+    voxels = SparseTensor(cells, torch.randn(60, 3).to(device))
+    answers = []
+    for backend in (None, TritonBackend()):
+        loss = network(voxels, Plan(cells, backend)).square().sum()
+        grads = torch.autograd.grad(loss, list(network.parameters()))
+        answers.append([grad.cpu() for grad in grads])
+    assert all(near(mine, plain, 1e-4) for plain, mine in zip(*answers, strict=True))
 
 
 @pytest.mark.gpu
