@@ -32,7 +32,7 @@ void *c3d_room(int64_t bytes);
 
 /* To wake a thread costs more than to walk some thousands of rows. */
 static inline int32_t c3d_few_threads(int64_t rows, int32_t threads) {
-    int64_t most = rows / 8192 + 1;
+    int64_t most = rows / 16384 + 1;
     return most < threads ? (int32_t)most : threads;
 }
 
