@@ -21,7 +21,7 @@ def row_keys(columns: Sequence[Integers]) -> Integers:
     Args:
         columns: each (N,) int64, N ≥ 1; the first counts most.
     """
-    keys = columns[0] - columns[0].min()
+    keys: Integers = columns[0] - columns[0].min()
     for column in columns[1:]:
         low, high = int(column.min()), int(column.max())
         if (int(keys.max()) + 1) * (high - low + 1) > 1 << _KEY_BITS:
