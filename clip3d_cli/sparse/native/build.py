@@ -51,7 +51,7 @@ ISAS = (
     Isa("avx512", 16, 3, (*_AVX512, "-mprefer-vector-width=512")),
 )
 # The kernels of AVX-512 for CPUs without it: slow, but their logic can be tested anywhere.
-WIDE = Isa("wide", 16, 9, (*_AVX2, "-Wno-psabi"))
+WIDE = Isa("wide", 16, 9, (*_AVX2, "-O1", "-Wno-psabi"))
 
 
 @dataclass(frozen=True)
