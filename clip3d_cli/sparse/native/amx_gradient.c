@@ -3,72 +3,110 @@
 
 #define PAIRS 128 /* at a time; cuts do not depend on threads: nor does the order of sums */
 
-/* Sixteen columns of two rows as bf16, interleaved; an absent row is zeros. */
+/* Some columns of the rows of some pairs. */
 typedef struct {
     const c3d_rows *matrix;
-    const int32_t *rows; /* of pairs, or NULL: pair p is row p */
-    int64_t first;       /* pair */
+    const int32_t *rows; /* of pairs, or NULL: pair p is row first + p */
+    int64_t first;
     int64_t count;
     int64_t column;
     int64_t columns;     /* zeros behind them */
 } chunk;
 
-static words two_rows(const chunk *chunk, int64_t pair, int64_t column)
+static const void *row_at(const chunk *chunk, int64_t pair)
 {
-    vec both[2];
-    for (int i = 0; i < 2; i++) {
-        int64_t at = chunk->first + pair + i, left = chunk->columns - column;
-        both[i] = (vec){0};
-        if (pair + i < chunk->count)
-            both[i] = load_columns(chunk->matrix, chunk->rows ? chunk->rows[at] : at,
-                                   chunk->column + column, left);
+    int64_t at = chunk->first + pair;
+    if (pair >= chunk->count)
+        return NULL;
+    return row_of(chunk->matrix, chunk->rows ? chunk->rows[at] : at, chunk->column);
+}
+
+/* Sixteen columns of two float32 rows as bf16. */
+INLINE numbers two_floats(const float *even, const float *odd)
+{
+    return narrow_two(load(even), load(odd));
+}
+
+INLINE numbers two_halves(const uint16_t *even, const uint16_t *odd)
+{
+    numbers both;
+    memcpy(&both, even, 32);
+    memcpy((char *)&both + 32, odd, 32);
+    return both;
+}
+
+static numbers two_parts(const chunk *chunk, const void *even, const void *odd, int64_t column)
+{
+    c3d_rows rows = {(void *)even, 1, 0, 0, chunk->matrix->type};
+    vec first = load_columns(&rows, 0, column, even ? chunk->columns - column : 0);
+    rows.data = (void *)odd;
+    return narrow_two(first, load_columns(&rows, 0, column, odd ? chunk->columns - column : 0));
+}
+
+/* Bytes from sixteen columns to the next: an odd number of cache lines, so that they do not fall
+ * into the same few places of a cache. */
+static int64_t group_bytes(int64_t steps) { return steps * TILE + 64; }
+
+/* [16 columns][step of 32 pairs][two pairs][column][pair of the two]: what tile products want on
+ * their right side. */
+static void lay(const chunk *chunk, int64_t steps, char *place)
+{
+    int64_t group = group_bytes(steps), end = cut(chunk->columns, ROWS) * ROWS;
+    for (int64_t pair = 0; pair < steps * STEP; pair += 2, place += 64) {
+        const void *even = row_at(chunk, pair), *odd = row_at(chunk, pair + 1);
+        int64_t whole = odd ? chunk->columns / LANES * LANES : 0, j = 0;
+        char *here = place;
+        if (chunk->matrix->type == C3D_F32)
+            for (; j < whole; j += LANES, here += group)
+                store_numbers(here, interleave(two_floats((const float *)even + j,
+                                                          (const float *)odd + j)));
+        else
+            for (; j < whole; j += LANES, here += group)
+                store_numbers(here, interleave(two_halves((const uint16_t *)even + j,
+                                                          (const uint16_t *)odd + j)));
+        for (; j < end; j += LANES, here += group)
+            store_numbers(here, interleave(two_parts(chunk, even, odd, j)));
     }
-    return (words)interleave(narrow_two(both[0], both[1]));
 }
 
-/* [16 columns][step of 32 pairs][two pairs][column][pair of it]: the right side of products. */
-static void lay_right(const chunk *chunk, int64_t steps, char *place)
-{
-    for (int64_t column = 0; column < cut(chunk->columns, ROWS) * ROWS; column += LANES)
-        for (int64_t pair = 0; pair < steps * STEP; pair += 2, place += 64)
-            store_numbers(place, (numbers)two_rows(chunk, pair, column));
-}
-
-/* Sixteen by sixteen: blocks of `width` beside the diagonal change places, then smaller ones. */
-static void transpose(words *rows)
+INLINE void exchange(words *rows, int width)
 {
     const ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    for (int width = 8; width > 0; width /= 2) {
-        ints inner = (lane & width) != 0;
-        ints upper = lane + (inner & (16 - width)), lower = lane + width + (inner & (16 - width));
-        for (int i = 0; i < 16; i++)
-            if (!(i & width)) {
-                words above = rows[i], below = rows[i + width];
-                rows[i] = pick(above, upper, below);
-                rows[i + width] = pick(above, lower, below);
-            }
-    }
-}
-
-/* [16 columns][step of 32 pairs][column][pair]: the left side of products. */
-static void lay_left(const chunk *chunk, int64_t steps, char *place)
-{
-    for (int64_t column = 0; column < cut(chunk->columns, ROWS) * ROWS; column += LANES)
-        for (int64_t step = 0; step < steps; step++) {
-            words rows[16];
-            for (int i = 0; i < 16; i++)
-                rows[i] = two_rows(chunk, step * STEP + 2 * i, column);
-            transpose(rows);
-            for (int i = 0; i < 16; i++, place += 64)
-                store_numbers(place, (numbers)rows[i]);
+    ints inner = (lane & width) != 0;
+    ints upper = lane + (inner & (16 - width)), lower = lane + width + (inner & (16 - width));
+    for (int i = 0; i < 16; i++)
+        if (!(i & width)) {
+            words above = rows[i], below = rows[i + width];
+            rows[i] = pick(above, upper, below);
+            rows[i + width] = pick(above, lower, below);
         }
 }
 
-/* sums (32, 32) (+)= left @ right over a chunk's pairs; sides: [16][step] tiles. */
+/* A tile of two pairs a row becomes one of a column a row, as the left side wants it: blocks of
+ * 8 beside the diagonal change places, then smaller ones. */
+static void transpose(char *tile)
+{
+    words rows[16];
+    memcpy(rows, tile, TILE);
+    exchange(rows, 8);
+    exchange(rows, 4);
+    exchange(rows, 2);
+    exchange(rows, 1);
+    memcpy(tile, rows, TILE);
+}
+
+static void transpose_all(int64_t columns, int64_t steps, char *place)
+{
+    for (int64_t j = 0; j < cut(columns, ROWS) * ROWS; j += LANES, place += group_bytes(steps))
+        for (int64_t step = 0; step < steps; step++)
+            transpose(place + step * TILE);
+}
+
+/* sums (32, 32) (+)= left @ right over a chunk's pairs. */
 static void multiply(tiles *set, const char *left, const char *right, int64_t steps, float *sums,
                      int64_t pitch, int start)
 {
-    int64_t bytes = pitch * (int64_t)sizeof(float);
+    int64_t bytes = pitch * (int64_t)sizeof(float), group = group_bytes(steps);
     tiles_sync();
     if (start) {
         tile_zero(set, 0);
@@ -83,9 +121,9 @@ static void multiply(tiles *set, const char *left, const char *right, int64_t st
     }
     for (int64_t step = 0; step < steps; step++) {
         tile_load(set, 4, right + step * TILE, 64);
-        tile_load(set, 5, right + (steps + step) * TILE, 64);
+        tile_load(set, 5, right + group + step * TILE, 64);
         tile_load(set, 6, left + step * TILE, 64);
-        tile_load(set, 7, left + (steps + step) * TILE, 64);
+        tile_load(set, 7, left + group + step * TILE, 64);
         tile_multiply(set, 0, 6, 4);
         tile_multiply(set, 1, 6, 5);
         tile_multiply(set, 2, 7, 4);
@@ -112,15 +150,15 @@ static void multiply_edge(tiles *set, const char *left, const char *right, int64
 
 static int64_t side_bytes(int64_t columns)
 {
-    return cut(columns, ROWS) * ROWS * PAIRS * (int64_t)sizeof(uint16_t);
+    return cut(columns, ROWS) * 2 * group_bytes(PAIRS / STEP);
 }
 
 static void multiply_chunk(tiles *set, const char *left, const char *right, int64_t steps,
                            float *sums, int64_t pitch, int start, int64_t channels)
 {
-    for (int64_t i = 0; i < channels; i += ROWS, left += 2 * steps * TILE)
+    for (int64_t i = 0; i < channels; i += ROWS, left += 2 * group_bytes(steps))
         for (int64_t j = 0; j < pitch; j += PANEL) {
-            const char *panel = right + j / LANES * steps * TILE;
+            const char *panel = right + j / LANES * group_bytes(steps);
             float *place = sums + i * pitch + j;
             if (channels - i < ROWS)
                 multiply_edge(set, left, panel, steps, place, pitch, start, channels - i);
@@ -146,8 +184,9 @@ void AMX(gradient, fast)(const c3d_job *job, const c3d_pairs *pairs, int32_t cha
         int64_t steps = cut(count, STEP);
         chunk x = {job->source, pairs->sources, base + done, count, channel, channels};
         chunk g = {job->target, pairs->targets, base + done, count, 0, job->target->channels};
-        lay_left(&x, steps, left);
-        lay_right(&g, steps, right);
+        lay(&x, steps, left);
+        transpose_all(channels, steps, left);
+        lay(&g, steps, right);
         multiply_chunk(&set, left, right, steps, sums, pitch, done == 0, channels);
     }
     tiles_end(&set);

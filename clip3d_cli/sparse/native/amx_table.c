@@ -87,6 +87,8 @@ const c3d_kernels AMX(kernels, high) = {
     .pack = pack_high,
     .tile_bytes = AMX(tile_bytes, high),
     .tile = AMX(tile, high),
+    .sums_bytes = SUMS_BYTES,
+    .channel_group = CHANNEL_GROUP,
     .gradient_bytes = ISA(gradient_bytes), /* gradients of weights stay float32 */
     .gradient = ISA(gradient),
 };
@@ -99,6 +101,8 @@ const c3d_kernels AMX(kernels, fast) = {
     .pack = pack_fast,
     .tile_bytes = AMX(tile_bytes, fast),
     .tile = AMX(tile, fast),
+    .sums_bytes = 262144, /* every CPU with AMX has 2 MB a core */
+    .channel_group = ROWS,
     .gradient_bytes = AMX(gradient_bytes, fast),
     .gradient = AMX(gradient, fast),
 };

@@ -6,7 +6,6 @@
 
 #define SEGMENT_PAIRS 8192 /* cuts do not depend on threads: nor does the order of sums */
 #define MAX_SEGMENTS 16
-#define BLOCK_BYTES 147456 /* of sums: they stay in a core's cache while pairs pass */
 #define MAX_THREADS 1024
 #define SMALL_WORK 1000000
 
@@ -33,8 +32,9 @@ static void lay_out(plan *plan)
     const c3d_job *job = &plan->job;
     int32_t cin = job->source->channels;
     plan->pitch = cut(job->target->channels, 32) * 32;
-    int64_t block = BLOCK_BYTES / 4 / plan->pitch / 24 * 24;
-    plan->block = block < 24 ? 24 : block > cin ? cin : (int32_t)block;
+    int32_t group = plan->kernels->channel_group;
+    int64_t block = plan->kernels->sums_bytes / 4 / plan->pitch / group * group;
+    plan->block = block < group ? group : block > cin ? cin : (int32_t)block;
     plan->blocks = (int32_t)cut(cin, plan->block);
     plan->parts = 0;
     for (int32_t k = 0; k < job->offsets; k++) {

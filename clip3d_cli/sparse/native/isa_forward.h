@@ -4,6 +4,9 @@
 
 #include "isa_vector.h"
 
+#define SUMS_BYTES 147456
+#define CHANNEL_GROUP 24 /* whole register blocks of any instruction set */
+
 int64_t ISA(packed_bytes)(int32_t cin, int32_t cout);
 void ISA(pack)(const float *weight, int64_t row_pitch, int64_t column_pitch, int32_t cin,
                int32_t cout, void *packed);

@@ -80,6 +80,8 @@ const c3d_kernels ISA(kernels) = {
     .pack = ISA(pack),
     .tile_bytes = ISA(tile_bytes),
     .tile = ISA(tile),
+    .sums_bytes = SUMS_BYTES,
+    .channel_group = CHANNEL_GROUP,
     .gradient_bytes = ISA(gradient_bytes),
     .gradient = ISA(gradient),
 };

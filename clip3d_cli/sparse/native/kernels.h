@@ -47,6 +47,8 @@ typedef struct {
                  int32_t cout, void *packed);
     int64_t (*tile_bytes)(const c3d_job *job, int64_t rows, int32_t columns); /* of scratch */
     void (*tile)(const c3d_job *job, const c3d_tile *tile, void *scratch);
+    int64_t sums_bytes;     /* of a gradient's task: they stay in a core's cache while pairs pass */
+    int32_t channel_group;  /* channels of the source in a task are a multiple of this */
     int64_t (*gradient_bytes)(const c3d_job *job); /* of scratch */
     /* sums[i * pitch + j] = sum over the pairs of source[., channel + i] * target[., j] for
      * i < channels; pitch is a multiple of 32 and whole rows of it may be overwritten */
