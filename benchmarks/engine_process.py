@@ -38,13 +38,14 @@ class Setting:
 class EngineProcess:
     """A child that does one order at a time.
 
-    Threads of ours sleep while they wait, as the product makes them; peers wait as they will.
+    Threads of ours wait as `clip3d` makes them, asleep but for a moment; peers wait as they will.
     """
 
     def __init__(self, setting: Setting) -> None:
         threads = str(setting.threads)
         counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        waiting = {} if setting.engine in PEERS else {"OMP_WAIT_POLICY": "PASSIVE"}
+        ours = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+        waiting = {} if setting.engine in PEERS else ours
         self.process = subprocess.Popen(
             [setting.python, "-W", "ignore", "-m", "benchmarks.engine_child"],
             stdin=subprocess.PIPE,
