@@ -202,6 +202,16 @@ def test_training_leaves_nothing_kept() -> None:
     assert not backend._packed._kept
 
 
+def test_halves_side_by_side_are_rounded_once() -> None:
+    torch.manual_seed(0)
+    plan, weight = Plan(random_cells(300), NativeBackend()), torch.randn(27, 9, 6)
+    parts = tuple(torch.randn(300, 3, dtype=torch.bfloat16) for _ in range(3))
+    exact = plan.convolve(torch.cat(parts, dim=1).float(), weight, 1)
+    found = plan.convolve(parts, weight, 1)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=2**-8, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_other_floats_are_computed_through_float32(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
