@@ -196,4 +196,4 @@ def _hindrance(backend: Backend, kind: str) -> str | None:
 def _has_bf16(device: torch.device) -> bool:
     with torch.cuda.device(device):
         # Older GPUs emulate it, more slowly than they compute in float32.
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))

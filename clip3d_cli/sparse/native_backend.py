@@ -29,7 +29,7 @@ class NativeBackend:
     """
 
     name = "native"
-    device_types = ("cpu",)
+    device_types: tuple[str, ...] = ("cpu",)
 
     def __init__(self, *, precision: Precision = "exact") -> None:
         self.precision: Precision = precision
