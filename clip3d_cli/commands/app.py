@@ -66,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Before torch loads OpenMP: threads that sleep while they wait, instead of spinning, cost
     # nothing on an idle machine and save minutes where other programs want the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # The same for numpy's: otherwise they burn as long as a small scan takes, for nothing.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     # A few microseconds of spinning still pay where matrix products follow each other.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     sys.exit(run(app, sys.argv[1:] if arguments is None else arguments))
