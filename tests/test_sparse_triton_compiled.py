@@ -91,7 +91,7 @@ def convolve_and_back(
         (90, "high", torch.float32, [64], 64, True),
         (90, "exact", torch.float32, [64], 64, True),
         (80, "fast", torch.bfloat16, [128], 128, True),
-        (80, "fast", torch.float32, [33], 64, False),
+        (80, "fast", torch.float32, [33, 1], 1, False),
     ],
 )
 def test_kernels_fit_a_gpu_without_spilling(
