@@ -47,3 +47,18 @@ def backend(request: pytest.FixtureRequest) -> Any:
 def device(backend: Any) -> str:
     """A device that the backend computes on."""
     return str(backend.device_types[0])
+
+
+@pytest.fixture(scope="session")
+def test_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A native engine with every instruction set this CPU can run or emulate, or a skip.
+
+    With CLIP3D_SANITIZE=1 (and libasan in LD_PRELOAD) it checks its own memory accesses.
+    """
+    from clip3d_cli.sparse.native.build import BuildError, build
+
+    sanitize = bool(os.environ.get("CLIP3D_SANITIZE"))
+    try:
+        return build(tmp_path_factory.mktemp("engine"), wide=True, sanitize=sanitize)
+    except BuildError as fault:
+        pytest.skip(str(fault))

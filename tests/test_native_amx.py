@@ -29,18 +29,14 @@ from native_calls import (
 
 from clip3d_cli.sparse.lattice import STEP_BATCH, STEP_X, STEP_Y
 from clip3d_cli.sparse.native import library as native
-from clip3d_cli.sparse.native.build import BuildError, build
 
 CHANNELS = [(1, 1), (7, 33), (33, 7), (32, 96), (513, 40), (64, 290)]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library that can also compute by emulated AMX."""
-    try:
-        return build(tmp_path_factory.mktemp("engine"), wide=True)
-    except BuildError as fault:
-        pytest.skip(str(fault))
+def built(test_engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that can also compute by emulated AMX; other tests' choices do not reach it."""
+    return Path(shutil.copy(test_engine, tmp_path_factory.mktemp("amx")))
 
 
 @pytest.fixture(scope="module")

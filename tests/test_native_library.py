@@ -1,15 +1,12 @@
-"""The native engine's kernels in float32, for every instruction set that this CPU can run.
-
-With CLIP3D_SANITIZE=1 (and LD_PRELOAD=libasan.so) the library checks its own memory accesses.
-"""
+"""The native engine's kernels in float32, for every instruction set that this CPU can run."""
 
 from __future__ import annotations
 
 import ctypes
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,20 +26,15 @@ from native_calls import (
 
 from clip3d_cli.sparse.lattice import STEP_X, STEP_Y
 from clip3d_cli.sparse.native import library as native
-from clip3d_cli.sparse.native.build import BuildError, build
 
 ISAS = ("avx2", "portable", "wide")
 CHANNELS = [(1, 1), (7, 16), (16, 7), (33, 96), (96, 33), (20, 290), (513, 17)]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def built(test_engine: Path) -> Any:
     """A library that can also compute by the kernels of AVX-512 on a CPU without."""
-    try:
-        sanitize = bool(os.environ.get("CLIP3D_SANITIZE"))
-        return native.load(build(tmp_path_factory.mktemp("engine"), wide=True, sanitize=sanitize))
-    except BuildError as fault:
-        pytest.skip(str(fault))
+    return native.load(test_engine)
 
 
 @pytest.fixture(params=ISAS)
