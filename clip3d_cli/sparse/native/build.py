@@ -202,6 +202,8 @@ def _accepts(command: list[str], flags: tuple[str, ...], place: Path) -> bool:
 def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    except FileNotFoundError as fault:
+        raise BuildError(f"{command[0]} was not found") from fault
     except (OSError, subprocess.TimeoutExpired) as fault:
         raise BuildError(f"{command[0]}: {fault}") from fault
     if done.returncode != 0:
