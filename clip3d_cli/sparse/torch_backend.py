@@ -30,7 +30,7 @@ class TorchBackend:
     """
 
     name = "torch"
-    device_types = ("cpu", "cuda", "mps")
+    device_types: tuple[str, ...] = ("cpu", "cuda", "mps")
 
     def __init__(self, *, precision: Precision = "exact") -> None:
         self.precision: Precision = precision

@@ -50,7 +50,7 @@ class TorchsparseBackend:
     """Runs torchsparse's CUDA kernels over our kernel maps."""
 
     name = "torchsparse"
-    device_types = ("cuda",)
+    device_types: tuple[str, ...] = ("cuda",)
 
     def __init__(self, *, precision: Precision = "exact") -> None:
         self.precision: Precision = precision
