@@ -1,7 +1,7 @@
 /* The gradient of one offset's matrix in float32; compiled once for every instruction set. */
 #include "isa_forward.h"
 
-#define PAIRS 96 /* at a time: their rows stay in the caches while the whole matrix passes */
+#define PAIRS 64 /* at a time: their rows stay in the caches while the whole matrix passes */
 #define SLICE 24 /* channels of the source that stay in the nearest cache */
 
 typedef struct {
@@ -80,7 +80,7 @@ static void copy_panels(const c3d_rows *target, int64_t row, float *g)
  * not. */
 static int needs_copy(const c3d_rows *source)
 {
-    return source->type == C3D_BF16 || source->pitch % 128 == 0;
+    return source->type == C3D_BF16 || source->pitch % 256 == 0;
 }
 
 static void look_up(const c3d_job *job, const c3d_pairs *pairs, int64_t done, const part *part,
