@@ -277,6 +277,8 @@ class _Head:
 
     def asked(self, words: Floats) -> tuple[Floats, Floats]:
         """The weight (C, r + W) and shift (r + W,) that give factors of lengths, and products."""
-        both = np.hstack((self.factor, self.whole @ words.T.astype(np.float64)))
+        # Not matmul, whose last digits depend on how many threads there are.
+        products = np.einsum("cd,wd->cw", self.whole, words.astype(np.float64))
+        both = np.hstack((self.factor, products))
         both = both.astype(np.float32)
         return both[:-1], np.ascontiguousarray(both[-1])

@@ -40,7 +40,7 @@ def read_weights(path: Path) -> tuple[EncoderSpec, State]:
     _refuse_foreign(path)
     try:
         raw = path.read_bytes()
-        entries = deserialize(raw)
+        entries = deserialize(raw)  # type: ignore[no-untyped-call]
     except (SafetensorError, OSError) as error:
         raise weights_fault(path, f"is not a whole safetensors file: {error}") from error
     length = int.from_bytes(raw[:8], "little")

@@ -32,4 +32,5 @@ class TextEncoder(Protocol):
 def unit_rows(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The rows of (P, D), each scaled to length one; zeros stay zeros."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(length, np.float32(1e-12))
+    unit: npt.NDArray[np.float32] = rows / np.maximum(length, np.float32(1e-12))
+    return unit

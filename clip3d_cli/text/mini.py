@@ -138,7 +138,7 @@ class _Lexicon:
         rows = np.array(list(known.values()), dtype=np.int64)
         scales = self._scales[rows].astype(np.float32)
         coordinates = self._coordinates[rows].astype(np.float32) * scales
-        return dict(zip(known, coordinates @ self._axes, strict=True))
+        return dict(zip(known, np.einsum("pk,kd->pd", coordinates, self._axes), strict=True))
 
     def _row(self, name: str) -> int | None:
         row = self._row_of_name.get(name)

@@ -105,8 +105,8 @@ class MiniTextNetwork:
             states = self._block(f"blocks.{block}.", states)
         states = self._norm("norm", states)
         share = _softmax(self._linear("attend", states), axis=1)
-        pooled = (share.transpose(0, 2, 1) @ states).reshape(len(tokens), -1)
-        return pooled @ self._weights["project.weight"].T
+        pooled = _product("plh,plc->phc", share, states).reshape(len(tokens), -1)
+        return _product("pc,dc->pd", pooled, self._weights["project.weight"])
 
     def _block(self, name: str, states: Floats) -> Floats:
         count, length, width = states.shape
@@ -114,19 +114,20 @@ class MiniTextNetwork:
         qkv = self._linear(f"{name}qkv", self._norm(f"{name}norm1", states))
         qkv = qkv.reshape(count, length, 3, heads, -1).transpose(2, 0, 3, 1, 4)
         query, key, value = qkv
-        nearness = query @ key.swapaxes(2, 3) / np.float32(np.sqrt(width // heads))
-        mixed = (_softmax(nearness, axis=3) @ value).transpose(0, 2, 1, 3)
+        nearness = _product("phic,phjc->phij", query, key) / np.float32(np.sqrt(width // heads))
+        mixed = _product("phij,phjc->pihc", _softmax(nearness, axis=3), value)
         states = states + self._linear(f"{name}mix", mixed.reshape(count, length, width))
         hidden = _gelu(self._linear(f"{name}expand", self._norm(f"{name}norm2", states)))
         return states + self._linear(f"{name}contract", hidden)
 
     def _linear(self, name: str, states: Floats) -> Floats:
-        return states @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        product = _product("plc,dc->pld", states, self._weights[f"{name}.weight"])
+        return product + self._weights[f"{name}.bias"]
 
     def _norm(self, name: str, states: Floats) -> Floats:
         centred = states - states.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
-        normed = centred / np.sqrt(variance + np.float32(_EPSILON))
+        normed: Floats = centred / np.sqrt(variance + np.float32(_EPSILON))
         return normed * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
 
 
@@ -136,13 +137,23 @@ def _widened(stored: Stored, name: str) -> Floats:
     return value if scale is None else value * scale.astype(np.float32)
 
 
+def _product(axes: str, left: Floats, right: Floats) -> Floats:
+    # Not matmul: its last digits depend on how many threads there are and on the other rows.
+    product: Floats = np.einsum(axes, left, right)
+    return product
+
+
 def _softmax(logits: Floats, axis: int) -> Floats:
-    share = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    return share / share.sum(axis=axis, keepdims=True)
+    share: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    share /= share.sum(axis=axis, keepdims=True)
+    return share
 
 
 def _gelu(states: Floats) -> Floats:
-    return states * (1 + _erf(states / np.float32(np.sqrt(2)))) / 2
+    part: Floats = 1 + _erf(states / np.float32(np.sqrt(2)))
+    part *= states
+    part /= 2
+    return part
 
 
 def _erf(x: Floats) -> Floats:

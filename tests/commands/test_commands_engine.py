@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -30,27 +29,38 @@ def native() -> None:
         pytest.skip(f"native: {reason}")
 
 
-@pytest.mark.usefixtures("native")
-def test_labelling_on_the_cpu_imports_only_what_it_needs(tmp_path: Path) -> None:
-    write_scan(tmp_path / "scan.ply", street())
-    code = (
-        "import json, sys\n"
-        "from clip3d_cli.commands.app import main\n"
-        "try: main()\n"
-        "finally: print(json.dumps(sorted(sys.modules)))"
-    )
-    arguments = ("label", "scan.ply", *WORDS, "--device", "cpu", "--quiet")
+def label_in_child(folder: Path, code: str, threads: int = 1) -> str:
+    """Label a scan in another process, then run code there; what it printed."""
+    write_scan(folder / "scan.ply", street())
+    start = "import sys\nfrom clip3d_cli.commands.app import main\n"
+    start += f"try:\n main()\nfinally:\n {code}"
+    arguments = ("label", "scan.ply", "--classes", "car,tree,zorkmid", "--quiet", "--overwrite")
+    threading = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
     said = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", start, *arguments, "--device", "cpu"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **threading},
         capture_output=True,
         text=True,
         check=True,
     )
-    modules = json.loads(said.stdout)
+    return said.stdout
+
+
+@pytest.mark.usefixtures("native")
+def test_labelling_on_the_cpu_imports_only_what_it_needs(tmp_path: Path) -> None:
+    modules = label_in_child(tmp_path, "print(*sys.modules)").split()
     assert sorted(set(UNUSED) & set(modules)) == []
     assert "clip3d_cli.encoders.native" in modules
+
+
+@pytest.mark.usefixtures("native")
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
+    results = []
+    for threads in (1, 3):
+        label_in_child(tmp_path, "pass", threads)
+        results.append((tmp_path / "scan.clip3d.ply").read_bytes())
+    assert results[0] == results[1]
 
 
 @pytest.mark.usefixtures("native")
