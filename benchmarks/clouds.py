@@ -116,9 +116,7 @@ def cast(origin: Floats, turn: Floats, rays: Floats, boxes: Floats) -> Floats:
         enter = np.minimum(one, other).max(axis=2)
         leave = np.maximum(one, other).min(axis=2)
         hit = (enter < leave) & (enter > 0)
-        nearest[:, columns] = np.where(hit, np.minimum(nearest[:, columns], enter), np.inf).clip(
-            max=nearest[:, columns]
-        )
+        nearest[:, columns] = np.minimum(nearest[:, columns], np.where(hit, enter, np.inf))
     return nearest
 
 

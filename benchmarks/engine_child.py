@@ -180,10 +180,13 @@ class Child:
         """The best rate of large matrix products in the mode's number format, in GF/s."""
         dtype = self.gemm_dtype()
         rates = []
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = self.mode == "high"
         for edge in GEMM_EDGES:
             square = torch.randn(edge, edge, device=self.device).to(dtype)
             taken = self._timed(lambda square=square: torch.mm(square, square))
             rates.append(2e-9 * edge**3 / taken["seconds"])
+        torch.backends.cuda.matmul.allow_tf32 = before
         return {"gflops": max(rates), "dtype": str(dtype).removeprefix("torch.")}
 
     def gemm_dtype(self) -> torch.dtype:

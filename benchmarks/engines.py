@@ -6,8 +6,10 @@
 
 Every engine that can be imported runs a MinkUNet of the same weights on the same cloud, each in a
 process of its own. They take turns: each does one pass, kernel maps and all, then the next, so that
-whatever else the machine does hits all alike. Prints Markdown. What clip3d needs from others must
-lie in another Python: say which with ``--peer-python``. Linux only.
+whatever else the machine does hits all alike. Prints Markdown. A peer may lie in another Python:
+say which with ``--peer-python``. Linux only. On a GPU:
+
+    python -m benchmarks.engines --device cuda --peers spconv,torchsparse --training
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ class SpconvKit:
     """spconv's convolutions, with its own choice of algorithm."""
 
     def __init__(self) -> None:
+        self._edges: list[int] | None = None
         if not torch.cuda.is_available():
             # The CPU wheel's backward asks for a CUDA stream that it does not use.
             ops.get_current_stream = lambda: 0
@@ -68,8 +69,11 @@ class SpconvKit:
         return coarse
 
     def _shape(self, cells: Tensor) -> list[int]:
-        """The lattice's edges, which four halvings must divide."""
-        return [(edge // 16 + 1) * 16 for edge in cells[:, 1:].amax(dim=0).tolist()]
+        """The lattice's edges, which four halvings must divide; read once, as users know theirs."""
+        if self._edges is None:
+            highest = cells[:, 1:].amax(dim=0).tolist()
+            self._edges = [(edge // 16 + 1) * 16 for edge in highest]
+        return self._edges
 
     def _filled(self, layer: Any, weight: Tensor, size: int) -> nn.Module:
         turned = weight.view(size, size, size, *weight.shape[1:]).permute(4, 0, 1, 2, 3)
