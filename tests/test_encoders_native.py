@@ -165,7 +165,7 @@ def test_the_shipped_network_labels_alike_on_both() -> None:
     native = open_encoder(path, backend="native")
     torch_twin = open_encoder(path, backend="torch")
     assert (native.backend, torch_twin.backend) == ("native", "torch")
-    cells, _ = cloud(6, 30_000)
+    cells, _ = cloud(6, 6000)
     channels = np.random.default_rng(6).uniform(-1, 1, (len(cells), 6)).astype(np.float32)
     question = Question(unit(12, 512), np.arange(12), 2)
     found, wanted = (

@@ -14,8 +14,8 @@ from PIL import Image
 from plyfile import PlyData
 
 from clip3d_cli import registry
-from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.weights import load_encoder
+from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
+from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.text.mini import MiniTextEncoder
 from weights.recipe.points.judge import SUITES, judge
 
@@ -23,12 +23,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def encoder() -> PointEncoder:
-    return load_encoder(registry.weights_file("points-default"))
+def encoder() -> VoxelEncoder:
+    return open_encoder(registry.weights_file("points-default")).encoder
 
 
-def test_words_and_points_share_a_space(encoder: PointEncoder) -> None:
-    assert MiniTextEncoder().space == encoder.space
+def test_words_and_points_share_a_space(encoder: VoxelEncoder) -> None:
+    assert MiniTextEncoder().space == encoder.spec.space
     assert encoder.spec.text_encoder == "mini"
 
 
@@ -42,7 +42,7 @@ def test_weights_are_as_small_as_promised() -> None:
     ("suite", "least"), [("ika val", 0.30), ("IGN 0382_6565", 0.50), ("laspy 2445180", 0.50)]
 )
 def test_scores_on_scans_kept_out_of_training(
-    encoder: PointEncoder, shared_data: Path, suite: str, least: float
+    encoder: VoxelEncoder, shared_data: Path, suite: str, least: float
 ) -> None:
     name, pattern, seen = SUITES[suite]
     assert not seen

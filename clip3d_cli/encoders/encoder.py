@@ -52,6 +52,11 @@ class PointEncoder(nn.Module):
         return self.spec.voxel_sizes_m
 
     @property
+    def max_voxels(self) -> int:
+        """How many voxels it takes at once in two gigabytes: 4 kB each on the plain backend."""
+        return 500_000
+
+    @property
     def stride(self) -> int:
         """The edge of the widest cells, in voxels: answers follow shifts by multiples of it."""
         return int(self.network.stride)  # type: ignore[arg-type]

@@ -29,6 +29,8 @@ LEVELS = 5
 _NORM_EPSILON = 1e-5
 _LEAST_LENGTH = 1e-6
 _CHUNK_NUMBERS = 1 << 20
+_MEMORY = 2_000_000_000
+_MAP_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +110,7 @@ class NativeEncoder:
             ) from error
         self.spec = spec
         self.reach = shape.reach
+        self.max_voxels = _MEMORY // _bytes_a_voxel(shape)
         self.engine = ArrayEngine(precision, threads)
         self._stem_kernel = shape.stem_kernel
         layers = _Layers(state, self.engine)
@@ -192,6 +195,12 @@ class NativeEncoder:
             finish = block.conv2.finish(feats[0])
             feats = [convolve(block.conv2.parts([inner]), kernel_map, finish)]
         return feats[0]
+
+
+def _bytes_a_voxel(shape: UNetShape) -> int:
+    """What a voxel takes at the worst moment, in the last stage's first block."""
+    last = shape.up[-1]
+    return 4 * (last.moved + last.skip + 2 * last.outer) + _MAP_BYTES
 
 
 class _Geometry:

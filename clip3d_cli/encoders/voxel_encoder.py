@@ -67,6 +67,7 @@ class VoxelEncoder(Protocol):
         spec: what it is.
         stride: the edge of the widest cells, in voxels: answers follow shifts by multiples of it.
         reach: how many voxels away the input can still change an answer.
+        max_voxels: how many voxels it takes at once in about two gigabytes.
     """
 
     @property
@@ -77,6 +78,9 @@ class VoxelEncoder(Protocol):
 
     @property
     def reach(self) -> int: ...  # noqa: D102
+
+    @property
+    def max_voxels(self) -> int: ...  # noqa: D102
 
     def answer(
         self, cells: npt.NDArray[np.int32], channels: Floats, question: Question

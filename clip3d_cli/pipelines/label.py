@@ -36,8 +36,6 @@ def silent(steps: Iterable[T], what: str) -> Iterable[T]:
     return steps
 
 
-# Memory of the plain engine grows by about 4 kB a voxel (benchmarks/RESULTS.md).
-MAX_VOXELS = 500_000
 _POINTS_PER_VOXEL = 1.5
 _SAMPLE_POINTS = 2_000_000
 
@@ -202,6 +200,6 @@ def _limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> Tile
     halo_m = encoder.reach * voxel_m
     widest = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m
     if tile_m is None:
-        return TileLimits(halo_m, voxel_m, MAX_VOXELS, widest)
+        return TileLimits(halo_m, voxel_m, encoder.max_voxels, widest)
     # Below a voxel nothing is gained, and below a coordinate's last digit nothing can be cut.
     return TileLimits(halo_m, voxel_m, sys.maxsize, max(voxel_m, min(tile_m, widest)))

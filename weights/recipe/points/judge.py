@@ -14,13 +14,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from clip3d_cli.core.words import ClassName, Vocabulary, palette_color
-from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.weights import load_encoder
+from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from clip3d_cli.pipelines.label import label_cloud
+from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.mini import MiniTextEncoder
 from weights.recipe.points.sources import read_labelled
@@ -41,7 +40,7 @@ SUITES = {
 }
 
 
-def judge(encoder: PointEncoder, name: str, paths: list[Path]) -> dict[str, object]:
+def judge(encoder: VoxelEncoder, name: str, paths: list[Path]) -> dict[str, object]:
     """The scores of one judge of judges.toml on some files."""
     table = read_table("judges.toml")[name]["classes"]
     classes = tuple(
@@ -78,11 +77,9 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--held-out", action="store_true", help="only scans kept out of training")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    encoder = load_encoder(args.weights)
+    encoder = open_encoder(args.weights).encoder
     results = {}
     for title, (name, pattern, seen) in SUITES.items():
         if args.held_out and seen:
