@@ -136,6 +136,8 @@ class Child:
         kind = PeerEngine if order["engine"] in PEERS else OurEngine
         self.engine = kind(order["engine"], self.mode, given, self.device)
         self.truth = given["truth"].to(self.device)
+        # Or its copy of the weights would hide what the engine takes.
+        del given
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
             self.start_mb = torch.cuda.memory_allocated() / 2**20
