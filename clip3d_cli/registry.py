@@ -29,11 +29,11 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "bin": "clip3d_cli.formats.bin:BinFormat",
     },
     "backends": {
-        "native": "clip3d_cli.sparse.native_backend:NativeBackend",
-        "torch": "clip3d_cli.sparse.torch_backend:TorchBackend",
-        "triton": "clip3d_cli.sparse.triton_backend:TritonBackend",
-        "torchsparse": "clip3d_cli.sparse.torchsparse_backend:TorchsparseBackend",
-        "spconv": "clip3d_cli.sparse.spconv_backend:SpconvBackend",
+        "native": "clip3d_cli.sparse.backends.native_backend:NativeBackend",
+        "torch": "clip3d_cli.sparse.backends.torch_backend:TorchBackend",
+        "triton": "clip3d_cli.sparse.backends.triton_backend:TritonBackend",
+        "torchsparse": "clip3d_cli.sparse.backends.torchsparse_backend:TorchsparseBackend",
+        "spconv": "clip3d_cli.sparse.backends.spconv_backend:SpconvBackend",
     },
     "text_encoders": {
         "mini": "clip3d_cli.text.mini:MiniTextEncoder",

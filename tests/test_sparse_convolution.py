@@ -129,7 +129,7 @@ def test_many_tiles_equal_one(monkeypatch: pytest.MonkeyPatch) -> None:
     feats = torch.randn(900, 4, requires_grad=True)
     answers = []
     for rows in (64, 4096):
-        monkeypatch.setattr("clip3d_cli.sparse.torch_rulebook.CPU_TILE_ROWS", rows)
+        monkeypatch.setattr("clip3d_cli.sparse.backends.torch_rulebook.CPU_TILE_ROWS", rows)
         found = Plan(cells).convolve(feats, weight, 1)
         answers.append((found, *torch.autograd.grad(found.square().sum(), (feats, weight))))
     for small, large in zip(*answers, strict=True):

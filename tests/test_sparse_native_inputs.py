@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.backend import Epilogue
+from clip3d_cli.sparse.backends.native_backend import NativeBackend
+from clip3d_cli.sparse.backends.torch_backend import TorchBackend
 from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL
 from clip3d_cli.sparse.native import library as native
-from clip3d_cli.sparse.native_backend import NativeBackend
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.sparse.torch_backend import TorchBackend
 
 pytestmark = pytest.mark.skipif(
     native.status().reason is not None, reason=f"native engine: {native.status().reason}"

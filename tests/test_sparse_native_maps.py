@@ -10,10 +10,10 @@ from native_map import GRANULE, MapView
 from torch import Tensor
 
 from clip3d_cli.sparse.backend import Level
+from clip3d_cli.sparse.backends.native_backend import NativeBackend
 from clip3d_cli.sparse.keys import pack, parents
 from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL, MAX_CLOUDS
 from clip3d_cli.sparse.native import library as native
-from clip3d_cli.sparse.native_backend import NativeBackend
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
 
 pytestmark = pytest.mark.skipif(

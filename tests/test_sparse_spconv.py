@@ -13,8 +13,8 @@ import torch
 from sparse_cells import random_cells
 from torch import Tensor
 
+from clip3d_cli.sparse.backends.spconv_backend import SpconvBackend
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.sparse.spconv_backend import SpconvBackend
 
 
 class RewrittenOperations:
@@ -68,7 +68,7 @@ def _lists(
 @pytest.fixture
 def operations(monkeypatch: pytest.MonkeyPatch) -> RewrittenOperations:
     rewritten = RewrittenOperations()
-    monkeypatch.setattr("clip3d_cli.sparse.spconv_backend._operations", lambda: rewritten)
+    monkeypatch.setattr("clip3d_cli.sparse.backends.spconv_backend._operations", lambda: rewritten)
     return rewritten
 
 

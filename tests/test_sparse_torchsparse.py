@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from clip3d_cli.sparse.backends.torchsparse_backend import TorchsparseBackend
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.sparse.torchsparse_backend import TorchsparseBackend
 
 
 class RewrittenKernels:
@@ -51,7 +51,7 @@ def test_pairs_are_handed_over_as_the_kernels_read_them(
     monkeypatch: pytest.MonkeyPatch, convolve: str, offsets: int, stride: int
 ) -> None:
     monkeypatch.setattr(
-        "clip3d_cli.sparse.torchsparse_backend.cuda_kernels", lambda _: RewrittenKernels
+        "clip3d_cli.sparse.backends.torchsparse_backend.cuda_kernels", lambda _: RewrittenKernels
     )
     cells = torch.randint(-4, 4, (200, 4), generator=torch.Generator().manual_seed(0))
     cells[:, 0] = cells[:, 0].abs() % 2

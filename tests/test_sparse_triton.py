@@ -27,9 +27,9 @@ from triton_case import (  # noqa: F401
 
 from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.sparse.backend import Epilogue, Precision
+from clip3d_cli.sparse.backends.triton_backend import TritonBackend
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
-from clip3d_cli.sparse.triton_backend import TritonBackend
 
 INTERPRETED = "gpu and not slow"
 

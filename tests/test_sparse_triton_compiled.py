@@ -16,8 +16,8 @@ import torch
 from sparse_cells import random_cells
 
 from clip3d_cli.sparse.backend import Epilogue, Precision
+from clip3d_cli.sparse.backends.triton_backend import TritonBackend
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.sparse.triton_backend import TritonBackend
 
 triton = pytest.importorskip("triton")
 
@@ -105,8 +105,8 @@ def test_kernels_fit_a_gpu_without_spilling(
     high: bool,
 ) -> None:
     if high:
-        monkeypatch.setattr("clip3d_cli.sparse.triton_maps.HIGH_FROM_ROWS", 1)
-        monkeypatch.setattr("clip3d_cli.sparse.triton_launch.FEW_PROGRAMS", 1)
+        monkeypatch.setattr("clip3d_cli.sparse.backends.triton_maps.HIGH_FROM_ROWS", 1)
+        monkeypatch.setattr("clip3d_cli.sparse.backends.triton_launch.FEW_PROGRAMS", 1)
     convolve_and_back(precision, dtype, widths, out)
     names = {kernel.metadata.name for kernel in launches}
     assert names == {"find_neighbours", "arrange_blocks", "convolve_blocks", "weight_gradient"}

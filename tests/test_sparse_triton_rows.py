@@ -7,8 +7,8 @@ import torch
 from triton_case import CONVOLUTIONS, Case, exact_products_in_the_interpreter, near, triton_device  # noqa: F401
 
 from clip3d_cli.sparse.backend import Epilogue, Precision
+from clip3d_cli.sparse.backends.triton_backend import TritonBackend
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.sparse.triton_backend import TritonBackend
 
 
 @pytest.mark.gpu
@@ -16,8 +16,8 @@ def test_large_tiles_equal_small_ones(device: str, monkeypatch: pytest.MonkeyPat
     case = Case(*CONVOLUTIONS[0], rows=150, out=70)
     answers = []
     for threshold in (1, 10**6):
-        monkeypatch.setattr("clip3d_cli.sparse.triton_maps.HIGH_FROM_ROWS", threshold)
-        monkeypatch.setattr("clip3d_cli.sparse.triton_launch.FEW_PROGRAMS", threshold)
+        monkeypatch.setattr("clip3d_cli.sparse.backends.triton_maps.HIGH_FROM_ROWS", threshold)
+        monkeypatch.setattr("clip3d_cli.sparse.backends.triton_launch.FEW_PROGRAMS", threshold)
         weight = case.weight.requires_grad_()
         found = case.run(TritonBackend(), device, weight=weight)
         answers.append((found, *torch.autograd.grad(found.square().sum(), weight)))

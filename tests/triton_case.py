@@ -11,8 +11,8 @@ import torch
 from sparse_cells import random_cells
 from torch import Tensor
 
+from clip3d_cli.sparse.backends.triton_backend import TritonBackend
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.sparse.triton_backend import TritonBackend
 
 IN_CHILD = "TRITON_INTERPRET" in os.environ
 CONVOLUTIONS = [

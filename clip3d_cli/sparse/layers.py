@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from clip3d_cli.sparse.backend import Epilogue, Features
-from clip3d_cli.sparse.fallback import joined
+from clip3d_cli.sparse.backends.fallback import joined
 from clip3d_cli.sparse.plan import Plan
 
 Convolve = Callable[[Epilogue | None], Tensor]

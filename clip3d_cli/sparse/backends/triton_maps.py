@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clip3d_cli.sparse import triton_kernels
 from clip3d_cli.sparse.backend import Level
+from clip3d_cli.sparse.backends import triton_kernels
 from clip3d_cli.sparse.keys import child_slots
 from clip3d_cli.sparse.lattice import STEP_X, STEP_Y
 

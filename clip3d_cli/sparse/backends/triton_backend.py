@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
-from clip3d_cli.sparse.fallback import joined, normalise_in_torch
+from clip3d_cli.sparse.backends.fallback import joined, normalise_in_torch
 
 _LEAST_CAPABILITY = (8, 0)
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -55,7 +55,7 @@ class TritonBackend:
 
     def kernel_map(self, source: Level, target: Level, size: int) -> Any:
         """Blocks of rows in both directions: see `Backend.kernel_map`."""
-        maps = importlib.import_module("clip3d_cli.sparse.triton_maps")
+        maps = importlib.import_module("clip3d_cli.sparse.backends.triton_maps")
         with maps.beside(source.keys):
             if source.stride == target.stride:
                 return maps.submanifold_map(source, size)
@@ -141,7 +141,7 @@ class _Convolution(torch.autograd.Function):
 
 def _launch() -> Any:
     """The launches; not imported above, as triton is not installed everywhere."""
-    return importlib.import_module("clip3d_cli.sparse.triton_launch")
+    return importlib.import_module("clip3d_cli.sparse.backends.triton_launch")
 
 
 def _is_interpreted() -> bool:

@@ -8,8 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from clip3d_cli.sparse.backends.native_calls import (
+    TYPES,
+    floats_at,
+    readable,
+    refuse_foreign,
+    rows_at,
+)
 from clip3d_cli.sparse.native import library as native
-from clip3d_cli.sparse.native_calls import TYPES, floats_at, readable, refuse_foreign, rows_at
 
 
 def normalise(

@@ -16,9 +16,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
-from clip3d_cli.sparse.fallback import finish, joined, normalise_in_torch
+from clip3d_cli.sparse.backends.fallback import finish, joined, normalise_in_torch
+from clip3d_cli.sparse.backends.torch_rulebook import Rulebook, Tile, TorchKernelMap, build_rulebook
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
-from clip3d_cli.sparse.torch_rulebook import Rulebook, Tile, TorchKernelMap, build_rulebook
 
 
 class TorchBackend:

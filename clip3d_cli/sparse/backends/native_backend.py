@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from clip3d_cli.sparse import native_calls as calls
 from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
+from clip3d_cli.sparse.backends import native_calls as calls
+from clip3d_cli.sparse.backends.native_calls import NativeKernelMap, PackedWeights, Passage
+from clip3d_cli.sparse.backends.native_norm import normalise
 from clip3d_cli.sparse.native import library as native
-from clip3d_cli.sparse.native_calls import NativeKernelMap, PackedWeights, Passage
-from clip3d_cli.sparse.native_norm import normalise
 
 
 class NativeBackend:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clip3d_cli.sparse import triton_kernels
 from clip3d_cli.sparse.backend import Epilogue, Precision
-from clip3d_cli.sparse.triton_maps import Blocks, beside
+from clip3d_cli.sparse.backends import triton_kernels
+from clip3d_cli.sparse.backends.triton_maps import Blocks, beside
 
 # Enough to occupy the largest GPUs; a constant, so that sums do not depend on the GPU.
 _GRADIENT_PROGRAMS = 1024

@@ -1,0 +1,1 @@
+"""The backends of sparse convolution, one kind of hardware or library each."""
