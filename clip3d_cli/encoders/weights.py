@@ -81,9 +81,7 @@ def encoder_of_state(
 ) -> PointEncoder:
     """The encoder of what `read_weights` read from a file: see `load_encoder`."""
     try:
-        # Without memory or numbers: both come with the file's tensors.
-        with torch.device("meta"):
-            encoder = PointEncoder(spec, backend=backend)
+        encoder = PointEncoder(spec, backend=backend)
     except (Clip3DError, TypeError, ValueError, RuntimeError) as error:
         raise weights_fault(path, f"describes a network that cannot be built: {error}") from error
     load_state(encoder.network, state, path)
