@@ -97,15 +97,15 @@ INLINE numbers interleave(numbers both)
                                   8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     return (numbers)_mm512_permutexvar_epi16((__m512i)order, (__m512i)both);
 }
-#endif
 
-/* Half of 32 bf16 as floats. */
-INLINE vec widen_half(numbers both, int half)
+/* The first or the second half of 32 bf16 as floats. */
+INLINE vec widen_half(numbers both, int second)
 {
-    halves part;
-    memcpy(&part, (const char *)&both + half * sizeof part, sizeof part);
-    return (vec)(__builtin_convertvector(part, words) << 16);
+    __m512i whole = (__m512i)both;
+    __m256i half = second ? _mm512_extracti64x4_epi64(whole, 1) : _mm512_castsi512_si256(whole);
+    return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
 }
+#endif
 
 INLINE void store_numbers(void *place, numbers value) { *(loose_numbers *)place = value; }
 

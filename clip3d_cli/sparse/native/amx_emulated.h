@@ -80,6 +80,13 @@ INLINE numbers narrow_two(vec first, vec second)
     return answer;
 }
 
+INLINE vec widen_half(numbers both, int second)
+{
+    halves part;
+    memcpy(&part, (const char *)&both + second * sizeof part, sizeof part);
+    return (vec)(__builtin_convertvector(part, words) << 16);
+}
+
 INLINE words pick(words first, ints lanes, words second)
 {
     words answer;

@@ -28,24 +28,30 @@ typedef struct {
     block block[BLOCKS];
 } work;
 
-/* One row as bf16; with two parts the second is what the first leaves of it. */
-static void copy_numbers(const work *work, int64_t row, char *place)
+/* 32 numbers as bf16; with two parts the second is what the first leaves of them. */
+INLINE void split(vec first, vec second, int32_t parts, char *place)
 {
-    const c3d_rows *source = work->job->source;
-    for (int64_t c = 0; c < source->channels; c += STEP, place += work->row_parts * PART) {
-        int64_t left = source->channels - c;
-        if (source->type == C3D_BF16 && left >= STEP) {
-            memcpy(place, row_of(source, row, c), 64);
-            continue;
-        }
-        vec first = load_part(source, row, c, left);
-        vec second = load_columns(source, row, c + LANES, left - LANES);
-        numbers near = narrow_two(first, second);
-        store_numbers(place, near);
-        if (work->row_parts == 2)
-            store_numbers(place + PART, narrow_two(first - widen_half(near, 0),
-                                                   second - widen_half(near, 1)));
-    }
+    numbers near = narrow_two(first, second);
+    store_numbers(place, near);
+    if (parts == 2)
+        store_numbers(place + PART, narrow_two(first - widen_half(near, 0),
+                                               second - widen_half(near, 1)));
+}
+
+static void copy_numbers(const c3d_rows *source, int64_t row, int32_t parts, char *place)
+{
+    int64_t wide = source->channels, whole = wide / STEP * STEP, c = 0;
+    const float *floats = row_of(source, row, 0);
+    const uint16_t *shorts = row_of(source, row, 0);
+    if (source->type == C3D_F32)
+        for (; c < whole; c += STEP, place += parts * PART)
+            split(load(floats + c), load(floats + c + LANES), parts, place);
+    else
+        for (; c < whole; c += STEP, place += parts * PART)
+            memcpy(place, shorts + c, 64);
+    if (c < wide)
+        split(load_part(source, row, c, wide - c),
+              load_columns(source, row, c + LANES, wide - c - LANES), parts, place);
 }
 
 static void look_up(const work *work, const c3d_pairs *pairs, int64_t first, char *copies,
@@ -71,8 +77,8 @@ static void look_up(const work *work, const c3d_pairs *pairs, int64_t first, cha
     found->step = work->row_parts * PART;
     for (int32_t i = 0; i < found->count; i++) {
         int64_t at = first + i;
-        copy_numbers(work, pairs->sources ? pairs->sources[at] : pairs->first + at,
-                     copies + i * 64);
+        copy_numbers(source, pairs->sources ? pairs->sources[at] : pairs->first + at,
+                     work->row_parts, copies + i * 64);
     }
 }
 
