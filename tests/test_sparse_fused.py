@@ -141,3 +141,15 @@ def test_answers_have_the_dtype_of_the_features(
     ):
         assert mine.dtype == torch.float32
         assert (mine - theirs).norm() < 0.03 * theirs.norm()
+
+
+def test_a_spare_residual_changes_no_answer(backend: Backend, device: str) -> None:
+    torch.manual_seed(0)
+    plan = Plan(random_cells(400).to(device), backend)
+    parts = tuple(torch.randn(400, channels, device=device) for channels in (5, 12))
+    weight, residual = torch.randn(27, 17, 6, device=device), torch.randn(400, 6, device=device)
+    with torch.no_grad():
+        for feats in (parts, torch.cat(parts, dim=1)):
+            kept = plan.convolve(feats, weight, 1, Epilogue(residual=residual))
+            spent = Epilogue(residual=residual.clone(), spare=True)
+            assert torch.equal(plan.convolve(feats, weight, 1, spent), kept)

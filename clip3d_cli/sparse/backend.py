@@ -49,12 +49,14 @@ class Epilogue:
         scale, shift: (Cout,) float32: a batch normalisation's, folded.
         residual: (rows, Cout), of the features' dtype.
         relu: whether negative numbers become 0.
+        spare: whether the residual's memory may become the answer's.
     """
 
     scale: Tensor | None = None
     shift: Tensor | None = None
     residual: Tensor | None = None
     relu: bool = False
+    spare: bool = False
 
 
 class Backend(Protocol):

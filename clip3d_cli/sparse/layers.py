@@ -96,6 +96,7 @@ class RowNorm(nn.BatchNorm1d):
         *,
         residual: Tensor | None = None,
         relu: bool = True,
+        spare: bool = False,
     ) -> Tensor:
         """Normalise what a convolution gives, + residual, then ReLU, in as few passes as can be.
 
@@ -104,10 +105,11 @@ class RowNorm(nn.BatchNorm1d):
             plan: whose backend fuses what it can.
             residual: (M, C), or None.
             relu: whether negative numbers become 0.
+            spare: whether the residual may be overwritten, in inference.
         """
         if not self.training and not torch.is_grad_enabled():
             scale, shift = self.folded()
-            return convolve(Epilogue(scale, shift, residual, relu))
+            return convolve(Epilogue(scale, shift, residual, relu, spare))
         feats = convolve(None)
         if self.training and len(feats) >= 2:
             return plan.backend.normalise(feats, self, residual=residual, relu=relu)
@@ -139,11 +141,11 @@ class ResidualBlock(nn.Module):
     def forward(self, feats: Features, plan: Plan, stride: int) -> Tensor:
         """The features at the same stride."""
         inner = self.norm1.after(partial(self.conv1, feats, plan, stride), plan)
-        if isinstance(self.shortcut, _Shortcut):
-            residual = self.shortcut(feats, plan, stride)
-        else:
-            residual = joined(feats)
-        return self.norm2.after(partial(self.conv2, inner, plan, stride), plan, residual=residual)
+        # What a shortcut makes is nobody else's.
+        spare = isinstance(self.shortcut, _Shortcut)
+        residual = self.shortcut(feats, plan, stride) if spare else joined(feats)
+        convolve = partial(self.conv2, inner, plan, stride)
+        return self.norm2.after(convolve, plan, residual=residual, spare=spare)
 
 
 class _Shortcut(nn.ModuleList):

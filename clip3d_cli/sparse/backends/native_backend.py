@@ -159,9 +159,11 @@ class _Convolution(torch.autograd.Function):
         passage, products = how.passage, how.products
         ctx.save_for_backward(weight, *parts)
         ctx.packed, ctx.how = packed, how
-        result = parts[0].new_empty(passage.targets, weight.shape[2])
+        result = _room(parts[0], passage.targets, weight.shape[2], how.epilogue)
         # Sums stay in float32 until all parts are in.
-        sums = result if len(parts) == 1 else torch.empty_like(result, dtype=torch.float32)
+        spare = how.epilogue is not None and how.epilogue.spare
+        in_place = result.dtype == torch.float32 and not spare
+        sums = result if in_place or len(parts) == 1 else torch.empty(result.shape)
         first = 0
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
@@ -203,6 +205,14 @@ class _Convolution(torch.autograd.Function):
         return None, None, weight_grad if ctx.needs_input_grad[2] else None, *part_grads
 
 
+def _room(like: Tensor, rows: int, channels: int, epilogue: Epilogue | None) -> Tensor:
+    """Where the answer goes: the residual's memory where that is spare."""
+    spare = epilogue.residual if epilogue is not None and epilogue.spare else None
+    if spare is not None and spare.dtype == like.dtype and spare.is_contiguous():
+        return spare
+    return like.new_empty(rows, channels)
+
+
 def _cpu_keys(level: Level) -> Tensor:
     if level.keys.device.type != "cpu":
         raise ValueError(
@@ -231,6 +241,7 @@ def _checked(epilogue: Epilogue, rows: int, weight: Tensor, parts: tuple[Tensor,
         None if shift is None else shift.contiguous(),
         residual,
         epilogue.relu,
+        epilogue.spare,
     )
 
 
