@@ -7,6 +7,7 @@ import pytest
 
 from clip3d_cli.core.clouds import PointCloud, VoxelGrid
 from clip3d_cli.core.ground import Ground
+from clip3d_cli.core.grouping import group_rows
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.voxels import ANCHOR_CELLS, voxelize
 from clip3d_cli.core.words import ClassEmbeddings, FeatureSpace, Vocabulary
@@ -149,3 +150,37 @@ def test_embeddings_must_be_unit_and_complete() -> None:
         ClassEmbeddings(rows * 2, np.array([0, 1], np.int32), vocabulary, space)
     with pytest.raises(ValueError, match="every class"):
         ClassEmbeddings(rows, np.array([0, 0], np.int32), vocabulary, space)
+
+
+def test_ground_by_hand() -> None:
+    """The definition itself: lowest tenth of a cell, then four windows, each over its cells."""
+    xyz = RNG.uniform(0, 30, (800, 3))
+    cell = np.floor(xyz[:, :2] / 2).astype(int)
+    height = {}
+    for place in {tuple(row) for row in cell.tolist()}:
+        z = np.sort(xyz[(cell == place).all(axis=1), 2])
+        height[place] = z[int(len(z) * 0.1)]
+    for pick in (min, max):
+        for axis in (0, 1):
+            height = {
+                (x, y): pick(
+                    value
+                    for there, value in height.items()
+                    if abs(there[axis] - (x, y)[axis]) <= 3 and there[1 - axis] == (x, y)[1 - axis]
+                )
+                for x, y in height
+            }
+    wanted = [height[tuple(row)] for row in cell.tolist()]
+    ground = Ground.under(xyz, cell_m=2, radius_m=6)
+    np.testing.assert_array_equal(ground.z_under(xyz), wanted)
+
+
+@pytest.mark.parametrize("span", [5, 1 << 20, 1 << 40, 1 << 61])
+def test_rows_are_grouped_in_order_however_far_apart(span: int) -> None:
+    columns = [RNG.integers(-span, span, 300).repeat(2) for _ in range(3)]
+    rows = np.stack(columns, axis=1)
+    wanted, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    found_first, found_group = group_rows(columns)
+    np.testing.assert_array_equal(found_first, first)
+    np.testing.assert_array_equal(found_group, group.reshape(-1))
+    np.testing.assert_array_equal(rows[found_first], wanted)
