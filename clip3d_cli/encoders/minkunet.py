@@ -34,7 +34,7 @@ class Blocks(nn.ModuleList):
         first, *rest = self
         answer: Tensor = first(feats, plan, stride)
         for block in rest:
-            answer = block(answer, plan, stride)
+            answer = block(answer, plan, stride, spare=True)
         return answer
 
 

@@ -138,12 +138,14 @@ class ResidualBlock(nn.Module):
         if in_channels != out_channels:
             self.shortcut = _Shortcut(in_channels, out_channels)
 
-    def forward(self, feats: Features, plan: Plan, stride: int) -> Tensor:
-        """The features at the same stride."""
+    def forward(self, feats: Features, plan: Plan, stride: int, *, spare: bool = False) -> Tensor:
+        """The features at the same stride; ``spare`` ones may be overwritten, in inference."""
         inner = self.norm1.after(partial(self.conv1, feats, plan, stride), plan)
-        # What a shortcut makes is nobody else's.
-        spare = isinstance(self.shortcut, _Shortcut)
-        residual = self.shortcut(feats, plan, stride) if spare else joined(feats)
+        if isinstance(self.shortcut, _Shortcut):
+            # What a shortcut makes is nobody else's.
+            residual, spare = self.shortcut(feats, plan, stride), True
+        else:
+            residual = joined(feats)
         convolve = partial(self.conv2, inner, plan, stride)
         return self.norm2.after(convolve, plan, residual=residual, spare=spare)
 
