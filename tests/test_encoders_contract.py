@@ -15,8 +15,8 @@ from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights import load_encoder, save_encoder
 from clip3d_cli.errors import InputError
+from clip3d_cli.sparse.backends.torch_backend import TorchBackend
 from clip3d_cli.sparse.tensor import SparseTensor
-from clip3d_cli.sparse.torch_backend import TorchBackend
 
 SPACE = FeatureSpace("openclip/ViT-B-32/openai", 24)
 NARROW: dict[str, dict[str, Any]] = {
@@ -187,3 +187,17 @@ def test_reach_is_where_influence_ends(architecture: str) -> None:
             changed = cells[(moved != still).any(dim=1), 2]
             farthest = max(farthest, int((changed - place).abs().max()))
     assert encoder.reach - SLACK.get(architecture, 0) <= farthest <= encoder.reach
+
+
+def test_a_gpu_is_given_as_much_as_it_holds(
+    encoder: PointEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert encoder.max_voxels == 500_000
+    device = torch.device("cuda", 1)
+    monkeypatch.setattr(encoder, "parameters", lambda: iter([Tensor().to("meta")]))
+    monkeypatch.setattr(torch.Tensor, "device", property(lambda _: device))
+    free = {device: (40 << 30, 80 << 30)}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where: free[where])
+    assert encoder.max_voxels == int(0.6 * (40 << 30) / 4096)
+    free[device] = (1 << 30, 80 << 30)
+    assert encoder.max_voxels == 500_000
