@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,8 @@ def test_what_is_not_there_or_no_library_is_not_usable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "fault"), [(native.ABI, "cannot be loaded"), (native.ABI + 1, "is of version 2")]
+    ("version", "fault"),
+    [(native.ABI, "cannot be loaded"), (native.ABI + 1, f"is of version {native.ABI + 1}")],
 )
 def test_a_library_of_other_functions_or_version_is_refused(
     tmp_path: Path, version: int, fault: str
@@ -262,3 +264,27 @@ def test_weights_packed_for_others_are_refused(test_engine: Path, tmp_path: Path
         assert library.c3d_use_isa(before) == native.OK
     packed[:4] = 0
     assert answer() == native.BAD_ARGUMENT
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps memory")
+def test_memory_once_freed_is_used_again(test_engine: Path) -> None:
+    script = f"""
+import resource
+from pathlib import Path
+from clip3d_cli.sparse.native import library
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    room = bytearray(b"1") * (100 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+fresh = faults(), faults()
+library.load(Path({str(test_engine)!r}))
+kept = faults(), faults()
+print(*fresh, *kept)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    *fresh, _, again = map(int, done.stdout.split())
+    assert again < min(fresh) / 100

@@ -1,6 +1,11 @@
 /* Which instruction set is used: the best that this CPU has, or the one asked for. */
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -95,5 +100,13 @@ int32_t c3d_max_threads(void)
     return omp_get_max_threads();
 #else
     return 1;
+#endif
+}
+
+void c3d_keep_memory(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, -1);
 #endif
 }

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default) /* the rest of the library is built hidden */
 
-#define C3D_ABI 1
+#define C3D_ABI 2
 
 enum { C3D_OK = 0, C3D_NO_MEMORY = -1, C3D_BAD_ARGUMENT = -2 };
 
@@ -61,6 +61,11 @@ int32_t c3d_use_isa(const char *name);
 /* Threads to use where nothing else is said: OMP_NUM_THREADS, else the CPUs this process may run
  * on; 1 if it was built without OpenMP. */
 int32_t c3d_max_threads(void);
+
+/* From now on this process keeps the memory it frees and uses it again. Features come and go by the
+ * hundred megabytes, and a page given back costs more to get anew than to fill. Does nothing where
+ * the C library cannot (other than glibc). */
+void c3d_keep_memory(void);
 
 /* ------------------------------------------------------------------ kernel maps */
 

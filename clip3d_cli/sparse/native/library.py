@@ -15,7 +15,7 @@ from typing import Any
 
 from clip3d_cli.sparse.native.build import FOLDER, LIBRARY, REASON
 
-ABI = 1
+ABI = 2
 OK, NO_MEMORY, BAD_ARGUMENT = 0, -1, -2
 F32, BF16 = 0, 1
 PRODUCTS = {"exact": 0, "high": 1, "fast": 2}
@@ -63,6 +63,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "c3d_isa": (c_char_p, ()),
     "c3d_use_isa": (c_int32, (c_char_p,)),
     "c3d_max_threads": (c_int32, ()),
+    "c3d_keep_memory": (None, ()),
     "c3d_coarsen": (c_int64, (c_void_p, c_int64, c_void_p, c_void_p)),
     "c3d_map_submanifold": (_MAP, (c_void_p, c_int64, c_int32, c_int32)),
     "c3d_map_strided": (_MAP, (c_void_p, c_int64, c_void_p, c_int64, c_int32)),
@@ -116,7 +117,8 @@ class NotUsableError(Exception):
 def load(path: Path = FOLDER / LIBRARY) -> Any:
     """The library, its functions under their own names with their types declared.
 
-    Loaded once for a path; afterwards the same object.
+    Loaded once for a path; afterwards the same object. With it the process begins to keep the
+    memory that it frees: see ``c3d_keep_memory`` in engine.h.
 
     Raises:
         NotUsableError: it was not built, cannot be loaded, or is of another version.
@@ -138,6 +140,7 @@ def _load(path: Path) -> Any:
     found = library.c3d_abi()
     if found != ABI:
         raise NotUsableError(f"{path} is of version {found}, not {ABI}; build it anew")
+    library.c3d_keep_memory()
     return library
 
 
