@@ -8,6 +8,8 @@ scattered, buffers are reused, and a row's result does not depend on other rows'
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -128,22 +130,48 @@ class _Convolution(torch.autograd.Function):
 def _gather_multiply_sum(
     feats: Tensor, weight: Tensor, book: Rulebook, epilogue: Epilogue | None
 ) -> Tensor:
-    channels = weight.shape[2]
-    result = feats.new_empty(book.rows, channels)
-    gathered = feats.new_empty(book.longest, feats.shape[1])
-    own_rows = 0 if book.centre is None else book.tallest
-    products = feats.new_empty(book.longest + own_rows, channels)
-    for tile in book.tiles:
-        pairs = gathered[: len(tile.source_rows)]
-        torch.index_select(feats, 0, tile.source_rows, out=pairs)
-        _multiply(feats, pairs, weight, book.centre, tile, products)
-        _sum_rows(products, tile, result)
-        if epilogue is not None:
-            rows = slice(tile.start, tile.stop)
-            residual = None if epilogue.residual is None else epilogue.residual[rows]
-            # While the tile is in the cache.
-            finish(result[rows], replace(epilogue, residual=residual))
+    result = feats.new_empty(book.rows, weight.shape[2])
+
+    def fill(tiles: Sequence[Tile]) -> None:
+        gathered = feats.new_empty(book.longest, feats.shape[1])
+        own_rows = 0 if book.centre is None else book.tallest
+        products = feats.new_empty(book.longest + own_rows, weight.shape[2])
+        for tile in tiles:
+            pairs = gathered[: len(tile.source_rows)]
+            torch.index_select(feats, 0, tile.source_rows, out=pairs)
+            _multiply(feats, pairs, weight, book.centre, tile, products)
+            _sum_rows(products, tile, result)
+            if epilogue is not None:
+                rows = slice(tile.start, tile.stop)
+                residual = None if epilogue.residual is None else epilogue.residual[rows]
+                # While the tile is in the cache.
+                finish(result[rows], replace(epilogue, residual=residual))
+
+    _share_out(fill, book.tiles, feats.device)
     return result
+
+
+def _share_out(
+    work: Callable[[Sequence[Tile]], None], tiles: Sequence[Tile], device: torch.device
+) -> None:
+    """Give every thread tiles of its own: products this small gain little from several threads."""
+    threads = min(torch.get_num_threads(), len(tiles))
+    if device.type != "cpu" or threads < 2:
+        work(tiles)
+        return
+    inference, outside = torch.is_inference_mode_enabled(), torch.get_num_threads()
+
+    def alone(part: Sequence[Tile]) -> None:
+        # Neither mode is inherited by a thread.
+        with torch.inference_mode(inference), torch.no_grad():
+            work(part)
+
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(alone, (tiles[first::threads] for first in range(threads))))
+    finally:
+        torch.set_num_threads(outside)
 
 
 def _multiply(
