@@ -4,28 +4,25 @@
 
 #include "kernels.h"
 
-#define SEGMENT_PAIRS 8192 /* cuts do not depend on threads: nor does the order of sums */
-#define MAX_SEGMENTS 16
+/* Rows are cut into segments, so that those which all offsets see stay in the cache that cores share
+ * while the offsets pass. Cuts do not depend on threads: nor does the order of sums. */
+#define SEGMENT_ROWS 8192
+#define MAX_SEGMENTS 64
 #define MAX_THREADS 1024
 #define SMALL_WORK 1000000
 
 typedef struct {
     c3d_job job;
     const c3d_kernels *kernels;
-    float *sums;            /* (parts, cin, pitch) */
+    float *sums;            /* (segments, offsets, cin, pitch) */
     int64_t pitch;
     int32_t block;          /* channels of a task */
     int32_t blocks;
-    int32_t parts;          /* segments of all offsets */
-    int32_t first_part[C3D_MAX_OFFSETS + 1];
+    int32_t segments;
+    int64_t granules;       /* of all rows */
 } plan;
 
 static int64_t cut(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
-
-static c3d_pairs all_pairs(const c3d_job *job, int32_t offset)
-{
-    return c3d_pairs_of(job, offset, 0, job->target->rows);
-}
 
 static void lay_out(plan *plan)
 {
@@ -36,47 +33,42 @@ static void lay_out(plan *plan)
     int64_t block = plan->kernels->sums_bytes / 4 / plan->pitch / group * group;
     plan->block = block < group ? group : block > cin ? cin : (int32_t)block;
     plan->blocks = (int32_t)cut(cin, plan->block);
-    plan->parts = 0;
-    for (int32_t k = 0; k < job->offsets; k++) {
-        int64_t segments = cut(all_pairs(job, k).count, SEGMENT_PAIRS);
-        plan->first_part[k] = plan->parts;
-        plan->parts += segments < 1 ? 1 : segments > MAX_SEGMENTS ? MAX_SEGMENTS
-                                                                  : (int32_t)segments;
-    }
-    plan->first_part[job->offsets] = plan->parts;
+    int64_t segments = cut(job->target->rows, SEGMENT_ROWS);
+    plan->segments = segments < 1 ? 1 : segments > MAX_SEGMENTS ? MAX_SEGMENTS : (int32_t)segments;
+    plan->granules = cut(job->target->rows, C3D_GRANULE);
 }
 
+static float *sums_of(const plan *plan, int32_t segment, int32_t offset, int32_t channel)
+{
+    int64_t part = (int64_t)segment * plan->job.offsets + offset;
+    return plan->sums + (part * plan->job.source->channels + channel) * plan->pitch;
+}
+
+/* Segment after segment: threads side by side read the same rows. */
 static void run_part(const plan *plan, int64_t task, void *scratch)
 {
     const c3d_job *job = &plan->job;
-    int32_t part = (int32_t)(task / plan->blocks), offset = 0;
     int32_t channel = (int32_t)(task % plan->blocks) * plan->block;
+    int32_t offset = (int32_t)(task / plan->blocks % job->offsets);
+    int32_t segment = (int32_t)(task / plan->blocks / job->offsets);
     int32_t left = job->source->channels - channel;
-    while (plan->first_part[offset + 1] <= part)
-        offset++;
-    c3d_pairs pairs = all_pairs(job, offset);
-    int64_t segments = plan->first_part[offset + 1] - plan->first_part[offset];
-    int64_t segment = part - plan->first_part[offset];
-    int64_t first = pairs.count * segment / segments;
-    pairs.count = pairs.count * (segment + 1) / segments - first;
-    pairs.targets = pairs.targets ? pairs.targets + first : NULL;
-    pairs.sources = pairs.sources ? pairs.sources + first : NULL;
-    pairs.first += first;
+    int64_t row = plan->granules * segment / plan->segments * C3D_GRANULE;
+    int64_t end = plan->granules * (segment + 1) / plan->segments * C3D_GRANULE;
+    if (end > job->target->rows)
+        end = job->target->rows;
+    c3d_pairs pairs = c3d_pairs_of(job, offset, row, end - row);
     plan->kernels->gradient(job, &pairs, channel, left < plan->block ? left : plan->block,
-                            plan->sums + ((int64_t)part * job->source->channels + channel)
-                                             * plan->pitch,
-                            plan->pitch, scratch);
+                            sums_of(plan, segment, offset, channel), plan->pitch, scratch);
 }
 
 /* One row of one offset's gradient: its segments' sums, always in the same order. */
 static void add_parts(const plan *plan, int32_t offset, int32_t channel, float *row)
 {
-    int32_t cin = plan->job.source->channels, cout = plan->job.target->channels;
-    for (int32_t part = plan->first_part[offset]; part < plan->first_part[offset + 1]; part++) {
-        const float *sums = plan->sums + ((int64_t)part * cin + channel) * plan->pitch;
-        int first = part == plan->first_part[offset];
+    int32_t cout = plan->job.target->channels;
+    for (int32_t segment = 0; segment < plan->segments; segment++) {
+        const float *sums = sums_of(plan, segment, offset, channel);
         for (int32_t j = 0; j < cout; j++)
-            row[j] = first ? sums[j] : row[j] + sums[j];
+            row[j] = segment ? row[j] + sums[j] : sums[j];
     }
 }
 
@@ -84,7 +76,7 @@ static int32_t run(plan *plan, float *weight_grad, int64_t offset_pitch, int64_t
                    int32_t threads)
 {
     int32_t cin = plan->job.source->channels, no_memory = 0;
-    int64_t tasks = (int64_t)plan->parts * plan->blocks;
+    int64_t tasks = (int64_t)plan->segments * plan->job.offsets * plan->blocks;
     size_t bytes = (size_t)cut(plan->kernels->gradient_bytes(&plan->job), 64) * 64;
 #pragma omp parallel num_threads(threads) if (threads > 1) reduction(| : no_memory)
     {
@@ -135,7 +127,7 @@ int32_t c3d_weight_gradient(const c3d_map *map, int32_t reverse, const c3d_rows 
     lay_out(&plan);
     double work = (double)(map ? c3d_map_pairs(map) : target_grad->rows) * source->channels
         * target_grad->channels;
-    plan.sums = malloc((size_t)plan.parts * (size_t)source->channels * (size_t)plan.pitch
+    plan.sums = malloc((size_t)plan.segments * (size_t)plan.job.offsets * (size_t)source->channels * (size_t)plan.pitch
                        * sizeof(float));
     if (!plan.sums)
         return C3D_NO_MEMORY;
