@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -267,6 +268,7 @@ def test_weights_packed_for_others_are_refused(test_engine: Path, tmp_path: Path
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps memory")
+@pytest.mark.skipif("CLIP3D_SANITIZE" in os.environ, reason="the sanitizer's own memory")
 def test_memory_once_freed_is_used_again(test_engine: Path) -> None:
     script = f"""
 import resource
