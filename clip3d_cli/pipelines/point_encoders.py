@@ -76,7 +76,10 @@ def open_encoder(
     chosen = backend_named(backend, device, precision=precision)
     on_torch = encoder_of_state(spec, state, path, device=device, backend=chosen)
     return OpenEncoder(
-        on_torch, chosen.name, chosen.precision, f"{chosen.name} in PyTorch, because {hindrance}"
+        on_torch,
+        chosen.name,
+        chosen.precision,
+        f"{chosen.name}, through PyTorch, because {hindrance}",
     )
 
 

@@ -93,7 +93,7 @@ def test_without_the_library_pytorch_labels_and_says_why(
     assert said.document["backend"] == "torch"
     lines = [line for line in said.err.splitlines() if line.startswith("engine: ")]
     assert lines == [
-        "engine: torch in PyTorch, because the native engine is missing: it was not built: "
+        "engine: torch, through PyTorch, because the native engine is missing: it was not built: "
         "no C compiler was found; precision high"
     ]
 
