@@ -61,20 +61,11 @@ static int32_t bad_part(const c3d_rows *part, const c3d_rows *target)
 static int32_t bad_job(const c3d_job *job, const head *info, const c3d_kernels *kernels)
 {
     const c3d_rows *source = job->source, *target = job->target;
-    int64_t filled = job->map ? job->map->length[job->direction] : target->rows;
-    int64_t seen = job->map ? job->map->length[1 - job->direction] : target->rows;
     return info->magic != MAGIC || info->layout != kernels->layout
         || info->offsets != job->offsets || info->cin != source->channels
-        || info->cout != target->channels || target->rows != filled || source->rows != seen
+        || info->cout != target->channels || c3d_bad_lengths(job)
         || bad_part(job->epilogue->base, target) || bad_part(job->epilogue->residual, target)
         || (target->rows > 0 && source->data == target->data);
-}
-
-/* How many multiply-adds all pairs are. */
-static double work_of(const c3d_job *job)
-{
-    double pairs = job->map ? (double)c3d_map_pairs(job->map) : (double)job->target->rows;
-    return pairs * job->source->channels * job->target->channels;
 }
 
 static int64_t cut(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
@@ -145,20 +136,13 @@ int32_t c3d_convolve(const c3d_map *map, int32_t reverse, const c3d_rows *source
     const c3d_kernels *kernels = c3d_kernels_for(products);
     head info;
     memcpy(&info, packed, sizeof info);
-    c3d_job job = {
-        .map = map,
-        .direction = reverse != 0,
-        .offsets = map ? map->offsets : 1,
-        .centre = map ? map->centre : 0,
-        .source = source,
-        .target = target,
-        .epilogue = epilogue ? epilogue : &none,
-        .packed = (const char *)packed + HEAD_BYTES,
-        .packed_step = kernels->packed_bytes(source->channels, target->channels),
-    };
+    c3d_job job = c3d_job_of(map, reverse, source, target);
+    job.epilogue = epilogue ? epilogue : &none;
+    job.packed = (const char *)packed + HEAD_BYTES;
+    job.packed_step = kernels->packed_bytes(source->channels, target->channels);
     if (bad_job(&job, &info, kernels))
         return C3D_BAD_ARGUMENT;
     if (target->rows == 0)
         return C3D_OK;
-    return run(&job, kernels, work_of(&job) < SMALL_WORK ? 1 : threads);
+    return run(&job, kernels, c3d_work_of(&job) < SMALL_WORK ? 1 : threads);
 }

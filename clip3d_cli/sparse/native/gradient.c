@@ -95,13 +95,6 @@ static int32_t run(plan *plan, float *weight_grad, int64_t offset_pitch, int64_t
     return no_memory ? C3D_NO_MEMORY : C3D_OK;
 }
 
-static int32_t bad_job(const c3d_job *job)
-{
-    int64_t filled = job->map ? job->map->length[job->direction] : job->target->rows;
-    int64_t seen = job->map ? job->map->length[1 - job->direction] : job->target->rows;
-    return job->target->rows != filled || job->source->rows != seen;
-}
-
 int32_t c3d_weight_gradient(const c3d_map *map, int32_t reverse, const c3d_rows *source,
                             const c3d_rows *target_grad, float *weight_grad,
                             int64_t offset_pitch, int64_t row_pitch, int32_t products,
@@ -112,27 +105,18 @@ int32_t c3d_weight_gradient(const c3d_map *map, int32_t reverse, const c3d_rows 
         || threads < 1 || threads > MAX_THREADS)
         return C3D_BAD_ARGUMENT;
     plan plan = {
-        .job = {
-            .map = map,
-            .direction = reverse != 0,
-            .offsets = map ? map->offsets : 1,
-            .centre = map ? map->centre : 0,
-            .source = source,
-            .target = target_grad,
-        },
+        .job = c3d_job_of(map, reverse, source, target_grad),
         .kernels = c3d_kernels_for(products),
     };
-    if (bad_job(&plan.job))
+    if (c3d_bad_lengths(&plan.job))
         return C3D_BAD_ARGUMENT;
     lay_out(&plan);
-    double work = (double)(map ? c3d_map_pairs(map) : target_grad->rows) * source->channels
-        * target_grad->channels;
     plan.sums = malloc((size_t)plan.segments * (size_t)plan.job.offsets * (size_t)source->channels * (size_t)plan.pitch
                        * sizeof(float));
     if (!plan.sums)
         return C3D_NO_MEMORY;
     int32_t answer = run(&plan, weight_grad, offset_pitch, row_pitch,
-                         work < SMALL_WORK ? 1 : threads);
+                         c3d_work_of(&plan.job) < SMALL_WORK ? 1 : threads);
     free(plan.sums);
     return answer;
 }

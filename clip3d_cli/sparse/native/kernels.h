@@ -89,4 +89,34 @@ static inline int32_t c3d_bad_rows(const c3d_rows *rows)
         || (rows->rows > 0 && !rows->data) || (rows->type != C3D_F32 && rows->type != C3D_BF16);
 }
 
+static inline c3d_job c3d_job_of(const c3d_map *map, int32_t reverse, const c3d_rows *source,
+                                 const c3d_rows *target)
+{
+    c3d_job job = {
+        .map = map,
+        .direction = reverse != 0,
+        .offsets = map ? map->offsets : 1,
+        .centre = map ? map->centre : 0,
+        .source = source,
+        .target = target,
+    };
+    return job;
+}
+
+/* Whether the matrices have other numbers of rows than the map. */
+static inline int32_t c3d_bad_lengths(const c3d_job *job)
+{
+    int64_t rows = job->target->rows;
+    int64_t filled = job->map ? job->map->length[job->direction] : rows;
+    int64_t seen = job->map ? job->map->length[1 - job->direction] : rows;
+    return rows != filled || job->source->rows != seen;
+}
+
+/* How many multiply-adds all pairs are. */
+static inline double c3d_work_of(const c3d_job *job)
+{
+    double pairs = job->map ? (double)c3d_map_pairs(job->map) : (double)job->target->rows;
+    return pairs * job->source->channels * job->target->channels;
+}
+
 #endif
