@@ -153,3 +153,11 @@ def test_a_spare_residual_changes_no_answer(backend: Backend, device: str) -> No
             kept = plan.convolve(feats, weight, 1, Epilogue(residual=residual))
             spent = Epilogue(residual=residual.clone(), spare=True)
             assert torch.equal(plan.convolve(feats, weight, 1, spent), kept)
+
+
+def test_an_epilogue_is_refused_where_gradients_are_asked(backend: Backend, device: str) -> None:
+    plan = Plan(random_cells(40).to(device), backend)
+    feats = torch.randn(40, 4, device=device)
+    weight = torch.randn(27, 4, 4, device=device, requires_grad=True)
+    with pytest.raises(ValueError, match="an epilogue has no gradients"):
+        plan.convolve(feats, weight, 1, Epilogue(relu=True))

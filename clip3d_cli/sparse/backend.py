@@ -153,6 +153,19 @@ def check_fit(feats: Features, weight: Tensor, offsets: int, rows: int) -> None:
             raise ValueError(f"feats have {len(part)} rows, the map {rows}")
 
 
+def refuse_gradients(epilogue: Epilogue | None, weight: Tensor, feats: Features) -> None:
+    """Refuse an epilogue where gradients are asked: they would leave it out.
+
+    Raises:
+        ValueError: they are asked.
+    """
+    if epilogue is None or not torch.is_grad_enabled():
+        return
+    parts = feats if isinstance(feats, tuple) else (feats,)
+    if any(each.requires_grad for each in (weight, *parts)):
+        raise ValueError("an epilogue has no gradients: convolve under torch.no_grad()")
+
+
 def backend_named(
     name: str,
     device: torch.device | str = "cpu",

@@ -29,12 +29,15 @@ def finish(sums: Tensor, epilogue: Epilogue | None) -> Tensor:
     return F.relu_(sums) if epilogue.relu else sums
 
 
-def normalise_in_torch(
-    feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
-) -> Tensor:
-    """See `Backend.normalise`."""
-    # Not through norm itself: its own forward is the caller.
-    normed: Tensor = nn.BatchNorm1d.forward(norm, feats)
-    if residual is not None:
-        normed = normed + residual
-    return F.relu(normed) if relu else normed
+class TorchNorm:
+    """The batch normalisation of a backend that has no kernel of its own for it."""
+
+    def normalise(
+        self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
+    ) -> Tensor:
+        """See `Backend.normalise`."""
+        # Not through norm itself: its own forward is the caller.
+        normed: Tensor = nn.BatchNorm1d.forward(norm, feats)
+        if residual is not None:
+            normed = normed + residual
+        return F.relu(normed) if relu else normed

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
+from clip3d_cli.sparse.backend import (
+    Epilogue,
+    Features,
+    Level,
+    Precision,
+    check_fit,
+    refuse_gradients,
+)
 from clip3d_cli.sparse.backends import native_calls as calls
 from clip3d_cli.sparse.backends.native_calls import NativeKernelMap, PackedWeights, Passage
 from clip3d_cli.sparse.backends.native_norm import normalise
@@ -112,13 +119,14 @@ class NativeBackend:
             calls.refuse_foreign(part, "feats")
         calls.refuse_foreign(weight, "weights")
         check_fit(feats, weight, kernel_map.offsets, passage.sources)
+        refuse_gradients(epilogue, weight, feats)
         dtype = reduce(torch.promote_types, (part.dtype for part in parts))
         inside = dtype if dtype in calls.TYPES else torch.float32
         if epilogue is not None:
-            epilogue = _checked(epilogue, passage.targets, weight, parts)
+            epilogue = _checked(epilogue, passage.targets, weight)
         result: Tensor = _Convolution.apply(
             self._packed,
-            _How(passage, epilogue, calls.products_of(self.precision), not torch.is_grad_enabled()),
+            _How(passage, epilogue, native.PRODUCTS[self.precision], not torch.is_grad_enabled()),
             weight.float(),
             *(part.to(inside) for part in parts),
         )
@@ -223,10 +231,8 @@ def _cpu_keys(level: Level) -> Tensor:
     return level.keys.contiguous()
 
 
-def _checked(epilogue: Epilogue, rows: int, weight: Tensor, parts: tuple[Tensor, ...]) -> Epilogue:
+def _checked(epilogue: Epilogue, rows: int, weight: Tensor) -> Epilogue:
     """The epilogue in the engine's types, its shapes fitting."""
-    if torch.is_grad_enabled() and any(each.requires_grad for each in (weight, *parts)):
-        raise ValueError("an epilogue has no gradient: convolve without it, or under no_grad")
     wide = weight.shape[2]
     scale, shift = (
         None if numbers is None else _fitting(numbers, (wide,), "an epilogue's numbers").float()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from clip3d_cli.sparse.backend import Epilogue, Precision
+from clip3d_cli.sparse.backend import Epilogue
 from clip3d_cli.sparse.native import library as native
 
 TYPES = {torch.float32: native.F32, torch.bfloat16: native.BF16}
@@ -193,11 +193,6 @@ def weight_gradient(
         torch.get_num_threads(),
     )
     native.check(answer, "finding the gradient of a weight")
-
-
-def products_of(precision: Precision) -> int:
-    """The engine's number for a precision."""
-    return native.PRODUCTS[precision]
 
 
 def _pack(matrices: Tensor, products: int) -> Packed:

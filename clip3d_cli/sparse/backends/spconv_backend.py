@@ -20,10 +20,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
-from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
-from clip3d_cli.sparse.backends.fallback import finish, joined, normalise_in_torch
+from clip3d_cli.sparse.backend import (
+    Epilogue,
+    Features,
+    Level,
+    Precision,
+    check_fit,
+    refuse_gradients,
+)
+from clip3d_cli.sparse.backends.fallback import TorchNorm, finish, joined
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
 
 _CHANNEL_STEP = 8
@@ -47,7 +54,7 @@ class PairTable:
     submanifold: bool
 
 
-class SpconvBackend:
+class SpconvBackend(TorchNorm):
     """Runs spconv's native convolution over our kernel maps.
 
     Args:
@@ -102,6 +109,7 @@ class SpconvBackend:
         """
         feats = joined(feats)
         check_fit(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
+        refuse_gradients(epilogue, weight, feats)
         if feats.device.type not in self.device_types:
             wanted = " and ".join(self.device_types)
             raise ValueError(f"this spconv convolves on {wanted}, not on {feats.device}")
@@ -110,12 +118,6 @@ class SpconvBackend:
         else:
             result = _convolve(feats, weight, kernel_map, transposed)
         return finish(result, epilogue)
-
-    def normalise(
-        self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
-    ) -> Tensor:
-        """See `Backend.normalise`."""
-        return normalise_in_torch(feats, norm, residual=residual, relu=relu)
 
 
 def _convolve(feats: Tensor, weight: Tensor, table: PairTable, transposed: bool) -> Tensor:

@@ -15,15 +15,22 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
-from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
-from clip3d_cli.sparse.backends.fallback import finish, joined, normalise_in_torch
+from clip3d_cli.sparse.backend import (
+    Epilogue,
+    Features,
+    Level,
+    Precision,
+    check_fit,
+    refuse_gradients,
+)
+from clip3d_cli.sparse.backends.fallback import TorchNorm, finish, joined
 from clip3d_cli.sparse.backends.torch_rulebook import Rulebook, Tile, TorchKernelMap, build_rulebook
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
 
 
-class TorchBackend:
+class TorchBackend(TorchNorm):
     """The readable backend: runs wherever PyTorch runs, forward and backward.
 
     Args:
@@ -78,17 +85,12 @@ class TorchBackend:
         turned = kernel_map.turned() if transposed else kernel_map
         feats = joined(feats)
         check_fit(feats, weight, turned.forward.offsets, turned.backward.rows)
+        refuse_gradients(epilogue, weight, feats)
         weight = weight.to(feats.dtype)
         if len(weight) == 1:
             return finish(feats @ weight[0], epilogue)
         result: Tensor = _Convolution.apply(feats, weight, turned, epilogue)
         return result
-
-    def normalise(
-        self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
-    ) -> Tensor:
-        """See `Backend.normalise`."""
-        return normalise_in_torch(feats, norm, residual=residual, relu=relu)
 
 
 class _Convolution(torch.autograd.Function):

@@ -20,10 +20,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
-from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
-from clip3d_cli.sparse.backends.fallback import finish, joined, normalise_in_torch
+from clip3d_cli.sparse.backend import (
+    Epilogue,
+    Features,
+    Level,
+    Precision,
+    check_fit,
+    refuse_gradients,
+)
+from clip3d_cli.sparse.backends.fallback import TorchNorm, finish, joined
 from clip3d_cli.sparse.neighbours import child_pairs, neighbour_pairs
 
 _FORWARD = "conv_forward_gather_scatter_cuda"
@@ -46,7 +53,7 @@ class PairList:
     rows: tuple[int, int]
 
 
-class TorchsparseBackend:
+class TorchsparseBackend(TorchNorm):
     """Runs torchsparse's CUDA kernels over our kernel maps."""
 
     name = "torchsparse"
@@ -97,6 +104,7 @@ class TorchsparseBackend:
         """
         feats = joined(feats)
         check_fit(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
+        refuse_gradients(epilogue, weight, feats)
         dtype = torch.float16 if feats.dtype == torch.float16 else torch.float32
         channels, given = weight.shape[2], feats.dtype
         weight = F.pad(weight.to(dtype), (0, -channels % _CHANNEL_STEP))
@@ -107,12 +115,6 @@ class TorchsparseBackend:
         else:
             result = _GatherScatter.apply(feats, weight, kernel_map, transposed)
         return finish(result[:, :channels].to(given), epilogue)
-
-    def normalise(
-        self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
-    ) -> Tensor:
-        """See `Backend.normalise`."""
-        return normalise_in_torch(feats, norm, residual=residual, relu=relu)
 
 
 class _GatherScatter(torch.autograd.Function):

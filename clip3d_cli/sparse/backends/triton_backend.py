@@ -15,16 +15,23 @@ import subprocess
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from clip3d_cli.sparse.backend import Epilogue, Features, Level, Precision, check_fit
-from clip3d_cli.sparse.backends.fallback import joined, normalise_in_torch
+from clip3d_cli.sparse.backend import (
+    Epilogue,
+    Features,
+    Level,
+    Precision,
+    check_fit,
+    refuse_gradients,
+)
+from clip3d_cli.sparse.backends.fallback import TorchNorm, joined
 
 _LEAST_CAPABILITY = (8, 0)
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-class TritonBackend:
+class TritonBackend(TorchNorm):
     """Runs our Triton kernels on a CUDA device.
 
     With ``TRITON_INTERPRET=1`` in the environment they run on a CPU instead, very slowly, which
@@ -79,18 +86,11 @@ class TritonBackend:
         turned = kernel_map.turned() if transposed else kernel_map
         parts = _parts(feats)
         _check(parts, weight, turned.forward)
+        refuse_gradients(epilogue, weight, feats)
         if epilogue is not None:
-            if torch.is_grad_enabled() and any(x.requires_grad for x in (weight, *parts)):
-                raise ValueError("an epilogue has no gradients: convolve under torch.no_grad()")
             epilogue = _plain(epilogue)
         result: Tensor = _Convolution.apply(weight, turned, self.precision, epilogue, *parts)
         return result
-
-    def normalise(
-        self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
-    ) -> Tensor:
-        """See `Backend.normalise`."""
-        return normalise_in_torch(feats, norm, residual=residual, relu=relu)
 
 
 class _Convolution(torch.autograd.Function):
