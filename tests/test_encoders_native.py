@@ -21,6 +21,7 @@ from clip3d_cli.encoders.weights import save_encoder
 from clip3d_cli.errors import InputError
 from clip3d_cli.pipelines.point_encoders import native_hindrance, open_encoder
 from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL
+from clip3d_cli.sparse.native.arrays import ArrayEngine, Finish
 from clip3d_cli.sparse.native.library import status
 from clip3d_cli.sparse.tensor import SparseTensor
 
@@ -196,3 +197,14 @@ def test_stored_numbers_of_every_type_are_read(tmp_path: Path) -> None:
 )
 def test_why_pytorch_computes(choice: tuple[str, str, str], reason: str) -> None:
     assert reason in str(native_hindrance(*choice))
+
+
+def test_a_residual_is_not_lost_under_the_sums_of_two_parts() -> None:
+    if status().reason is not None:
+        pytest.skip(f"native: {status().reason}")
+    engine = ArrayEngine()
+    feats, residual = np.ones((5, 3), np.float32), np.ones((5, 2), np.float32)
+    part = feats, engine.pack(np.ones((1, 3, 2), np.float32))
+    assert (engine.convolve([part], None, Finish(residual=residual)) == 4).all()
+    with pytest.raises(ValueError, match="sums of one part"):
+        engine.convolve([part, part], None, Finish(residual=residual))

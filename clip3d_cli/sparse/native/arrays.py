@@ -146,7 +146,12 @@ class ArrayEngine:
         Returns:
             (target rows, Cout), of the engine's dtype; in the memory of ``finish.residual`` where
             that is given.
+
+        Raises:
+            ValueError: a residual beside several parts: their sums would overwrite it.
         """
+        if finish.residual is not None and len(parts) > 1:
+            raise ValueError("a residual can be overwritten only by the sums of one part")
         rows = len(parts[0][0]) if kernel_map is None else kernel_map.rows[1 if reverse else 0]
         answer = finish.residual
         if answer is None:
