@@ -17,7 +17,7 @@ from clip3d_cli.errors import SetupError, UsageError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-Kind = Literal["formats", "backends", "text_encoders", "point_encoders"]
+Kind = Literal["formats", "backends", "text_encoders", "point_encoders", "datasets", "teachers"]
 
 _ROWS: dict[Kind, dict[str, str]] = {
     "formats": {
@@ -42,6 +42,16 @@ _ROWS: dict[Kind, dict[str, str]] = {
     "point_encoders": {
         "minkunet": "clip3d_cli.encoders.minkunet:MinkUNet",
         "spvcnn": "clip3d_cli.encoders.spvcnn:SPVCNN",
+    },
+    "datasets": {
+        "nuscenes": "clip3d_cli.datasets.nuscenes:NuScenes",
+        "semantickitti": "clip3d_cli.datasets.semantickitti:SemanticKitti",
+        "scannet": "clip3d_cli.datasets.scannet:ScanNet",
+        "pandaset": "clip3d_cli.datasets.pandaset:PandaSet",
+        "folder": "clip3d_cli.datasets.folder:Folder",
+    },
+    "teachers": {
+        "openclip": "clip3d_cli.teachers.openclip:OpenClipTeacher",
     },
 }
 

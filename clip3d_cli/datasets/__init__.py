@@ -1,0 +1,1 @@
+"""Data sets in their official layouts: scenes with posed images, and with truth."""

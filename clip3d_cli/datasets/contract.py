@@ -1,0 +1,118 @@
+"""What a data set is, and how its parts are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from clip3d_cli.core.checks import check_array
+from clip3d_cli.core.clouds import PointCloud
+from clip3d_cli.core.scenes import PosedScene, Sweep, moved
+from clip3d_cli.core.words import Vocabulary
+
+
+class Dataset(Protocol):
+    """Scenes of one official layout: a class of these, and a row in the registry.
+
+    Its constructor takes the root folder, and refuses one that is not of its layout
+    (InputError, E_NOT_FOUND or E_DATASET, naming the first thing that is missing).
+
+    Attributes:
+        name: the registry's name.
+        root: the folder.
+        vocabulary: the classes that truth counts, or None where it has none of its own.
+        ego_m: returns of a sweep with |x| and |y| below this, in the sensor's frame, come from
+            the vehicle that carries it; 0 where nothing carries it.
+    """
+
+    name: str
+    root: Path
+    vocabulary: Vocabulary | None
+    ego_m: float
+
+    def splits(self) -> tuple[str, ...]:
+        """The names that `scenes` takes, such as ``train`` and ``val``."""
+
+    def scenes(self, split: str) -> Sequence[PosedScene]:
+        """The scenes of a split in a fixed order; what is listed but not on disk is refused.
+
+        Raises:
+            UsageError: there is no such split.
+            InputError: a table or file that the layout promises is missing or broken.
+        """
+
+    def cloud(self, sweep: Sweep) -> PointCloud:
+        """All N points of a sweep in the order of its file, in the *sensor's* frame, metres.
+
+        Raises:
+            InputError: the file is missing, cut off, or of another kind.
+        """
+
+    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """(N,) int32: a class index for every point of the first sweep, −1 = not judged.
+
+        None where the scene has no truth.
+
+        Raises:
+            InputError: E_COUNT_MISMATCH: not as many labels as points.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SweptCloud:
+    """The points of several sweeps in the world's frame.
+
+    Attributes:
+        cloud: N points.
+        sweep_of_point: (N,) int16, a position among the sweeps that were asked for.
+    """
+
+    cloud: PointCloud
+    sweep_of_point: npt.NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        check_array("sweep_of_point", self.sweep_of_point, np.int16, (len(self.cloud),))
+
+
+def swept_cloud(dataset: Dataset, sweeps: Sequence[Sweep]) -> SweptCloud:
+    """The finite points of some sweeps in the world, without returns of the vehicle itself.
+
+    Colors and intensity are kept where every sweep has them.
+
+    Args:
+        dataset: reads them.
+        sweeps: at least one.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    clouds, number = [], []
+    for position, sweep in enumerate(sweeps):
+        cloud = dataset.cloud(sweep)
+        keep = np.isfinite(cloud.xyz).all(axis=1)
+        if dataset.ego_m:
+            keep &= (np.abs(cloud.xyz[:, :2]) >= dataset.ego_m).any(axis=1)
+        clouds.append(
+            PointCloud(
+                moved(sweep.world_from_sensor, cloud.xyz[keep]),
+                None if cloud.rgb is None else cloud.rgb[keep],
+                None if cloud.intensity is None else cloud.intensity[keep],
+            )
+        )
+        number.append(np.full(int(keep.sum()), position, dtype=np.int16))
+    return SweptCloud(_joined(clouds), np.concatenate(number))
+
+
+def _joined(clouds: Sequence[PointCloud]) -> PointCloud:
+    colors = [cloud.rgb for cloud in clouds if cloud.rgb is not None]
+    intensities = [cloud.intensity for cloud in clouds if cloud.intensity is not None]
+    return PointCloud(
+        np.concatenate([cloud.xyz for cloud in clouds]),
+        np.concatenate(colors) if len(colors) == len(clouds) else None,
+        np.concatenate(intensities) if len(intensities) == len(clouds) else None,
+    )
