@@ -1,0 +1,105 @@
+"""What is known of a data set besides its files: which scenes a split has, which label is what."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FOLDER = Path(__file__).resolve().parent
+_NOT_JUDGED = -1
+_UNHEARD_OF = -2
+
+
+@dataclass(frozen=True, slots=True)
+class FileLabel:
+    """A number in a data set's label files.
+
+    Attributes:
+        number: as files hold it.
+        name: the data set's name for it.
+        class_name: the class of our vocabulary that counts it, or None where none does.
+    """
+
+    number: int
+    name: str
+    class_name: str | None
+
+
+def split_numbers(dataset: str) -> dict[str, tuple[int, ...]]:
+    """The numbers of the scenes of every official split, from ``splits/<dataset>.toml``."""
+    table: dict[str, str] = _facts("splits", dataset)["split"]
+    return {name: tuple(_numbers(text)) for name, text in table.items()}
+
+
+def file_labels(dataset: str) -> tuple[FileLabel, ...]:
+    """The labels that a data set's files hold, from ``labels/<dataset>.toml``."""
+    rows = _facts("labels", dataset)["label"]
+    return tuple(FileLabel(row["number"], row["name"], row.get("class")) for row in rows)
+
+
+class LabelTable:
+    """Class indices for the numbers in label files.
+
+    Args:
+        labels: each number once.
+        vocabulary: holds every class that ``labels`` name.
+    """
+
+    def __init__(self, labels: tuple[FileLabel, ...], vocabulary: Vocabulary) -> None:
+        index_of_name = {entry.name: index for index, entry in enumerate(vocabulary.classes)}
+        highest = max(label.number for label in labels)
+        self._class_of_number = np.full(highest + 2, _UNHEARD_OF, dtype=np.int32)
+        for label in labels:
+            self._class_of_number[label.number] = (
+                _NOT_JUDGED if label.class_name is None else index_of_name[label.class_name]
+            )
+
+    def class_index(self, path: Path, numbers: npt.NDArray[np.generic]) -> npt.NDArray[np.int32]:
+        """(N,) int32 class indices of (N,) numbers, −1 = not judged.
+
+        Args:
+            path: where they come from.
+            numbers: not negative.
+
+        Raises:
+            InputError: E_DATASET: a number that no label has.
+        """
+        last = len(self._class_of_number) - 1
+        index: npt.NDArray[np.int32] = self._class_of_number[
+            np.minimum(numbers, last).astype(np.intp)
+        ]
+        strange = numbers[index == _UNHEARD_OF]
+        if len(strange):
+            raise InputError(
+                "E_DATASET",
+                path,
+                f"holds label {strange[0]}, which the data set does not define",
+                "It belongs to another data set or release, or is damaged; fetch it again.",
+            )
+        return index
+
+
+def _facts(kind: str, dataset: str) -> dict[str, Any]:
+    text = (_FOLDER / kind / f"{dataset}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _numbers(text: str) -> list[int]:
+    numbers: list[int] = []
+    for part in text.split():
+        first, _, last = part.partition("-")
+        numbers.extend(range(int(first), int(last or first) + 1))
+    return numbers
