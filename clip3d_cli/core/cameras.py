@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.checks import check_array
 from clip3d_cli.core.scenes import Floats, View, moved
+from clip3d_cli.errors import InputError
+
+Occlusion = Literal["none", "depth", "points", "auto"]
+Mask = npt.NDArray[np.bool_]
 
 _MOST_COEFFICIENTS = {"pinhole": 8, "fisheye": 4}
 _REAL = 1e-7
+# Chosen on simulated scans, where rays tell who is hidden. In streets (11 % hidden) 82 % of the
+# hidden points go and 92 % of the others stay, in rooms (29 % hidden) 82 % and 97 %.
+_BLOCK_PX = 32
+_WINDOW_CELLS = 3
+_BEHIND, _BEHIND_M = 1.03, 0.05
+_GAP = 1.05
+_LINES = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +48,7 @@ class Sightings:
     def __len__(self) -> int:
         return len(self.point_index)
 
-    def only(self, keep: npt.NDArray[np.bool_]) -> Sightings:
+    def only(self, keep: Mask) -> Sightings:
         """The sightings where a (P,) mask is True."""
         return Sightings(self.point_index[keep], self.uv[keep], self.depth_m[keep])
 
@@ -84,6 +96,104 @@ def project(
     return Sightings(ahead[inside], uv[inside], depth_m[inside])
 
 
+def visible(
+    sightings: Sightings,
+    view: View,
+    occlusion: Occlusion = "auto",
+    *,
+    depth: npt.NDArray[np.float32] | None = None,
+    tolerance_m: float = 0.05,
+) -> Sightings:
+    """The sightings that nothing hides.
+
+    ``none`` keeps all, as CLIP2Scene does outdoors. ``depth`` keeps a point where the depth image
+    knows a depth within ``tolerance_m`` of the point's, as CLIP2Scene does in ScanNet. ``points``
+    asks the points themselves: hidden is what has clearly nearer ones in its own cell of the
+    image, or on two opposite sides of it; cells are as wide as points are apart. ``auto`` is
+    ``depth`` where there is a depth image, else ``points``.
+
+    Args:
+        sightings: all P points that `project` found in this view.
+        view: the camera.
+        occlusion: the test.
+        depth: (h, w) float32, metres along the camera's z, 0 = unknown; of any scale.
+        tolerance_m: how far a point may lie from the depth image, metres.
+
+    Raises:
+        InputError: ``depth`` is asked for where there is no depth image.
+    """
+    if occlusion == "depth" and depth is None:
+        raise InputError(
+            "E_DATASET",
+            view.image,
+            "has no depth image, which the occlusion test asks for",
+            "Choose the test 'auto', 'points' or 'none'.",
+        )
+    if occlusion == "none" or not len(sightings):
+        return sightings
+    if depth is None or occlusion == "points":
+        return sightings.only(~_behind_others(sightings, view.size))
+    row, column = sightings.pixels(view.size, (depth.shape[1], depth.shape[0])).T
+    there = depth[row, column]
+    return sightings.only((there > 0) & (np.abs(there - sightings.depth_m) <= tolerance_m))
+
+
+def _behind_others(sightings: Sightings, size: tuple[int, int]) -> Mask:
+    """(P,) True where a surface lies in front, in a point's cell or on two opposite sides of it.
+
+    Two sides, because on a surface that leans away from the camera one side is always nearer.
+    """
+    cell_px = _spacing_px(sightings.uv)
+    columns, rows = (int(np.ceil(pixels / cell_px)) for pixels in size)
+    column, row = ((sightings.uv + 0.5) / cell_px).astype(np.int64).T
+    reach = _WINDOW_CELLS
+    surface_m = np.pad(
+        _nearest_surface(row * columns + column, sightings.depth_m, (rows, columns)),
+        reach,
+        constant_values=np.inf,
+    )
+
+    def shifted(down: int, right: int) -> Floats:
+        return surface_m[reach + down :, reach + right :][:rows, :columns]
+
+    front_m = shifted(0, 0).copy()
+    for down, right in _LINES:
+        one, other = (
+            np.minimum.reduce([shifted(k * down, k * right) for k in steps])
+            for steps in (range(1, reach + 1), range(-reach, 0))
+        )
+        np.minimum(front_m, np.maximum(one, other), out=front_m)
+    behind: Mask = sightings.depth_m > front_m[row, column] * _BEHIND + _BEHIND_M
+    return behind
+
+
+def _nearest_surface(
+    cell: npt.NDArray[np.int64], depth_m: Floats, shape: tuple[int, int]
+) -> Floats:
+    """(rows, columns) of where the nearest surface in every cell ends, metres; infinite if none.
+
+    A surface ends at the first gap in depth: ground seen at a low angle is deep within one cell.
+    """
+    order = np.lexsort((depth_m, cell))
+    cell, depth_m = cell[order], depth_m[order]
+    first = np.ones(len(cell), dtype=np.bool_)
+    first[1:] = cell[1:] != cell[:-1]
+    last = np.ones(len(cell), dtype=np.bool_)
+    last[:-1] = first[1:] | (depth_m[1:] > depth_m[:-1] * _GAP + _BEHIND_M)
+    begin, end = np.flatnonzero(first), np.flatnonzero(last)
+    surface_m = np.full(shape, np.inf)
+    surface_m.flat[cell[begin]] = depth_m[end[np.searchsorted(end, begin)]]
+    return surface_m
+
+
+def _spacing_px(uv: Floats) -> float:
+    """About how far apart points lie where there are any, px, at least 1."""
+    blocks = np.floor(uv / _BLOCK_PX).astype(np.int64)
+    width = int(blocks[:, 0].max()) + 2
+    occupied = len(np.unique(blocks[:, 1] * width + blocks[:, 0]))
+    return max(_BLOCK_PX * float(np.sqrt(occupied / len(uv))), 1.0)
+
+
 def _coefficients(view: View) -> Floats:
     most = _MOST_COEFFICIENTS[view.lens]
     if len(view.distortion) > most:
@@ -96,7 +206,7 @@ def _coefficients(view: View) -> Floats:
     return coefficients
 
 
-def _pinhole(x: Floats, y: Floats, lens: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+def _pinhole(x: Floats, y: Floats, lens: Floats) -> tuple[Floats, Floats, Mask]:
     """Brown and Conrady's distortion, as OpenCV's ``projectPoints`` defines it."""
     if not lens.any():
         return x, y, np.ones(len(x), dtype=np.bool_)
@@ -128,7 +238,7 @@ def _pinhole_reach(lens: Floats) -> float:
     return min(_least_root(slope), _least_root(under))
 
 
-def _fisheye(x: Floats, y: Floats, lens: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+def _fisheye(x: Floats, y: Floats, lens: Floats) -> tuple[Floats, Floats, Mask]:
     """Kannala and Brandt's lens, as OpenCV's ``fisheye.projectPoints`` defines it."""
     k1, k2, k3, k4 = lens
     radius = np.hypot(x, y)
