@@ -1,0 +1,178 @@
+"""One's own scans and images, in a documented layout (docs/folder.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from clip3d_cli.core.clouds import PointCloud
+from clip3d_cli.core.scenes import PosedScene, Sweep
+from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.datasets.cameras_json import describes_cameras, read_cameras, read_placement
+from clip3d_cli.datasets.described import Description, Placement
+from clip3d_cli.datasets.point_labels import class_index_of_ids, read_label_array
+from clip3d_cli.errors import InputError
+from clip3d_cli.formats.files import ReadOptions, read_cloud, suffixes
+from clip3d_cli.registry import unknown_name
+
+_ALL = "all"
+_CAMERAS = "cameras.json"
+_LABELS = "labels.npy"
+
+
+class Folder:
+    """Scenes of one folder: every sub-folder with a cloud, or the folder itself.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        InputError: E_NOT_FOUND: no such folder; E_DATASET: no cloud in it.
+    """
+
+    name = "folder"
+    ego_m = 0.0
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise InputError("E_NOT_FOUND", root, "is no folder", "Check --root.")
+        self.root = root
+        self._folders = _scene_folders(root)
+        vocabulary = root / "vocabulary.toml"
+        self.vocabulary = Vocabulary.read(vocabulary) if vocabulary.is_file() else None
+
+    def splits(self) -> tuple[str, ...]:
+        """``all``, and the lists in ``splits/``."""
+        lists = sorted(path.stem for path in (self.root / "splits").glob("*.txt"))
+        return (_ALL, *(name for name in lists if name != _ALL))
+
+    def scenes(self, split: str) -> Sequence[PosedScene]:
+        """The scenes of a split: by name for ``all``, else in the order of its list.
+
+        Raises:
+            UsageError: there is no such split.
+            InputError: a description is broken, or a file that it names is missing.
+        """
+        return [self._scene(name) for name in self._names(split)]
+
+    def cloud(self, sweep: Sweep) -> PointCloud:
+        """All points of a scan in the order of its file, metres.
+
+        Raises:
+            InputError: it is missing, broken, or no point cloud.
+        """
+        cloud, _ = read_cloud(sweep.path, ReadOptions())
+        scale = self._placement_beside(sweep.path).metres_per_unit
+        return cloud if scale == 1 else PointCloud(cloud.xyz * scale, cloud.rgb, cloud.intensity)
+
+    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """(N,) int32: a class index for every point of the cloud, −1 = not judged, or None.
+
+        Raises:
+            InputError: E_COUNT_MISMATCH: not as many labels as points; E_DATASET: a label that
+                ``vocabulary.toml`` does not name, or no vocabulary.
+        """
+        if scene.truth is None:
+            return None
+        if self.vocabulary is None:
+            raise InputError(
+                "E_DATASET",
+                self.root,
+                f"has labels ({scene.truth.name}) but no vocabulary.toml that names them",
+                "Write one: see clip3d vocabularies --help, and docs/folder.md.",
+            )
+        numbers = read_label_array(scene.truth, len(self.cloud(scene.sweeps[0])))
+        return class_index_of_ids(scene.truth, numbers, self.vocabulary, ignored=(0,))
+
+    def _names(self, split: str) -> list[str]:
+        if split not in self.splits():
+            raise unknown_name("--split", split, self.splits())
+        listed = self.root / "splits" / f"{split}.txt"
+        if not listed.is_file():
+            return list(self._folders)
+        names = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
+        names = [name for name in names if name and not name.startswith("#")]
+        for name in names:
+            if name not in self._folders:
+                there = unknown_name("", name, self._folders).remedy
+                raise InputError("E_DATASET", listed, f"lists {name!r}, which is no scene", there)
+        if len(set(names)) < len(names):
+            raise InputError("E_DATASET", listed, "lists a scene twice", "List it once.")
+        return names
+
+    def _scene(self, name: str) -> PosedScene:
+        folder = self._folders[name]
+        described = self._described(folder)
+        cloud = described.cloud or _cloud_of(folder)
+        if cloud is None:
+            raise InputError("E_DATASET", folder, "holds no cloud", "Add cloud.ply.")
+        labels = folder / _LABELS
+        return PosedScene(
+            name,
+            (Sweep(cloud, described.world_from_cloud, described.time_s), *described.sweeps),
+            described.views,
+            labels if labels.is_file() else None,
+        )
+
+    def _described(self, folder: Path) -> Description:
+        ours = folder / _CAMERAS
+        described = Description(())
+        if ours.is_file() and describes_cameras(ours):
+            described = read_cameras(ours)
+        return _placement_of(folder).placed(described)
+
+    def _placement_beside(self, path: Path) -> Placement:
+        folder = next((f for f in self._folders.values() if f in path.parents), self.root)
+        return _placement_of(folder)
+
+
+def _placement_of(folder: Path) -> Placement:
+    path = folder / _CAMERAS
+    return read_placement(path) if path.is_file() else Placement()
+
+
+def _scene_folders(root: Path) -> dict[str, Path]:
+    """Folders by the names of their scenes, sorted.
+
+    Raises:
+        InputError: E_DATASET: none is a scene, or one holds several clouds.
+    """
+    alone = {root.resolve().name or "scene": root}
+    if (root / _CAMERAS).is_file() or any(path.is_file() for path in root.glob("cloud.*")):
+        return alone
+    found = {
+        folder.name: folder
+        for folder in sorted(root.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".") and _cloud_of(folder) is not None
+    }
+    if found or _cloud_of(root) is not None:
+        return found or alone
+    raise InputError(
+        "E_DATASET",
+        root,
+        "holds no scene: neither it nor a folder in it has a cloud",
+        f"A scene is a folder with cloud.* ({', '.join(suffixes())}); see docs/folder.md.",
+    )
+
+
+def _cloud_of(folder: Path) -> Path | None:
+    known = suffixes()
+    clouds = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in known and path.name != _LABELS and path.is_file()
+    )
+    named = [path for path in clouds if path.stem == "cloud"]
+    if len(named) == 1 or (not named and len(clouds) == 1):
+        return (named or clouds)[0]
+    if clouds:
+        raise InputError(
+            "E_DATASET",
+            folder,
+            f"holds {len(clouds)} clouds: {', '.join(path.name for path in clouds[:4])}",
+            "Call the one to use cloud.*, and put others into a folder such as sweeps/.",
+        )
+    return None
