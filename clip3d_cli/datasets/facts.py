@@ -67,12 +67,12 @@ class LabelTable:
                 _NOT_JUDGED if label.class_name is None else index_of_name[label.class_name]
             )
 
-    def class_index(self, path: Path, numbers: npt.NDArray[np.generic]) -> npt.NDArray[np.int32]:
+    def class_index(self, path: Path, numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
         """(N,) int32 class indices of (N,) numbers, −1 = not judged.
 
         Args:
             path: where they come from.
-            numbers: not negative.
+            numbers: as the file holds them.
 
         Raises:
             InputError: E_DATASET: a number that no label has.

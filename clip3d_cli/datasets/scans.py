@@ -46,12 +46,12 @@ def scan_length(path: Path, columns: tuple[str, ...]) -> int:
     return _count(path, np.dtype([(name, "<f4") for name in columns]))
 
 
-def read_numbers(path: Path, dtype: str, points: int) -> npt.NDArray[np.generic]:
-    """(N,) numbers of a label file, one per point.
+def read_numbers(path: Path, dtype: str, points: int) -> npt.NDArray[np.uint32]:
+    """(N,) uint32: the numbers of a label file, one per point.
 
     Args:
         path: the file.
-        dtype: of its numbers.
+        dtype: of its numbers, unsigned.
         points: N, of the scan it belongs to.
 
     Raises:
@@ -66,7 +66,7 @@ def read_numbers(path: Path, dtype: str, points: int) -> npt.NDArray[np.generic]
             f"{size:,} bytes are not {points:,} labels of {kind.itemsize} bytes, one per point",
             "The scan or its labels were cut off, or do not belong together; fetch both again.",
         )
-    return np.fromfile(path, kind)
+    return np.fromfile(path, kind).astype(np.uint32)
 
 
 def _count(path: Path, dtype: np.dtype[np.void]) -> int:
