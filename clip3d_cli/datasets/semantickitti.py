@@ -22,7 +22,7 @@ from clip3d_cli.registry import unknown_name
 _COLUMNS = ("x", "y", "z", "intensity")
 _SWEEPS = 10
 _ALL = "all"
-_CLASS_BITS = 0xFFFF
+_CLASS_BITS = np.uint32(0xFFFF)
 
 
 class SemanticKitti:
