@@ -11,16 +11,22 @@ import numpy.typing as npt
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep
 from clip3d_cli.core.words import Vocabulary
-from clip3d_cli.datasets.cameras_json import describes_cameras, read_cameras, read_placement
-from clip3d_cli.datasets.described import Description, Placement
+from clip3d_cli.datasets.colmap_files import read_colmap_points
+from clip3d_cli.datasets.folder_scene import (
+    LABELS,
+    clouds_in,
+    described_scene,
+    is_described,
+    named_cloud,
+    only_cloud,
+    placement_of,
+)
 from clip3d_cli.datasets.point_labels import class_index_of_ids, read_label_array
 from clip3d_cli.errors import InputError
 from clip3d_cli.formats.files import ReadOptions, read_cloud, suffixes
 from clip3d_cli.registry import unknown_name
 
 _ALL = "all"
-_CAMERAS = "cameras.json"
-_LABELS = "labels.npy"
 
 
 class Folder:
@@ -64,8 +70,11 @@ class Folder:
         Raises:
             InputError: it is missing, broken, or no point cloud.
         """
-        cloud, _ = read_cloud(sweep.path, ReadOptions())
-        scale = self._placement_beside(sweep.path).metres_per_unit
+        if sweep.path.stem == "points3D":
+            cloud = read_colmap_points(sweep.path)
+        else:
+            cloud, _ = read_cloud(sweep.path, ReadOptions())
+        scale = self._units_m(sweep.path)
         return cloud if scale == 1 else PointCloud(cloud.xyz * scale, cloud.rgb, cloud.intensity)
 
     def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
@@ -105,11 +114,11 @@ class Folder:
 
     def _scene(self, name: str) -> PosedScene:
         folder = self._folders[name]
-        described = self._described(folder)
-        cloud = described.cloud or _cloud_of(folder)
+        described = described_scene(folder)
+        cloud = named_cloud(folder) or described.cloud or only_cloud(folder)
         if cloud is None:
             raise InputError("E_DATASET", folder, "holds no cloud", "Add cloud.ply.")
-        labels = folder / _LABELS
+        labels = folder / LABELS
         return PosedScene(
             name,
             (Sweep(cloud, described.world_from_cloud, described.time_s), *described.sweeps),
@@ -117,38 +126,27 @@ class Folder:
             labels if labels.is_file() else None,
         )
 
-    def _described(self, folder: Path) -> Description:
-        ours = folder / _CAMERAS
-        described = Description(())
-        if ours.is_file() and describes_cameras(ours):
-            described = read_cameras(ours)
-        return _placement_of(folder).placed(described)
-
-    def _placement_beside(self, path: Path) -> Placement:
+    def _units_m(self, path: Path) -> float:
+        """The metres of a unit in which a cloud is stored."""
         folder = next((f for f in self._folders.values() if f in path.parents), self.root)
-        return _placement_of(folder)
-
-
-def _placement_of(folder: Path) -> Placement:
-    path = folder / _CAMERAS
-    return read_placement(path) if path.is_file() else Placement()
+        return placement_of(folder).metres_per_unit
 
 
 def _scene_folders(root: Path) -> dict[str, Path]:
     """Folders by the names of their scenes, sorted.
 
     Raises:
-        InputError: E_DATASET: none is a scene, or one holds several clouds.
+        InputError: E_DATASET: none is a scene.
     """
     alone = {root.resolve().name or "scene": root}
-    if (root / _CAMERAS).is_file() or any(path.is_file() for path in root.glob("cloud.*")):
+    if is_described(root) or named_cloud(root) is not None:
         return alone
     found = {
         folder.name: folder
         for folder in sorted(root.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".") and _cloud_of(folder) is not None
+        if folder.is_dir() and not folder.name.startswith(".") and _is_scene(folder)
     }
-    if found or _cloud_of(root) is not None:
+    if found or _is_scene(root):
         return found or alone
     raise InputError(
         "E_DATASET",
@@ -158,21 +156,5 @@ def _scene_folders(root: Path) -> dict[str, Path]:
     )
 
 
-def _cloud_of(folder: Path) -> Path | None:
-    known = suffixes()
-    clouds = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in known and path.name != _LABELS and path.is_file()
-    )
-    named = [path for path in clouds if path.stem == "cloud"]
-    if len(named) == 1 or (not named and len(clouds) == 1):
-        return (named or clouds)[0]
-    if clouds:
-        raise InputError(
-            "E_DATASET",
-            folder,
-            f"holds {len(clouds)} clouds: {', '.join(path.name for path in clouds[:4])}",
-            "Call the one to use cloud.*, and put others into a folder such as sweeps/.",
-        )
-    return None
+def _is_scene(folder: Path) -> bool:
+    return is_described(folder) or bool(clouds_in(folder))
