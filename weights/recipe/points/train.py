@@ -27,8 +27,9 @@ from clip3d_cli.encoders.weights import load_encoder, save_encoder
 from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.text.mini import MiniTextEncoder
-from clip3d_cli.training.loop import LoopOptions, Step, train
+from clip3d_cli.training.loop import Step, train
 from clip3d_cli.training.losses import accepted_words_loss
+from clip3d_cli.training.trainee import LoopOptions, Trainee
 from weights.recipe.points.batches import INPUTS, VOXEL_SIZES_M, Batch, Batches, Mixture
 from weights.recipe.points.sources import read_scans, training_paths
 from weights.recipe.points.taxonomy import Taxonomy
@@ -105,12 +106,13 @@ def main() -> None:
         "steps": str(args.steps),
         "seed": str(args.seed),
     }
-    options = LoopOptions(args.steps, args.learning_rate, warmup_steps=args.steps // 20)
+    options = LoopOptions(
+        args.steps, args.learning_rate, warmup_steps=args.steps // 20, seed=args.seed
+    )
     train(
-        learner,
-        loader,
-        lambda _, batch: learner.loss(batch),
-        options,
+        Trainee(learner, options),
+        lambda _: loader,
+        lambda _, batch, __: (learner.loss(batch), {}),
         partial(_report, args=args, provenance=provenance),
     )
 
@@ -134,12 +136,13 @@ def _encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
 
 
 def _report(
-    step: Step, averaged: nn.Module, *, args: argparse.Namespace, provenance: dict[str, str]
+    step: Step, trainee: Trainee, *, args: argparse.Namespace, provenance: dict[str, str]
 ) -> None:
     line = {"step": step.number, "loss": step.loss, "seconds": round(step.seconds, 1)}
     with (args.out / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     if step.number % args.save_every == 0 or step.number == args.steps:
+        averaged = trainee.averaged
         if not isinstance(averaged, WordLearner):
             raise TypeError("the loop averages something else than it trains")
         done = {**provenance, "steps_done": str(step.number)}

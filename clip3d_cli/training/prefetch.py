@@ -1,0 +1,61 @@
+"""Batches by their number, made ahead by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from torch.utils.data import DataLoader, Dataset
+
+from clip3d_cli.training.stopping import leave_signals_to_parent
+
+Batch = TypeVar("Batch")
+
+_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetched(Generic[Batch]):
+    """The batches of any numbers, in order, whichever worker makes them.
+
+    Attributes:
+        batch_of: makes the batch of a number, the same one every time it is asked: it must draw
+            its random numbers from the number.
+        workers: processes that work ahead; 0 to make batches where they are used.
+    """
+
+    batch_of: Callable[[int], Batch]
+    workers: int = 0
+
+    def __call__(self, numbers: range) -> Iterable[Batch]:
+        """The batches of these numbers."""
+        if self.workers == 0:
+            return map(self.batch_of, numbers)
+        return DataLoader(
+            _Numbered(self.batch_of),
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self.workers,
+            prefetch_factor=_AHEAD,
+            collate_fn=_as_it_is,
+            worker_init_fn=_settle,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered(Dataset[Batch]):
+    """A function in the shape that PyTorch's workers take."""
+
+    batch_of: Callable[[int], Batch]
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.batch_of(number)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _settle(_: int) -> None:
+    leave_signals_to_parent()
