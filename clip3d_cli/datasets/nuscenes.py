@@ -179,7 +179,7 @@ class _KeyFrames(Sequence[PosedScene]):
         return pose
 
     def _path(self, file: int) -> Path:
-        name: bytes = self._index.file[file]
+        name: bytes = self._index.file_name[file]
         return self._root / name.decode()
 
     def _time_s(self, file: int) -> float:

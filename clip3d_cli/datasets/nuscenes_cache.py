@@ -62,7 +62,7 @@ def _cache_folder() -> Path:
 
 def _load(path: Path) -> FrameIndex | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return FrameIndex(**arrays)
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class FrameIndex:
         sample_token: (S,) bytes.
         files_of_sample: (S, 7) int32 rows of files: the lidar's, then `CAMERAS`; −1 = none.
         truth: (S,) bytes, the label file below the root, empty where there is none.
-        file: (F,) bytes, below the root.
+        file_name: (F,) bytes, below the root.
         previous: (F,) int32, the lidar's sweep before this one, −1 = none.
         sensor: (F,) int32, a row of ``sensor_pose``.
         time_us: (F,) int64.
@@ -54,7 +55,7 @@ class FrameIndex:
     sample_token: npt.NDArray[np.bytes_]
     files_of_sample: npt.NDArray[np.int32]
     truth: npt.NDArray[np.bytes_]
-    file: npt.NDArray[np.bytes_]
+    file_name: npt.NDArray[np.bytes_]
     previous: npt.NDArray[np.int32]
     sensor: npt.NDArray[np.int32]
     time_us: npt.NDArray[np.int64]
@@ -83,7 +84,7 @@ def scan_tables(folder: Path) -> FrameIndex:
         sample_token=_bytes(list(samples.row_of_token)),
         files_of_sample=files.of_sample,
         truth=_bytes(_truth(folder / "lidarseg.json", files, len(samples.row_of_token))),
-        file=_bytes(files.name),
+        file_name=_bytes(files.name),
         previous=_previous(folder / "sample_data.json", files),
         sensor=np.array(files.sensor, dtype=np.int32),
         time_us=np.array(files.time_us, dtype=np.int64),
@@ -262,8 +263,8 @@ def _truth(path: Path, files: _Files, samples: int) -> list[str]:
 def _pose(path: Path, row: Table) -> list[float]:
     turn, shift = _value(path, row, "rotation"), _value(path, row, "translation")
     numbers = [*turn, *shift] if isinstance(turn, list) and isinstance(shift, list) else []
-    whole = len(numbers) == 7 and all(isinstance(number, (int, float)) for number in numbers)
-    if not whole or not any(numbers[:4]):
+    finite = all(isinstance(number, (int, float)) and isfinite(number) for number in numbers)
+    if len(numbers) != 7 or not finite or not any(numbers[:4]):
         raise table_fault(path, f"row {row.get('token')!r} is no pose: 4 and 3 numbers")
     return numbers
 
