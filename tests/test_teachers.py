@@ -31,12 +31,16 @@ KINDS = {
     "layer scale": settings({**VIT, "ls_init_value": 0.5}),
     "oblong": settings({**VIT, "image_size": [32, 48]}),
 }
-MULTIMODAL = {**settings(VIT)["text_cfg"], "width": 12, "dim_head": 4, "heads": 2, "n_queries": 5}
-COCA = settings(
-    {**VIT, "attentional_pool": True, "attn_pooler_queries": 5, "attn_pooler_heads": 2},
-    multimodal_cfg={"width": 12, "heads": 2, "layers": 1, "context_length": 76},
-)
-COCA["text_cfg"] = {**COCA["text_cfg"], "width": 12, "embed_cls": True, "output_tokens": True}
+POOL = {**VIT, "attentional_pool": True, "attn_pooler_queries": 5, "attn_pooler_heads": 2}
+
+
+def coca(embed_dim: int) -> dict[str, Any]:
+    text = {"width": embed_dim, "heads": 2, "layers": 1, "context_length": 76}
+    return {
+        **settings(POOL, custom_text=True, multimodal_cfg=text),
+        "embed_dim": embed_dim,
+        "text_cfg": {**text, "embed_cls": True, "output_tokens": True},
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -274,14 +278,16 @@ def test_resnets_by_hand(
     np.testing.assert_allclose(teacher(image), expected, atol=2e-5)
 
 
-def test_a_pool_by_attention_by_hand(saved: Any) -> None:
-    image, hand = picture(32, 40), Hand(COCA)
-    hand.heads = 2
+# Of the width of the tower, the pool keeps its three projections in one matrix.
+@pytest.mark.parametrize("dim", [12, 16])
+def test_a_pool_by_attention_by_hand(dim: int, saved: Any) -> None:
+    image, hand = picture(32, 40), Hand(coca(dim))
     tokens = hand.norm(hand.before_last(image, 3), "attn_pool.ln_k")
-    value = hand.w["attn_pool.attn.v_proj_weight"]
-    values = tokens @ value.T + hand.w["attn_pool.attn.in_proj_bias"][24:]
+    part = "v_proj_weight" if dim == 12 else "in_proj_weight"
+    value = hand.w[f"attn_pool.attn.{part}"][-dim:]
+    values = tokens @ value.T + hand.w["attn_pool.attn.in_proj_bias"][-dim:]
     pooled = hand.norm(hand.linear(values, "attn_pool.attn.out_proj"), "ln_post") @ hand.w["proj"]
-    teacher = OpenClipTeacher(str(saved(COCA)), image_px=32)
+    teacher = OpenClipTeacher(str(saved(coca(dim))), image_px=32)
     np.testing.assert_allclose(teacher(image), unit(pooled[1:]).reshape(4, 5, -1), atol=2e-5)
 
 
@@ -409,8 +415,8 @@ def test_folders_that_cannot_be_used(
     [
         (settings(VIT), {"variant": "values"}, "there is no 'values'"),
         (settings(VIT), {"image_px": 7}, "less than a patch of 8"),
-        (COCA, {"variant": "self"}, "no variant 'self'"),
-        (settings({**VIT, "attentional_pool": "parallel"}), {}, "pools by two attentions"),
+        (coca(12), {"variant": "self"}, "no variant 'self'"),
+        (settings({**POOL, "attentional_pool": "parallel"}), {}, "pools by two attentions"),
         (settings({**VIT, "qk_norm": True}), {}, "CustomResidualAttentionBlock"),
     ],
 )

@@ -27,7 +27,7 @@ def random_model(model_cfg: dict[str, Any]) -> Any:
         import open_clip
     torch.manual_seed(0)
     kind = open_clip.CoCa if "multimodal_cfg" in model_cfg else open_clip.CLIP
-    model = kind(**model_cfg).eval()
+    model = kind(**{key: part for key, part in model_cfg.items() if key != "custom_text"}).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim > 1:

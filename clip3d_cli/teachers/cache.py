@@ -146,11 +146,12 @@ def _read(path: Path) -> tuple[_Made, tuple[Features, ...]]:
     try:
         whole = np.memmap(path, dtype=np.uint8, mode="r")
         start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
-        entries = json.loads(whole[8:start].tobytes())
+        entries, body = json.loads(whole[8:start].tobytes()), whole[start:]
         made = _Made(**json.loads(entries.pop("__metadata__")[_KEY]))
-        features = tuple(
-            _mapped(whole[start:], entries[str(number)]) for number in range(len(made.images))
-        )
+        said = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        if said != len(body):
+            raise ValueError(f"{len(body)} bytes of features instead of {said}")
+        features = tuple(_mapped(body, entries[str(at)]) for at in range(len(made.images)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         fault = f"is not a whole file of features: {type(error).__name__}: {error}"
         raise InputError("E_CORRUPT", path, fault, _AGAIN) from error

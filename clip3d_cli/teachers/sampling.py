@@ -36,8 +36,8 @@ def sample_features(
         TypeError: ``features`` are neither float16 nor float32, or ``uv`` is not float64.
         ValueError: another shape, or a place that is not finite.
     """
-    if features.dtype != np.float16:
-        check_array("features", features, np.float32, (None, None, None))
+    kind = np.float16 if features.dtype == np.float16 else np.float32
+    check_array("features", features, kind, (None, None, None))
     check_array("uv", uv, np.float64, (None, 2))
     if not np.isfinite(uv).all():
         raise ValueError("uv must be finite")
