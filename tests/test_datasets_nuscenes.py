@@ -313,7 +313,7 @@ BROKEN_TABLES = {
     "cut sample data": (cut("sample_data"), "E_TRUNCATED", "ends within row"),
     "cut ego poses": (cut("ego_pose"), "E_TRUNCATED", "ends within row"),
     "sample of no scene": (put("sample", 0, "scene_token", "x"), "E_DATASET", "leads nowhere"),
-    "data of no sample": (put("sample_data", 24, "sample_token", "x"), "E_DATASET", "leads nowhere"),
+    "data of no sample": (put("sample_data", 24, "sample_token", "x"), "E_DATASET", "nowhere"),
     "data of no sensor": (
         put("sample_data", 0, "calibrated_sensor_token", "x"), "E_DATASET", "leads nowhere",
     ),

@@ -111,12 +111,17 @@ class NuScenes:
             return None
         points = scan_length(scene.sweeps[0].path, _COLUMNS)
         numbers = read_numbers(scene.truth, "u1", points)
-        return self._label_table(scene.truth.parent.name).class_index(scene.truth, numbers)
+        return self._label_table(self._version_of(scene.truth)).class_index(scene.truth, numbers)
 
     def _index(self, version: str) -> FrameIndex:
         if version not in self._indices:
             self._indices[version] = frame_index(self.root / version)
         return self._indices[version]
+
+    def _version_of(self, truth: Path) -> str:
+        """The version whose categories number a label file: lidarseg's folders are called so."""
+        version = truth.parent.name
+        return version if version in self._versions else self._versions[0]
 
     def _label_table(self, version: str) -> LabelTable:
         if version not in self._labels:
