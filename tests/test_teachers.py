@@ -190,6 +190,7 @@ def test_value_path_by_hand(kind: str, size: tuple[int, int], saved: Any) -> Non
     np.testing.assert_allclose(features, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("kind", ["plain", "layer scale"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
     ("variant", "mix", "whole"),
@@ -200,13 +201,18 @@ def test_value_path_by_hand(kind: str, size: tuple[int, int], saved: Any) -> Non
     ],
 )
 def test_variants_by_hand(
-    variant: str, mix: Callable[..., Array], whole: bool, size: tuple[int, int], saved: Any
+    variant: str,
+    mix: Callable[..., Array],
+    whole: bool,
+    size: tuple[int, int],
+    kind: str,
+    saved: Any,
 ) -> None:
     image = picture(*size)
     if mix is nearby:
         mix = partial(nearby, (size[0] // 8, size[1] // 8))
-    teacher = OpenClipTeacher(str(saved(KINDS["plain"])), variant=variant, image_px=min(size))
-    expected = Hand(KINDS["plain"]).dense(image, mix, whole)
+    teacher = OpenClipTeacher(str(saved(KINDS[kind])), variant=variant, image_px=min(size))
+    expected = Hand(KINDS[kind]).dense(image, mix, whole)
     np.testing.assert_allclose(teacher(image), expected, atol=2e-5)
 
 

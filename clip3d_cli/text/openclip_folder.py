@@ -60,7 +60,7 @@ def read_folder(folder: Path) -> ModelFolder:
     if space.dim != dim:
         raise folder_fault(folder, f"{OURS} speaks of {space.dim} dimensions, {CONFIG} of {dim}")
     return ModelFolder(
-        identity, settings, space, str(ours.get("text_encoder", f"openclip:{folder}"))
+        identity, settings, space, str(ours.get("text_encoder", f"openclip:{folder.resolve()}"))
     )
 
 
