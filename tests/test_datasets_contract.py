@@ -24,7 +24,9 @@ NAMES = registry.names("datasets")
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
+def tree(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
     """The name of a data set and the root of its tree."""
     module = f"datasets_trees_{request.param}"
     if importlib.util.find_spec(module) is None:

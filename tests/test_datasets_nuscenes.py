@@ -251,6 +251,12 @@ def test_the_tables_folder_may_be_named_as_the_root(root: Path, dataset: NuScene
     assert deep.root == root and deep.splits() == dataset.splits()
 
 
+def test_the_index_holds_scans_and_images_of_key_frames_only(root: Path) -> None:
+    files = frame_index(root / official.VERSION).file_name.tolist()
+    assert len(files) == 2 * 19 + 8 * 2 + 6 * (2 * 2 + 8)
+    assert not any(file.endswith(b"x.jpg") or b"RADAR" in file for file in files)
+
+
 def test_the_index_of_large_tables_is_kept(
     own_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,8 +307,15 @@ def missing(name: str) -> Callable[[Path], None]:
     return lambda root: (root / official.VERSION / f"{name}.json").unlink()
 
 
-def drop(name: str, row: int, key: str) -> Callable[[Path], None]:
-    return table(name, lambda rows: rows[row].pop(key))
+def lidar(key: str, *value: object) -> Callable[[Path], None]:
+    """Sets a value of the lidar's key frames, or takes it away."""
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            if row["filename"].startswith("samples/LIDAR_TOP"):
+                row.update({key: value[0]}) if value else row.pop(key)
+
+    return table("sample_data", change)
 
 
 BROKEN_TABLES = {
@@ -313,20 +326,20 @@ BROKEN_TABLES = {
     "cut sample data": (cut("sample_data"), "E_TRUNCATED", "ends within row"),
     "cut ego poses": (cut("ego_pose"), "E_TRUNCATED", "ends within row"),
     "sample of no scene": (put("sample", 0, "scene_token", "x"), "E_DATASET", "leads nowhere"),
-    "data of no sample": (put("sample_data", 24, "sample_token", "x"), "E_DATASET", "nowhere"),
+    "data of no sample": (lidar("sample_token", "x"), "E_DATASET", "nowhere"),
     "data of no sensor": (
-        put("sample_data", 0, "calibrated_sensor_token", "x"), "E_DATASET", "leads nowhere",
+        lidar("calibrated_sensor_token", "x"), "E_DATASET", "leads nowhere",
     ),
     "sensor of no kind": (
         put("calibrated_sensor", 0, "sensor_token", "x"), "E_DATASET", "leads nowhere",
     ),
     "data of no pose": (
-        put("sample_data", 0, "ego_pose_token", "x"), "E_DATASET", "has no row 'x'",
+        lidar("ego_pose_token", "x"), "E_DATASET", "has no row 'x'",
     ),
-    "sweep after nothing": (put("sample_data", 2, "prev", "x"), "E_DATASET", "leads nowhere"),
+    "sweep after nothing": (lidar("prev", "x"), "E_DATASET", "leads nowhere"),
     "labels of nothing": (put("lidarseg", 0, "sample_data_token", "x"), "E_DATASET", "nowhere"),
-    "no file name": (drop("sample_data", 0, "filename"), "E_DATASET", "'filename'"),
-    "no time": (put("sample_data", 0, "timestamp", None), "E_DATASET", "is broken"),
+    "no file name": (lidar("filename"), "E_DATASET", "'filename'"),
+    "no time": (lidar("timestamp", None), "E_DATASET", "is broken"),
     "no key frame": (
         table("sample", lambda rows: rows.append(rows[0] | {"token": "x"})),
         "E_DATASET", "no LIDAR_TOP key frame of sample 'x'",
@@ -359,8 +372,9 @@ def test_broken_files_are_refused_when_they_are_opened(own_root: Path) -> None:
     assert fewer.truth is not None and strange.truth is not None
     cut_short(fewer.truth, 1)
     refuses(lambda: dataset.truth(fewer), "E_COUNT_MISMATCH", "401 bytes are not 402 labels")
-    strange.truth.write_bytes(bytes([32]) * 402)
-    refuses(lambda: dataset.truth(strange), "E_DATASET", "label 32")
+    for number in (32, 33, 255):
+        strange.truth.write_bytes(bytes([number]) * 402)
+        refuses(lambda: dataset.truth(strange), "E_DATASET", f"label {number},")
 
 
 def test_an_image_without_a_size_is_refused(own_root: Path) -> None:

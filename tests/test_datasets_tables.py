@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -68,14 +69,12 @@ def test_what_is_no_table_is_refused(text: bytes, code: str, fault: str, tmp_pat
     assert refusal.value.remedy
 
 
-def test_a_broken_row_stops_a_large_table_early(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "table.json"
-    path.write_text("[nope, " + "{}, " * 50_000 + "{}]")
+def test_a_broken_row_stops_a_large_table_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO("[nope, " + "{}, " * 50_000 + "{}]")
     monkeypatch.setattr(tables, "_CHUNK", 100)
     with pytest.raises(InputError, match="row 0 is not JSON"):
-        list(json_rows(path))
+        list(tables._rows(Path("table.json"), file))
+    assert file.tell() <= 300
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
