@@ -195,16 +195,44 @@ def read_document(path: Path) -> Entry:
         InputError: E_NOT_FOUND, E_EMPTY_FILE, E_TRUNCATED: it ends early; E_DATASET: it is not
             JSON, or no table.
     """
+    table = _json_of(path)
+    if not isinstance(table, dict):
+        raise InputError("E_DATASET", path, "holds no table of keys and values", _MEND)
+    return Entry(path, "", table)
+
+
+def read_documents(path: Path, name: str) -> list[Entry]:
+    """The tables that a JSON list holds.
+
+    Args:
+        path: the file.
+        name: what one of them is called in messages.
+
+    Raises:
+        InputError: as `read_document`; E_DATASET: it is no list of tables.
+    """
+    return Entry(path, "", {"the file": _json_of(path)}).entries("the file", name)
+
+
+def read_times(path: Path) -> list[float]:
+    """The finite numbers that a JSON list holds.
+
+    Raises:
+        InputError: as `read_document`; E_DATASET: it is no list of numbers.
+    """
+    return [
+        float(n) for n in Entry(path, "", {"the file": _json_of(path)}).array("the file", (None,))
+    ]
+
+
+def _json_of(path: Path) -> Any:
     require_file(path)
     try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise _not_json(path, error) from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise InputError("E_DATASET", path, f"is not JSON: {error}", _MEND) from error
-    if not isinstance(table, dict):
-        raise InputError("E_DATASET", path, "holds no table of keys and values", _MEND)
-    return Entry(path, "", table)
 
 
 def _not_json(path: Path, error: json.JSONDecodeError) -> InputError:
