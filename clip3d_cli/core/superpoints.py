@@ -263,7 +263,7 @@ def _shapes(grid: VoxelGrid, xyz: Floats, borders: _Borders) -> Floats:
 
 def _with_neighbours(moments: Floats, borders: _Borders) -> Floats:
     """(M, C) sums over every voxel and those that it touches."""
-    total = moments.copy()
+    total: Floats = moments.copy()
     for column, sums in zip(moments.T, total.T, strict=True):
         sums += np.bincount(borders.low, column[borders.high], len(column))
         sums += np.bincount(borders.high, column[borders.low], len(column))
