@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from clip3d_cli.core.scenes import (
 )
 from clip3d_cli.core.vocabularies import named_vocabulary
 from clip3d_cli.datasets.facts import FileLabel, LabelTable, file_labels, split_numbers
+from clip3d_cli.datasets.lazy_scenes import LazyScenes
 from clip3d_cli.datasets.nuscenes_cache import frame_index
 from clip3d_cli.datasets.nuscenes_index import FrameIndex, scene_names
 from clip3d_cli.datasets.scans import read_numbers, read_scan, scan_length
@@ -84,7 +85,8 @@ class NuScenes:
         version, names = self._chosen[split]
         index = self._index(version)
         wanted = np.isin(index.scene_names, [name.encode() for name in names])
-        return _KeyFrames(self.root, index, np.flatnonzero(wanted[index.scene_of_sample]))
+        samples = np.flatnonzero(wanted[index.scene_of_sample])
+        return LazyScenes(len(samples), _KeyFrames(self.root, index, samples).scene)
 
     def cloud(self, sweep: Sweep) -> PointCloud:
         """All points of a sweep in the lidar's frame; intensity is the file's over 255.
@@ -130,27 +132,16 @@ class NuScenes:
         return self._labels[version]
 
 
-class _KeyFrames(Sequence[PosedScene]):
-    """Key frames by their rows in the index."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeyFrames:
+    """Key frames put together from the index."""
 
-    def __init__(self, root: Path, index: FrameIndex, samples: npt.NDArray[np.intp]) -> None:
-        self._root = root
-        self._index = index
-        self._samples = samples
+    root: Path
+    index: FrameIndex
+    samples: npt.NDArray[np.intp]
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    @overload
-    def __getitem__(self, position: int) -> PosedScene: ...
-
-    @overload
-    def __getitem__(self, position: slice) -> _KeyFrames: ...
-
-    def __getitem__(self, position: int | slice) -> PosedScene | _KeyFrames:
-        if isinstance(position, slice):
-            return _KeyFrames(self._root, self._index, self._samples[position])
-        index, sample = self._index, self._samples[position]
+    def scene(self, number: int) -> PosedScene:
+        index, sample = self.index, self.samples[number]
         lidar, *cameras = index.files_of_sample[sample].tolist()
         scene = index.scene_names[index.scene_of_sample[sample]].decode()
         truth = index.truth[sample].decode()
@@ -158,37 +149,37 @@ class _KeyFrames(Sequence[PosedScene]):
             name=f"{scene}_{index.sample_token[sample].decode()}",
             sweeps=tuple(self._sweep(file) for file in _chain(index, lidar)),
             views=tuple(self._view(file) for file in cameras if file >= 0),
-            truth=self._root / truth if truth else None,
+            truth=self.root / truth if truth else None,
         )
 
     def _sweep(self, file: int) -> Sweep:
         return Sweep(self._path(file), self._world_from_sensor(file), self._time_s(file))
 
     def _view(self, file: int) -> View:
-        width, height = self._index.size[file].tolist()
+        width, height = self.index.size[file].tolist()
         if min(width, height) < 1:
             raise table_fault(self._path(file), "has no width and height in sample_data.json")
         return View(
             image=self._path(file),
             size=(width, height),
-            intrinsics=self._index.intrinsics[self._index.sensor[file]],
+            intrinsics=self.index.intrinsics[self.index.sensor[file]],
             camera_from_world=inverse_pose(self._world_from_sensor(file)),
             time_s=self._time_s(file),
         )
 
     def _world_from_sensor(self, file: int) -> Floats:
-        ego = self._index.ego_pose[file]
-        sensor = self._index.sensor_pose[self._index.sensor[file]]
+        ego = self.index.ego_pose[file]
+        sensor = self.index.sensor_pose[self.index.sensor[file]]
         world_from_ego = pose_of_quaternion(ego[:4], ego[4:])
         pose: Floats = world_from_ego @ pose_of_quaternion(sensor[:4], sensor[4:])
         return pose
 
     def _path(self, file: int) -> Path:
-        name: bytes = self._index.file_name[file]
-        return self._root / name.decode()
+        name: bytes = self.index.file_name[file]
+        return self.root / name.decode()
 
     def _time_s(self, file: int) -> float:
-        return float(self._index.time_us[file]) * 1e-6
+        return float(self.index.time_us[file]) * 1e-6
 
 
 def _chain(index: FrameIndex, lidar: int) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from clip3d_cli.core.scenes import PosedScene, Sweep, View, inverse_pose
 from clip3d_cli.core.vocabularies import named_vocabulary
 from clip3d_cli.datasets.facts import LabelTable, file_labels, split_numbers
 from clip3d_cli.datasets.images import image_size
+from clip3d_cli.datasets.lazy_scenes import LazyScenes
 from clip3d_cli.datasets.scans import read_numbers, read_scan, scan_length
 from clip3d_cli.datasets.semantickitti_sequence import KittiSequence, read_sequence
 from clip3d_cli.errors import InputError
@@ -78,7 +78,12 @@ class SemanticKitti:
                     f"does not exist, and {split} needs sequences {', '.join(names)}",
                     f"Fetch the rest, or take what is here: {', '.join(self.splits())}.",
                 )
-        return _Frames(tuple(self._sequence(name) for name in names))
+        frames = [
+            (sequence, frame)
+            for sequence in map(self._sequence, names)
+            for frame in range(len(sequence.frames))
+        ]
+        return LazyScenes(len(frames), lambda number: _scene(*frames[number]))
 
     def cloud(self, sweep: Sweep) -> PointCloud:
         """All points of a frame in the lidar's frame, with intensity as the file has it.
@@ -106,33 +111,6 @@ class SemanticKitti:
         if name not in self._read:
             self._read[name] = read_sequence(self.root / "sequences" / name, self.root)
         return self._read[name]
-
-
-class _Frames(Sequence[PosedScene]):
-    """Frames of some sequences: all of them, or those at some positions."""
-
-    def __init__(
-        self, sequences: tuple[KittiSequence, ...], positions: range | None = None
-    ) -> None:
-        self._sequences = sequences
-        self._starts = np.cumsum([0, *(len(sequence.frames) for sequence in sequences)])
-        self._positions = range(int(self._starts[-1])) if positions is None else positions
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    @overload
-    def __getitem__(self, position: int) -> PosedScene: ...
-
-    @overload
-    def __getitem__(self, position: slice) -> _Frames: ...
-
-    def __getitem__(self, position: int | slice) -> PosedScene | _Frames:
-        if isinstance(position, slice):
-            return _Frames(self._sequences, self._positions[position])
-        at = self._positions[position]
-        number = int(np.searchsorted(self._starts, at, side="right")) - 1
-        return _scene(self._sequences[number], at - int(self._starts[number]))
 
 
 def _scene(sequence: KittiSequence, frame: int) -> PosedScene:
