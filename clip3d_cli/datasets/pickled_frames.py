@@ -41,7 +41,7 @@ _ALLOWED = {
     "_frombuffer": ("numpy.core.numeric", "numpy._core.numeric"),
     "ndarray": ("numpy",),
     "dtype": ("numpy",),
-    "slice": ("builtins",),
+    "slice": ("builtins", "__builtin__"),
     "encode": ("_codecs",),
 }
 _FAULTS = (

@@ -99,8 +99,8 @@ def _scaled(
     """Intrinsics for images that were made smaller: pixels' edges scale, not their middles."""
     if recorded is None:
         return intrinsics
-    scale = np.array(size, dtype=np.float64) / recorded
-    scaled = intrinsics.copy()
+    scale: Floats = np.array(size, dtype=np.float64) / np.array(recorded)
+    scaled: Floats = intrinsics.copy()
     scaled[:2] *= scale[:, None]
     scaled[:2, 2] += 0.5 * scale - 0.5
     return scaled
