@@ -319,6 +319,16 @@ def test_images_are_resized_whole(saved: Any) -> None:
     assert teacher(picture(1, 1)).shape == (4, 4, 12)
 
 
+def test_images_are_resized_as_the_model_says(tmp_path: Path) -> None:
+    folder, image = save_model(KINDS["plain"], tmp_path / "model"), picture(90, 90)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["interpolation"] = "bilinear"
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    shrunk = np.array(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))
+    teacher = OpenClipTeacher(str(folder))
+    np.testing.assert_array_equal(teacher(image), teacher(shrunk))
+
+
 def test_features_do_not_depend_on_what_came_before(saved: Any) -> None:
     teacher = OpenClipTeacher(str(saved(KINDS["plain"])), variant="self")
     first = teacher(picture(32, 56))
