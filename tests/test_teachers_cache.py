@@ -193,3 +193,9 @@ def test_folders_that_cannot_be_made(scene: PosedScene, tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught:
         write_features(scene, Counting(), tmp_path / "file" / "features")
     assert caught.value.code == "E_NOT_WRITABLE"
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_numbers_are_aligned(count: int, scene: PosedScene, tmp_path: Path) -> None:
+    path = write_features(replace(scene, views=scene.views[:count]), Counting(), tmp_path)
+    assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0
