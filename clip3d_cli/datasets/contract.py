@@ -94,9 +94,7 @@ def swept_cloud(dataset: Dataset, sweeps: Sequence[Sweep]) -> SweptCloud:
     clouds, number = [], []
     for position, sweep in enumerate(sweeps):
         cloud = dataset.cloud(sweep)
-        keep = np.isfinite(cloud.xyz).all(axis=1)
-        if dataset.ego_m:
-            keep &= (np.abs(cloud.xyz[:, :2]) >= dataset.ego_m).any(axis=1)
+        keep = usable_points(dataset, cloud)
         clouds.append(
             PointCloud(
                 moved(sweep.world_from_sensor, cloud.xyz[keep]),
@@ -106,6 +104,14 @@ def swept_cloud(dataset: Dataset, sweeps: Sequence[Sweep]) -> SweptCloud:
         )
         number.append(np.full(int(keep.sum()), position, dtype=np.int16))
     return SweptCloud(_joined(clouds), np.concatenate(number))
+
+
+def usable_points(dataset: Dataset, cloud: PointCloud) -> npt.NDArray[np.bool_]:
+    """(N,) True for the points of one sweep, in the sensor's frame, that `swept_cloud` takes."""
+    keep: npt.NDArray[np.bool_] = np.isfinite(cloud.xyz).all(axis=1)
+    if dataset.ego_m:
+        keep &= (np.abs(cloud.xyz[:, :2]) >= dataset.ego_m).any(axis=1)
+    return keep
 
 
 def _joined(clouds: Sequence[PointCloud]) -> PointCloud:
