@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ class SemanticKitti:
             for sequence in map(self._sequence, names)
             for frame in range(len(sequence.frames))
         ]
-        return LazyScenes(len(frames), lambda number: _scene(*frames[number]))
+        return LazyScenes(len(frames), partial(_scene, frames))
 
     def cloud(self, sweep: Sweep) -> PointCloud:
         """All points of a frame in the lidar's frame, with intensity as the file has it.
@@ -113,7 +114,8 @@ class SemanticKitti:
         return self._read[name]
 
 
-def _scene(sequence: KittiSequence, frame: int) -> PosedScene:
+def _scene(frames: Sequence[tuple[KittiSequence, int]], number: int) -> PosedScene:
+    sequence, frame = frames[number]
     folder, stem = sequence.folder, sequence.frames[frame]
     back = range(frame, max(-1, frame - _SWEEPS - 1), -1)
     return PosedScene(
