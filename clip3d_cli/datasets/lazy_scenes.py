@@ -9,7 +9,7 @@ from clip3d_cli.core.scenes import PosedScene
 
 
 class LazyScenes(Sequence[PosedScene]):
-    """Scenes by number.
+    """Scenes by number; they can be sent to a worker where ``build`` can.
 
     Args:
         count: how many there are.
@@ -29,6 +29,7 @@ class LazyScenes(Sequence[PosedScene]):
     def __getitem__(self, place: slice) -> LazyScenes: ...
     def __getitem__(self, place: int | slice) -> PosedScene | LazyScenes:
         if isinstance(place, slice):
-            chosen = self._numbers[place]
-            return LazyScenes(len(chosen), lambda number: self._build(chosen[number]))
+            part = LazyScenes(0, self._build)
+            part._numbers = self._numbers[place]
+            return part
         return self._build(self._numbers[place])

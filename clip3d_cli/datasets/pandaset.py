@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,25 +54,31 @@ class PandaSet:
         self._drives = _drives(root)
 
     def splits(self) -> tuple[str, ...]:
-        """``all``, and OpenPCDet's splits whose drives are here."""
-        return (_ALL, *(split for split, names in self._listed().items() if names))
+        """``all`` that is here, and OpenPCDet's splits that are here as a whole."""
+        here = set(self._drives)
+        return (_ALL, *(s for s in split_numbers(self.name) if here.issuperset(_listed(s))))
 
     def scenes(self, split: str) -> Sequence[PosedScene]:
         """The frames of the drives of a split; each is put together when asked for.
 
         Raises:
             UsageError: there is no such split here.
-            InputError: the labels of a drive are not PandaSet's.
+            InputError: E_NOT_FOUND: a drive of the split is not here; E_DATASET: the labels of a
+                drive are not PandaSet's.
         """
-        if split not in self.splits():
+        if split != _ALL and split not in split_numbers(self.name):
             raise unknown_name("split of pandaset", split, self.splits())
-        names = list(self._drives) if split == _ALL else self._listed()[split]
+        names = list(self._drives) if split == _ALL else _listed(split)
         for name in names:
+            if name not in self._drives:
+                fault = f"drive {name} of the split {split} is not there"
+                remedy = "Download it, or take what is here with --split all."
+                raise InputError("E_NOT_FOUND", self.root / name, fault, remedy)
             self._check_classes(self._drives[name].classes)
         frames = [
             (name, place) for name in names for place in range(len(self._drives[name].frames))
         ]
-        return LazyScenes(len(frames), lambda number: self._scene(*frames[number]))
+        return LazyScenes(len(frames), partial(self._scene, frames))
 
     def cloud(self, sweep: Sweep) -> PointCloud:
         """All points of both lidars in the order of the file, in the vehicle's frame.
@@ -94,18 +101,8 @@ class PandaSet:
         numbers = read_pandaset_labels(scene.truth, scene.sweeps[0].path)
         return class_index_of_ids(scene.truth, numbers, self.vocabulary, ignored=(0,))
 
-    def _listed(self) -> dict[str, list[str]]:
-        """The drives of the splits; none for a split that is not here as a whole."""
-        listed = {
-            split: [f"{number:03d}" for number in numbers]
-            for split, numbers in split_numbers(self.name).items()
-        }
-        return {
-            split: names if set(names) <= set(self._drives) else []
-            for split, names in listed.items()
-        }
-
-    def _scene(self, name: str, place: int) -> PosedScene:
+    def _scene(self, frames: Sequence[tuple[str, int]], number: int) -> PosedScene:
+        name, place = frames[number]
         drive = self._drives[name]
         earlier = range(place, max(-1, place - _SWEEPS), -1)
         return PosedScene(
@@ -127,6 +124,11 @@ class PandaSet:
                     f"calls label {number[:9]} {str(name)[:40]!r}, PandaSet {ours.get(number)!r}",
                     "These labels are another data set's.",
                 )
+
+
+def _listed(split: str) -> list[str]:
+    """The names of the drives of a split."""
+    return [f"{number:03d}" for number in split_numbers(PandaSet.name)[split]]
 
 
 def _drives(root: Path) -> dict[str, Recording]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,17 +61,24 @@ class ScanNet:
             )
 
     def splits(self) -> tuple[str, ...]:
-        """The official splits, and ``all`` that is here."""
-        return (*split_numbers(self.name), _ALL)
+        """``all`` that is here, and the official splits that are here as a whole."""
+        here = {name for name in self._folders if self._mesh(name, "").is_file()}
+        whole = (split for split in split_numbers(self.name) if here.issuperset(_official(split)))
+        return (*whole, _ALL)
 
     def scenes(self, split: str) -> Sequence[PosedScene]:
         """The scans of a split by name; each is put together when asked for.
 
         Raises:
             UsageError: there is no such split.
-            InputError: E_NOT_FOUND: a scan of the split is not here.
+            InputError: E_NOT_FOUND: a scan of an official split is not here.
         """
-        names = self._names(split)
+        if split == _ALL:
+            names = [name for name in self._folders if self._mesh(name, "").is_file()]
+        elif split in split_numbers(self.name):
+            names = _official(split)
+        else:
+            raise unknown_name("split of scannet", split, self.splits())
         for name in names:
             if name not in self._folders or not self._mesh(name, "").is_file():
                 raise InputError(
@@ -79,7 +87,7 @@ class ScanNet:
                     f"{name}_vh_clean_2.ply of the split {split} is not there",
                     "Download it, or take what is here with --split all.",
                 )
-        return LazyScenes(len(names), lambda number: self._scene(names[number]))
+        return LazyScenes(len(names), partial(self._scene, names))
 
     def cloud(self, sweep: Sweep) -> PointCloud:
         """The vertices of the mesh in its order, with colors.
@@ -108,19 +116,11 @@ class ScanNet:
         # NYU's other labels are rooms' remainder: they are never judged.
         return class_index_of_ids(scene.truth, numbers, self.vocabulary, ignored=None)
 
-    def _names(self, split: str) -> list[str]:
-        if split == _ALL:
-            return [name for name in self._folders if self._mesh(name, "").is_file()]
-        official = split_numbers(self.name)
-        if split not in official:
-            raise unknown_name("split of scannet", split, self.splits())
-        spaces = (divmod(number, _SCANS_PER_SPACE) for number in official[split])
-        return [f"scene{space:04d}_{scan:02d}" for space, scan in spaces]
-
     def _mesh(self, name: str, kind: str) -> Path:
         return self._folders[name] / f"{name}_vh_clean_2{kind}.ply"
 
-    def _scene(self, name: str) -> PosedScene:
+    def _scene(self, names: Sequence[str], number: int) -> PosedScene:
+        name = names[number]
         folder = self._folders[name]
         labels = self._mesh(name, ".labels")
         places = (folder, self.root / "scannet_frames_25k" / name)
@@ -131,3 +131,10 @@ class ScanNet:
             () if frames is None else read_frames(frames, folder / f"{name}.txt"),
             labels if labels.is_file() else None,
         )
+
+
+def _official(split: str) -> list[str]:
+    """The names of the scans of an official split."""
+    numbers = split_numbers(ScanNet.name)[split]
+    spaces = (divmod(number, _SCANS_PER_SPACE) for number in numbers)
+    return [f"scene{space:04d}_{scan:02d}" for space, scan in spaces]
