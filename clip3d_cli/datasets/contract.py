@@ -108,7 +108,7 @@ def swept_cloud(dataset: Dataset, sweeps: Sequence[Sweep]) -> SweptCloud:
 
 def usable_points(dataset: Dataset, cloud: PointCloud) -> npt.NDArray[np.bool_]:
     """(N,) True for the points of one sweep, in the sensor's frame, that `swept_cloud` takes."""
-    keep: npt.NDArray[np.bool_] = np.isfinite(cloud.xyz).all(axis=1)
+    keep: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(cloud.xyz), axis=1)
     if dataset.ego_m:
         keep &= (np.abs(cloud.xyz[:, :2]) >= dataset.ego_m).any(axis=1)
     return keep
