@@ -125,6 +125,12 @@ class Stage:
         """Return ground and bodies as one soup."""
         return join([self.full_plan().mesh(self.rng), *self._bodies])
 
+    def body_of_triangle(self, scene: Soup) -> NDArray[np.int64]:
+        """Return (T,) which body every triangle of the finished scene is of; 0 is the ground."""
+        sizes = [len(body.label) for body in self._bodies]
+        ground = len(scene.label) - sum(sizes)
+        return np.repeat(np.arange(len(sizes) + 1), [ground, *sizes])
+
 
 def along(rng: Rng, step: float, far: float = 100.0) -> NDArray[np.float64]:
     """Return places about ``step`` metres apart from −far to far, with jitter."""

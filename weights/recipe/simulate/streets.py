@@ -120,9 +120,17 @@ def _motorway(stage: Stage) -> None:
         )
 
 
-def street(rng: Rng, found: Mapping[str, Model]) -> tuple[Soup, Stage, str]:
-    """Return a street scene, its stage (with the sensor's place) and its style's name."""
-    name = draw_style(rng)
+def street(
+    rng: Rng, found: Mapping[str, Model], name: str | None = None
+) -> tuple[Soup, Stage, str]:
+    """Return a street scene, its stage (with the sensor's place) and its style's name.
+
+    Args:
+        rng: draws everything.
+        found: ready-made models.
+        name: the style; None draws one.
+    """
+    name = draw_style(rng) if name is None else name
     style, plan = styles()[name], draw_plan(rng, name)
     lane = (
         -float(rng.uniform(0.3, 0.7)) * plan.half_road

@@ -1,0 +1,303 @@
+"""Rendered scenes: pixels show what rays hit, poses are exact, seeds decide everything."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("embreex")
+
+import torch
+from scipy.spatial import cKDTree
+
+from clip3d_cli import registry
+from clip3d_cli.core.cameras import project
+from clip3d_cli.core.scenes import moved
+from clip3d_cli.core.words import Vocabulary
+from weights.recipe.renders import patterns
+from weights.recipe.renders.__main__ import write_splits
+from weights.recipe.renders.classes import (
+    SKY,
+    class_id_of_concept,
+    scene_classes,
+    vocabulary_text,
+)
+from weights.recipe.renders.crops import caption_words, draw_crops, read_rendered
+from weights.recipe.renders.judge import Judge, scores
+from weights.recipe.renders.model import MEAN, STD, ImageTextLearner, save_model, settings
+from weights.recipe.renders.rig import in_sensor_axes, world_from_sensor
+from weights.recipe.renders.scene import Job, write_scene
+from weights.recipe.renders.spots import Surfaces
+from weights.recipe.renders.views import Camera, Light, photograph, seen
+from weights.recipe.simulate.caster import Caster
+from weights.recipe.simulate.concepts import concept_index
+from weights.recipe.simulate.layout import Band, Plan, Relief
+from weights.recipe.simulate.lidars import Pose
+from weights.recipe.simulate.primitives import Soup, box, join, quads
+from weights.recipe.simulate.stage import Stage
+
+CAR_ID = 1 + [entry.name for entry in scene_classes()].index("car")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("renders")
+    write_scene(Job(3, folder, pixels=True))
+    (folder / "vocabulary.toml").write_text(vocabulary_text(), encoding="utf-8")
+    write_splits(folder, ["street_000003"], [("train", 0), ("val", 1)])
+    return folder
+
+
+def _stage() -> Stage:
+    flat = Relief(np.zeros((1, 4)), (0.0, 0.0), 0.0)
+    strips = (Band(2.0, "sidewalk", 0.1),)
+    beyond = Band(1e3, "grass", 0.1)
+    plan = Plan(4.0, (), strips, strips, beyond, (), (0, 1, 0), flat, (60, 40))
+    return Stage(plan, (-30.0, 0.0), np.random.default_rng(0))
+
+
+def _box_ahead(concept: str = "car") -> tuple[Stage, Soup, Camera]:
+    stage = _stage()
+    stage.place(box(concept, (2.0, 2.0, 2.0)), 10.0, 0.0)
+    toward = np.eye(4)
+    toward[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+    toward[2, 3] = 1.0
+    return stage, stage.finish(), Camera((60, 40), (50.0, 50.0, 29.5, 19.5), toward)
+
+
+def _picture(stage: Stage, soup: Soup, camera: Camera):
+    rng = np.random.default_rng(1)
+    surfaces = Surfaces(soup, stage, rng)
+    return photograph(Caster(soup), surfaces, stage.plan, (camera, Light.draw(rng)), rng)
+
+
+def test_a_box_covers_the_pixels_that_geometry_says() -> None:
+    shown = _picture(*_box_ahead()).class_id
+    # Its face is 2 m wide, 9 m away: 50 · 2 / 9 = 11.1 px about the image's middle.
+    columns = np.nonzero(shown == CAR_ID)[1]
+    assert abs(np.ptp(columns) + 1 - 11.1) <= 1
+    assert columns.mean() == pytest.approx(29.5, abs=0.5)
+    assert shown[0, 0] == SKY
+    assert shown[39, 29] == 1 + [entry.name for entry in scene_classes()].index("road")
+
+
+def test_a_place_projects_to_the_pixel_of_its_own_ray() -> None:
+    _, _, camera = _box_ahead()
+    origin, ways = camera.rays()
+    place, depth = camera.pixels((origin + 7 * ways).astype(np.float64))
+    column, row = np.meshgrid(np.arange(60), np.arange(40))
+    np.testing.assert_allclose(place[:, 0], column.ravel(), atol=1e-3)
+    np.testing.assert_allclose(place[:, 1], row.ravel(), atol=1e-3)
+    assert (depth > 0).all()
+
+
+def test_paint_differs_between_classes_and_bodies() -> None:
+    images = [_picture(*_box_ahead(concept)).image for concept in ("car", "hedge", "building")]
+    faces = [image[16:22, 27:33].reshape(-1, 3).astype(float) for image in images]
+    means = np.stack([face.mean(axis=0) for face in faces])
+    assert np.linalg.norm(means[0] - means[1]) > 10
+    assert np.linalg.norm(means[1] - means[2]) > 10
+
+
+def test_nets_are_looked_through() -> None:
+    net = [[(5, -9, 0), (5, 9, 0), (5, 9, 9), (5, -9, 9)]]
+    wall = [[(8, -9, 0), (8, 9, 0), (8, 9, 9), (8, -9, 9)]]
+    stage = _stage()
+    stage.add(join([quads("fence", net, 0.3), quads("building", wall)]))
+    soup = stage.finish()
+    surfaces = Surfaces(soup, stage, np.random.default_rng(0))
+    ways = np.random.default_rng(0).normal([1, 0, 0.3], [0, 0.2, 0.1], (2000, 3))
+    ways = (ways / np.linalg.norm(ways, axis=1, keepdims=True)).astype(np.float32)
+    origin = np.array([0, 0, 1], dtype=np.float32)
+    triangle, range_m = seen(Caster(soup), surfaces, origin, ways)
+    concept = surfaces.concept_of(triangle)
+    share = (concept == concept_index("building")).mean()
+    assert 0.4 < share < 0.8
+    x = (origin + ways * range_m[:, None])[:, 0]
+    np.testing.assert_allclose(x[concept == concept_index("building")], 8, atol=1e-3)
+    np.testing.assert_allclose(x[concept == concept_index("fence")], 5, atol=1e-3)
+
+
+def test_bodies_are_told_apart() -> None:
+    stage, soup, _ = _box_ahead()
+    body = stage.body_of_triangle(soup)
+    assert body.max() == 1
+    np.testing.assert_array_equal(body == 1, soup.label == concept_index("car"))
+
+
+def test_world_and_sensor_axes_are_each_others_inverse() -> None:
+    pose = Pose((3.0, -2.0, 1.5), 0.7, 0.05, -0.02)
+    world = np.random.default_rng(0).normal(0, 20, (50, 3)).astype(np.float32)
+    own = in_sensor_axes(world, pose)
+    np.testing.assert_allclose(
+        moved(world_from_sensor(pose), own.astype(np.float64)), world, atol=1e-4
+    )
+
+
+def test_noise_is_continuous_and_fills_its_range() -> None:
+    line = np.zeros((4000, 3), dtype=np.float32)
+    line[:, 0] = np.linspace(0, 40, 4000)
+    value = patterns.noise(line, 1.0)
+    assert np.abs(np.diff(value)).max() < 0.03
+    assert value.min() < 0.15
+    assert value.max() > 0.85
+
+
+def test_no_concept_belongs_to_two_classes(tmp_path: Path) -> None:
+    named = [concept for entry in scene_classes() for concept in entry.concepts]
+    assert len(named) == len(set(named))
+    table = class_id_of_concept()
+    assert table[concept_index("lane marking")] == table[concept_index("road")] == 1
+    assert table[concept_index("traffic cone")] == 0
+    path = tmp_path / "vocabulary.toml"
+    path.write_text(vocabulary_text(), encoding="utf-8")
+    classes = Vocabulary.read(path).classes
+    assert [entry.name for entry in classes] == [entry.name for entry in scene_classes()]
+
+
+def test_a_scene_is_read_as_a_data_set(root: Path) -> None:
+    dataset = registry.part("datasets", "folder")(root)
+    (scene,) = dataset.scenes("val")
+    assert dataset.scenes("train") == []
+    assert (len(scene.sweeps), len(scene.views)) == (5, 4)
+    clouds = [dataset.cloud(sweep) for sweep in scene.sweeps]
+    assert all(8_000 < len(cloud) < 36_000 for cloud in clouds)
+    assert len(dataset.truth(scene)) == len(clouds[0])
+    back = [sweep.world_from_sensor[:3, 3] for sweep in scene.sweeps]
+    assert 0.1 < np.linalg.norm(back[0] - back[1]) < 2.2
+
+
+def test_pixels_where_points_fall_show_the_points_classes(root: Path) -> None:
+    dataset = registry.part("datasets", "folder")(root)
+    (scene,) = dataset.scenes("val")
+    key = scene.sweeps[0]
+    xyz, truth = moved(key.world_from_sensor, dataset.cloud(key).xyz), dataset.truth(scene)
+    same, unseen = [], np.ones(len(xyz), dtype=bool)
+    for view in scene.views:
+        found = project(view, xyz)
+        path = view.image.parent.parent / "pixels" / f"{view.image.stem}.png"
+        row, column = found.pixels(view.size, view.size).T
+        shown = np.asarray(Image.open(path))[row, column].astype(int) - 1
+        known = truth[found.point_index] >= 0
+        same.append(shown[known] == truth[found.point_index][known])
+        unseen[found.point_index] = False
+    # The rest is what cameras cannot see from where they stand, and edges.
+    assert np.concatenate(same).mean() > 0.85
+    assert 0.1 < unseen.mean() < 0.6
+
+
+def test_sweeps_see_one_static_world(root: Path) -> None:
+    dataset = registry.part("datasets", "folder")(root)
+    (scene,) = dataset.scenes("val")
+    first, last = scene.sweeps[0], scene.sweeps[4]
+    # The ground looks the same from everywhere.
+    own, other = (
+        xyz[xyz[:, 2] > -0.7] for xyz in (dataset.cloud(first).xyz, dataset.cloud(last).xyz)
+    )
+    own = moved(first.world_from_sensor, own)
+    right, wrong = (
+        np.median(cKDTree(moved(sweep.world_from_sensor, other)).query(own)[0])
+        for sweep in (last, first)
+    )
+    assert right < 0.5 * wrong
+
+
+def test_a_seed_decides_everything(root: Path, tmp_path: Path) -> None:
+    write_scene(Job(3, tmp_path, pixels=True))
+    first, again = root / "street_000003", tmp_path / "street_000003"
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert len(files) == 1 + 1 + 4 + 1 + 4 + 4
+    for file in files:
+        assert (first / file).read_bytes() == (again / file).read_bytes(), file
+    table = json.loads((first / "cameras.json").read_text())
+    assert set(table) == {"cameras", "sweeps", "world_from_cloud", "time_s"}
+
+
+def test_captions_name_what_a_crop_shows_and_nothing_else(root: Path) -> None:
+    rendered = read_rendered([root / "street_000003"])
+    crops, named = draw_crops(rendered, 16, 32, torch.Generator().manual_seed(0))
+    assert crops.shape == (16, 3, 32, 32)
+    assert float(crops.min()) >= 0
+    assert float(crops.max()) <= 1
+    assert named.shape == (16, len(caption_words()))
+    assert named.any(dim=1).float().mean() > 0.9
+    present = set(rendered.class_id.unique().tolist())
+    assert set((named.any(dim=0).nonzero().flatten() + 1).tolist()) <= present
+
+
+def _learner() -> tuple[ImageTextLearner, dict]:
+    torch.manual_seed(0)
+    config = settings(64, 32, 2, 16)
+    words = torch.nn.functional.normalize(torch.randn(4, 16), dim=1)
+    return ImageTextLearner(config, words, torch.tensor([0, 0, 1, 2])), config
+
+
+def test_the_model_learns_which_words_crops_go_with() -> None:
+    learner, _ = _learner()
+    crops = torch.rand(12, 3, 32, 32) * 0.2
+    named = torch.zeros(12, 3, dtype=torch.bool)
+    for row in range(12):
+        crops[row, row % 3] += 0.7
+        named[row, row % 3] = True
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
+    start = float(learner.loss(crops, named).detach())
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = learner.loss(crops, named)
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.3 * start
+    patches = learner.shares(learner.vectors(crops)[1], 1).argmax(dim=-1)
+    assert (patches == torch.arange(12)[:, None] % 3).float().mean() > 0.9
+
+
+def test_a_saved_model_is_the_teacher_that_was_trained(root: Path, tmp_path: Path) -> None:
+    from clip3d_cli.core.words import FeatureSpace
+    from clip3d_cli.teachers.openclip import OpenClipTeacher
+
+    learner, config = _learner()
+    save_model(learner, config, FeatureSpace("openclip/ViT-B-32/openai", 16), tmp_path / "t")
+    teacher = OpenClipTeacher(str(tmp_path / "t"))
+    assert teacher.space == FeatureSpace("openclip/ViT-B-32/openai", 16)
+    image = np.asarray(Image.open(root / "street_000003/images/ahead.jpg"))[:64, :96]
+    own = learner.dense(torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255)
+    np.testing.assert_allclose(teacher(image), own.numpy(), atol=1e-5)
+    # What training calls a patch's vector is what the teacher gives.
+    square = torch.from_numpy(image[:, :64].copy()).permute(2, 0, 1).float()[None] / 255
+    trained = torch.nn.functional.normalize(learner.vectors(square)[1], dim=-1)[0]
+    np.testing.assert_allclose(
+        learner.dense(square[0]).flatten(0, 1).numpy(), trained.detach().numpy(), atol=1e-5
+    )
+    assert len(MEAN) == len(STD) == 3
+
+
+def test_scores_by_hand() -> None:
+    accuracy, mean, iou = scores(np.array([[3, 1, 0], [1, 5, 0], [0, 0, 0]]))
+    assert accuracy == pytest.approx(0.8)
+    np.testing.assert_allclose(iou, [3 / 5, 5 / 7, np.nan])
+    assert mean == pytest.approx((3 / 5 + 5 / 7) / 2)
+
+
+def test_the_judge_counts_pixels_and_points_of_a_perfect_teacher(root: Path) -> None:
+    class Perfect:
+        def __init__(self, judge_words: np.ndarray) -> None:
+            self.words, self.left = judge_words, []
+
+        def __call__(self, image: np.ndarray) -> np.ndarray:
+            return self.words[self.left.pop(0)]
+
+    dataset = registry.part("datasets", "folder")(root)
+    (scene,) = dataset.scenes("val")
+    judge = Judge(dataset, None)
+    first = np.array([int(np.argmax(judge._classes.class_of_vector == k)) for k in range(11)])
+    teacher = Perfect(judge._classes.vectors)
+    for view in scene.views:
+        shown = np.asarray(Image.open(str(view.image).replace("images", "pixels")[:-3] + "png"))
+        teacher.left.append(first[np.where((shown == 0) | (shown == SKY), 1, shown) - 1])
+    judge._teacher = teacher
+    judge.look(scene)
+    assert scores(judge.pixels)[0] == 1.0
+    assert scores(judge.points)[0] > 0.85
+    assert 0.3 < judge.seen / judge.total < 0.9

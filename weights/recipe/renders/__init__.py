@@ -1,0 +1,1 @@
+"""Simulated street scenes with images, and a small image-text model taught on such images."""
