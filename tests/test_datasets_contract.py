@@ -163,6 +163,9 @@ def test_sweeps_merge_in_the_world(dataset: Dataset, scenes: list[PosedScene]) -
 def test_it_can_be_sent_to_a_worker(dataset: Dataset, scenes: list[PosedScene]) -> None:
     there: Dataset = pickle.loads(pickle.dumps(dataset))
     assert there.splits() == dataset.splits()
+    listed = dataset.scenes(dataset.splits()[-1])
+    for part in (listed, listed[1:]):
+        assert [s.name for s in pickle.loads(pickle.dumps(part))] == [s.name for s in part]
     sent = pickle.loads(pickle.dumps(scenes[0]))
     assert np.array_equal(there.cloud(sent.sweeps[0]).xyz, dataset.cloud(sent.sweeps[0]).xyz)
 
