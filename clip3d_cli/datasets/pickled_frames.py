@@ -196,7 +196,7 @@ def _index_of(axis: Any) -> npt.NDArray[Any]:
     if kind.__name__ == "RangeIndex":
         start, stop, step = (parts[key] for key in ("start", "stop", "step"))
         length = len(range(start, stop, step))
-        _require(length <= _MOST_BYTES, "an index without end")
+        _require(8 * length <= _MOST_BYTES, "an index without end")
         return np.arange(start, stop, step)
     return _array_of(parts["data"])
 
