@@ -204,6 +204,8 @@ def test_the_depth_image_decides_and_may_be_smaller() -> None:
     assert kept(seen, "depth", depth=depth) == [1]
     assert kept(seen, "auto", depth=depth) == [1]
     assert kept(seen, "auto", depth=depth, tolerance_m=0.1) == [1, 2, 3]
+    # The last point lies where the depth is unknown, which no tolerance makes known.
+    assert kept(seen, "depth", depth=depth, tolerance_m=100.0) == [0, 1, 2, 3]
 
 
 def test_a_depth_test_without_depth_is_refused() -> None:

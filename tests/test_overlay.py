@@ -49,6 +49,12 @@ def test_near_points_are_on_top_in_any_order(flip: int) -> None:
     assert picture[10, 23, 2] > 2 * picture[10, 23, 0]
 
 
+def test_a_dot_at_the_edge_is_cut_there() -> None:
+    picture = drawn([(0.0, 0.0)], [RED], [5.0])
+    assert picture[0, 0].tolist() == [255, 0, 0]
+    assert (picture[30:, 40:] == picture[30, 40]).all()
+
+
 def test_a_photo_without_points_is_only_dimmed() -> None:
     nothing = overlay(PHOTO, np.zeros((0, 2)), np.zeros((0, 3), np.uint8), np.zeros(0))
     assert len(np.unique(nothing)) == 1

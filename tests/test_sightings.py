@@ -27,7 +27,7 @@ WORDS = Vocabulary.of_words(["near", "far"])
 
 
 class TwoWalls:
-    """A small near board and a wide wall, and one return of the vehicle itself."""
+    """A small near board and a wide wall, one return of the vehicle, and 100 points behind it."""
 
     name = "two walls"
     root = Path()
@@ -38,8 +38,9 @@ class TwoWalls:
         y, z = (grid.ravel() for grid in np.meshgrid(np.linspace(-1, 1, 40), np.linspace(0, 2, 40)))
         board = np.stack([np.full(1600, 5.0), 0.5 * y, z], axis=1)
         wall = np.stack([np.full(1600, 12.0), 4 * y, 4 * z - 3], axis=1)
-        self.xyz = np.concatenate([[[0.1, 0.1, 0.0]], board, wall])
-        self.labels = np.repeat(np.array([-1, 0, 1], dtype=np.int32), (1, 1600, 1600))
+        behind = np.stack([np.full(100, -9.0), np.linspace(-3, 3, 100), np.zeros(100)], axis=1)
+        self.xyz = np.concatenate([[[0.1, 0.1, 0.0]], behind, wall, board])
+        self.labels = np.repeat(np.array([-1, 0, 1, 0], dtype=np.int32), (1, 100, 1600, 1600))
         Image.new("RGB", (320, 240), (120, 140, 160)).save(folder / "a.png")
         self.view = View(folder / "a.png", (320, 240), INTRINSICS, inverse_pose(WORLD_FROM_CAMERA))
 
@@ -75,8 +76,8 @@ def test_shares_and_depth(walls: TwoWalls) -> None:
     every = check(walls, walls.view, occlusion="none")
     (view,) = every.views
     # The vehicle's own return is no point of the scene.
-    assert (every.points, every.seen, view.inside, view.visible) == (3200, 3200, 3200, 3200)
-    assert every.seen_share == 1.0
+    assert (every.points, every.seen, view.inside, view.visible) == (3300, 3200, 3200, 3200)
+    assert every.seen_share == 3200 / 3300
     assert every.warnings == view.warnings == ()
     (view,) = check(walls, walls.view, occlusion="points").views
     hidden = view.inside - view.visible
@@ -129,7 +130,8 @@ def wrong_views(walls: TwoWalls) -> dict[str, View]:
     Image.new("RGB", (160, 120)).save(folder / "half.png")
     Image.new("RGB", (240, 240)).save(folder / "square.png")
     Image.fromarray(np.full((24, 32), 900, dtype=np.uint16)).save(folder / "depth.png")
-    turned = np.diag([1.0, -1.0, -1.0, 1.0])
+    past = np.eye(4)
+    past[2, 3] = -13.0
     away = np.eye(4)
     away[:3, 3] = 4e5
     aside = pose_of_quaternion((np.cos(0.55), 0, np.sin(0.55), 0), (0, 0, 0))
@@ -137,7 +139,7 @@ def wrong_views(walls: TwoWalls) -> dict[str, View]:
         "absent.png: does not exist": replace(good, image=folder / "absent.png"),
         "scaled": replace(good, image=folder / "half.png"),
         "cropped, turned, or another camera's": replace(good, image=folder / "square.png"),
-        "no point lies in front": replace(good, camera_from_world=turned @ good.camera_from_world),
+        "no point lies in front": replace(good, camera_from_world=past @ good.camera_from_world),
         "not in one world": replace(good, camera_from_world=away @ good.camera_from_world),
         "though some lie in front": replace(good, camera_from_world=aside @ good.camera_from_world),
         "unit of its depth image": replace(good, depth=folder / "depth.png"),
@@ -154,7 +156,10 @@ def test_what_is_wrong_is_said(walls: TwoWalls) -> None:
     assert found.views[-1].warnings == ()
     by_words = dict(zip(views, found.views[:-1], strict=True))
     assert by_words["absent.png: does not exist"].picture is None
-    assert by_words["scaled"].picture is not None
+    scaled = by_words["scaled"].picture
+    assert scaled is not None
+    brightest = read_image(scaled)[55:65, 75:85].max(axis=(0, 1)).astype(int)
+    assert np.abs(brightest - WORDS.classes[0].color).max() < 60
     # A depth image that cannot be read leaves the points to tell who is hidden.
     assert by_words["none.png: does not exist"].visible == found.views[-1].visible
 
@@ -162,6 +167,11 @@ def test_what_is_wrong_is_said(walls: TwoWalls) -> None:
 def test_scenes_without_images_or_sightings(walls: TwoWalls) -> None:
     assert check(walls).warnings == ("it has no images",)
     blind = wrong_views(walls)["not in one world"]
+    # Two views that see different points: together they see both.
+    turned = pose_of_quaternion((0.0, 0.0, 1.0, 0.0), (0, 0, 0))
+    back = replace(walls.view, camera_from_world=turned @ walls.view.camera_from_world)
+    assert check(walls, back, walls.view, occlusion="none").seen == 3300
+    assert check(walls, back, occlusion="none").seen == 100
     found = check(walls, blind)
     assert found.warnings == ("no image sees any of its points",)
     assert found.seen_share == 0.0

@@ -76,7 +76,8 @@ def superpoints(
     region = _merged(
         _Regions.of_voxels(cells, traits), borders, coarseness, int(largest_m / cell_m + _HAIR)
     )
-    return _numbered(region)[grid.voxel_of_point]
+    numbers: Integers = np.unique(region, return_inverse=True)[1].reshape(-1)
+    return numbers[grid.voxel_of_point]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,12 +277,3 @@ def _mean_colors(grid: VoxelGrid, rgb: npt.NDArray[np.uint8]) -> Floats:
     sums = np.stack([np.bincount(grid.voxel_of_point, column) for column in rgb.T], axis=1)
     colors: Floats = sums / points / (255 * np.sqrt(3))
     return colors
-
-
-def _numbered(region: Integers) -> Integers:
-    """(M,) numbers from 0 in the order in which regions first appear."""
-    _, first, inverse = np.unique(region, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    numbers: Integers = rank[inverse.reshape(-1)]
-    return numbers
