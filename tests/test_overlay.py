@@ -52,7 +52,8 @@ def test_near_points_are_on_top_in_any_order(flip: int) -> None:
 def test_a_dot_at_the_edge_is_cut_there() -> None:
     picture = drawn([(0.0, 0.0)], [RED], [5.0])
     assert picture[0, 0].tolist() == [255, 0, 0]
-    assert (picture[30:, 40:] == picture[30, 40]).all()
+    assert (picture[30:] == picture[30, 40]).all()
+    assert (picture[:, 40:] == picture[30, 40]).all()
 
 
 def test_a_photo_without_points_is_only_dimmed() -> None:

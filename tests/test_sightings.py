@@ -27,7 +27,7 @@ WORDS = Vocabulary.of_words(["near", "far"])
 
 
 class TwoWalls:
-    """A small near board and a wide wall, one return of the vehicle, and 100 points behind it."""
+    """A small near board and a wide wall, one return of the vehicle, and points behind it."""
 
     name = "two walls"
     root = Path()
@@ -38,9 +38,9 @@ class TwoWalls:
         y, z = (grid.ravel() for grid in np.meshgrid(np.linspace(-1, 1, 40), np.linspace(0, 2, 40)))
         board = np.stack([np.full(1600, 5.0), 0.5 * y, z], axis=1)
         wall = np.stack([np.full(1600, 12.0), 4 * y, 4 * z - 3], axis=1)
-        behind = np.stack([np.full(100, -9.0), np.linspace(-3, 3, 100), np.zeros(100)], axis=1)
+        behind = np.stack([np.full(1600, -9.0), 4 * y, np.zeros(1600)], axis=1)
         self.xyz = np.concatenate([[[0.1, 0.1, 0.0]], behind, wall, board])
-        self.labels = np.repeat(np.array([-1, 0, 1, 0], dtype=np.int32), (1, 100, 1600, 1600))
+        self.labels = np.repeat(np.array([-1, 0, 1, 0], dtype=np.int32), (1, 1600, 1600, 1600))
         Image.new("RGB", (320, 240), (120, 140, 160)).save(folder / "a.png")
         self.view = View(folder / "a.png", (320, 240), INTRINSICS, inverse_pose(WORLD_FROM_CAMERA))
 
@@ -76,8 +76,8 @@ def test_shares_and_depth(walls: TwoWalls) -> None:
     every = check(walls, walls.view, occlusion="none")
     (view,) = every.views
     # The vehicle's own return is no point of the scene.
-    assert (every.points, every.seen, view.inside, view.visible) == (3300, 3200, 3200, 3200)
-    assert every.seen_share == 3200 / 3300
+    assert (every.points, every.seen, view.inside, view.visible) == (4800, 3200, 3200, 3200)
+    assert every.seen_share == 3200 / 4800
     assert every.warnings == view.warnings == ()
     (view,) = check(walls, walls.view, occlusion="points").views
     hidden = view.inside - view.visible
@@ -171,8 +171,8 @@ def test_scenes_without_images_or_sightings(walls: TwoWalls) -> None:
     # Two views that see different points: together they see both.
     turned = pose_of_quaternion((0.0, 0.0, 1.0, 0.0), (0, 0, 0))
     back = replace(walls.view, camera_from_world=turned @ walls.view.camera_from_world)
-    assert check(walls, back, walls.view, occlusion="none").seen == 3300
-    assert check(walls, back, occlusion="none").seen == 100
+    assert check(walls, back, walls.view, occlusion="none").seen == 4800
+    assert check(walls, back, occlusion="none").seen == 1600
     found = check(walls, blind)
     assert found.warnings == ("no image sees any of its points",)
     assert found.seen_share == 0.0
