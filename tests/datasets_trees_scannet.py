@@ -53,7 +53,7 @@ def write_tree(root: Path) -> None:
     for name in (EXPORTED, SAMPLED):
         write_scan(root, name)
     exported = root / "scans" / EXPORTED
-    for number in (0, 9, 10):
+    for number in (2, 9, 10):
         write_image(exported / "color" / f"{number}.jpg")
         write_depth(exported / "depth" / f"{number}.png")
         lost = np.full((4, 4), -np.inf)
