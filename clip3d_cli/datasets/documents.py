@@ -233,6 +233,9 @@ def _json_of(path: Path) -> Any:
         raise _not_json(path, error) from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise InputError("E_DATASET", path, f"is not JSON: {error}", _MEND) from error
+    except PermissionError as error:
+        fault = "may not be read"
+        raise InputError("E_PERMISSION", path, fault, "Change its permissions.") from error
 
 
 def _not_json(path: Path, error: json.JSONDecodeError) -> InputError:

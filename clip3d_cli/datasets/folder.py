@@ -102,7 +102,10 @@ class Folder:
         listed = self.root / "splits" / f"{split}.txt"
         if not listed.is_file():
             return list(self._folders)
-        names = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
+        names = [
+            line.strip()
+            for line in listed.read_text(encoding="utf-8", errors="replace").splitlines()
+        ]
         names = [name for name in names if name and not name.startswith("#")]
         for name in names:
             if name not in self._folders:

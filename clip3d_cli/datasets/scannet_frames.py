@@ -85,7 +85,10 @@ def _intrinsics(folder: Path) -> Floats:
 def _recorded_size(facts: Path) -> tuple[float, float] | None:
     if not facts.is_file():
         return None
-    rows = (line.partition("=") for line in facts.read_text(encoding="utf-8").splitlines())
+    rows = (
+        line.partition("=")
+        for line in facts.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
     words = {key.strip(): value.strip() for key, _, value in rows}
     sides = [words.get(key, "") for key in ("colorWidth", "colorHeight")]
     if not all(side.isdigit() and int(side) for side in sides):
