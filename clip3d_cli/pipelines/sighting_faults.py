@@ -20,6 +20,7 @@ Warnings = tuple[str, ...]
 _FEW_SHARE, _FEW_POINTS = 0.1, 100
 _SAME_ASPECT = 0.01
 _LATE_S = 1.0
+_ELSEWHERE_M = 50.0
 
 
 def wrong_size(view: View) -> Warnings:
@@ -44,7 +45,7 @@ def wrong_aim(
         return ()
     away = moved(view.camera_from_world, xyz)
     nearest_m = float(np.sqrt(np.square(away).sum(axis=1).min()))
-    if nearest_m > np.ptp(xyz, axis=0).max():
+    if nearest_m > max(np.ptp(xyz, axis=0).max(), _ELSEWHERE_M):
         return (
             f"no point falls into the image: the nearest is {nearest_m:,.0f} m from the camera; "
             "pose and cloud are not in one world",
