@@ -197,6 +197,12 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "another size": (edit(OURS, size=[64, 40]), "E_DATASET", "128 × 80 pixels, described are 64"),
     "NaN": (edit(OURS, world_from_camera=NAN_POSE), "E_DATASET", "NaN or infinity"),
     "mirror": (edit(OURS, world_from_camera=MIRROR), "E_DATASET", "is not rigid"),
+    "beyond": (edit(OURS, world_from_camera=(1e200 * np.eye(4)).tolist()), "E_DATASET", "last row"),
+    "huge": (
+        edit(OURS, world_from_camera=[[1e200, 0, 0, 0], [0, 1e200, 0, 0], [0, 0, 1e200, 0]]),
+        "E_DATASET",
+        "is not rigid",
+    ),
     "both poses": (edit(OURS, camera_from_world=MIRROR), "E_DATASET", "has both"),
     "no pose": (edit(OURS, world_from_camera=None), "E_DATASET", "has neither"),
     "flat focus": (edit(OURS, intrinsics=[0, 1, 2, 3]), "E_DATASET", "focal length"),

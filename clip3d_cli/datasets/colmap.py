@@ -116,6 +116,7 @@ def _camera_from_world(entry: Entry, image: ColmapImage) -> Floats:
     if not np.isfinite((*image.quaternion, *image.translation)).all():
         raise entry.fault("its pose holds NaN or infinity")
     try:
-        return pose_of_quaternion(image.quaternion, image.translation)
+        with np.errstate(over="ignore"):
+            return pose_of_quaternion(image.quaternion, image.translation)
     except ValueError as error:
         raise entry.fault(f"its pose cannot be: {error}") from error

@@ -93,7 +93,8 @@ def read_colmap_points(path: Path) -> PointCloud:
         rows = [_numbers(path, row, words[1:7]) for row, words in _lines(path, 8)]
     table = np.array(rows, dtype=np.float64).reshape(-1, 6)
     return PointCloud(
-        np.ascontiguousarray(table[:, :3]), np.clip(table[:, 3:], 0, 255).astype(np.uint8)
+        np.ascontiguousarray(table[:, :3]),
+        np.clip(np.nan_to_num(table[:, 3:]), 0, 255).astype(np.uint8),
     )
 
 

@@ -137,7 +137,10 @@ class Entry:
         pose = np.eye(4)
         pose[:3] = rows[:3]
         turn = pose[:3, :3]
-        if np.linalg.det(turn) <= 0 or not np.allclose(turn @ turn.T, np.eye(3), atol=_RIGID):
+        with np.errstate(all="ignore"):
+            mirrors = np.linalg.det(turn) <= 0
+            bends = not np.allclose(turn @ turn.T, np.eye(3), atol=_RIGID)
+        if mirrors or bends:
             raise self.fault(
                 f"{key} is not rigid: it scales, shears or mirrors",
                 "Rotations have determinant 1; a scale belongs into metres_per_unit.",

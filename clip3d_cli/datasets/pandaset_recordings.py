@@ -178,7 +178,8 @@ def _pose(entry: Entry) -> Floats:
     position, heading = _part(entry, "position"), _part(entry, "heading")
     quaternion = np.array([heading.number(axis) for axis in "wxyz"])
     try:
-        return pose_of_quaternion(quaternion, [position.number(axis) for axis in "xyz"])
+        with np.errstate(over="ignore"):
+            return pose_of_quaternion(quaternion, [position.number(axis) for axis in "xyz"])
     except ValueError as error:
         raise entry.fault(f"heading: {error}", _AGAIN) from error
 

@@ -11,6 +11,7 @@ from clip3d_cli.datasets.images import image_size
 from clip3d_cli.errors import InputError
 from clip3d_cli.formats.guard import require_file
 
+_FARTHEST = 1e6
 _INTRINSICS = (
     "intrinsic/intrinsic_color.txt",
     "intrinsics_color.txt",
@@ -60,6 +61,8 @@ def _pose(path: Path) -> Floats | None:
     world_from_camera = _matrix(path)
     if not np.isfinite(world_from_camera).all():
         return None
+    if np.abs(world_from_camera).max() > _FARTHEST:
+        raise _broken(path, "holds numbers beyond any room")
     left, stretch, right = np.linalg.svd(world_from_camera[:3, :3])
     # Poses are printed with six digits, which leaves them rigid to about 1e-5.
     if np.abs(stretch - 1).max() < 1e-3:
