@@ -24,9 +24,9 @@ from weights.recipe.renders.classes import (
     scene_classes,
     vocabulary_text,
 )
-from weights.recipe.renders.crops import caption_words, draw_crops, read_rendered
+from weights.recipe.renders.crops import Windows, caption_words, draw_crops, read_rendered
 from weights.recipe.renders.judge import Judge, scores
-from weights.recipe.renders.model import MEAN, STD, ImageTextLearner, save_model, settings
+from weights.recipe.renders.model import ImageTextLearner, load_tower, save_model, settings
 from weights.recipe.renders.rig import in_sensor_axes, world_from_sensor
 from weights.recipe.renders.scene import Job, write_scene
 from weights.recipe.renders.spots import Surfaces
@@ -217,7 +217,7 @@ def test_a_seed_decides_everything(root: Path, tmp_path: Path) -> None:
 
 def test_captions_name_what_a_crop_shows_and_nothing_else(root: Path) -> None:
     rendered = read_rendered([root / "street_000003"])
-    crops, named = draw_crops(rendered, 16, 32, torch.Generator().manual_seed(0))
+    crops, named = draw_crops(rendered, 16, 32, Windows(), torch.Generator().manual_seed(0))
     assert crops.shape == (16, 3, 32, 32)
     assert float(crops.min()) >= 0
     assert float(crops.max()) <= 1
@@ -258,9 +258,10 @@ def test_a_saved_model_is_the_teacher_that_was_trained(root: Path, tmp_path: Pat
     from clip3d_cli.teachers.openclip import OpenClipTeacher
 
     learner, config = _learner()
-    save_model(learner, config, FeatureSpace("openclip/ViT-B-32/openai", 16), tmp_path / "t")
+    space = FeatureSpace("openclip/ViT-B-32/openai", 16)
+    save_model(learner, config, space, tmp_path / "t", 64)
     teacher = OpenClipTeacher(str(tmp_path / "t"))
-    assert teacher.space == FeatureSpace("openclip/ViT-B-32/openai", 16)
+    assert teacher.space == space
     image = np.asarray(Image.open(root / "street_000003/images/ahead.jpg"))[:64, :96]
     own = learner.dense(torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255)
     np.testing.assert_allclose(teacher(image), own.numpy(), atol=1e-5)
@@ -270,7 +271,11 @@ def test_a_saved_model_is_the_teacher_that_was_trained(root: Path, tmp_path: Pat
     np.testing.assert_allclose(
         learner.dense(square[0]).flatten(0, 1).numpy(), trained.detach().numpy(), atol=1e-5
     )
-    assert len(MEAN) == len(STD) == 3
+    other = ImageTextLearner(config, learner.words, learner.class_of_word)
+    load_tower(other, tmp_path / "t")
+    assert torch.equal(other.dense(square[0]), learner.dense(square[0]))
+    save_model(learner, config, space, tmp_path / "t2", 96)
+    assert OpenClipTeacher(str(tmp_path / "t2")).image_px == 96
 
 
 def test_scores_by_hand() -> None:

@@ -15,7 +15,6 @@ from weights.recipe.renders.classes import SKY, SKY_WORDS, scene_classes
 
 # What takes less of a crop than this, nobody would mention.
 LEAST_SHARE = 0.03
-_TALLEST = 1.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +47,73 @@ def read_rendered(folders: list[Path]) -> Rendered:
     return Rendered(pixels, torch.from_numpy(np.stack(shown))[:, None])
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Which parts of images crops show.
+
+    Attributes:
+        least: side of the smallest, px before scaling.
+        most: side of the largest.
+        evenness: how far rare words are brought up to frequent ones: 0 not at all, 1 wholly.
+    """
+
+    least: float = 35.0
+    most: float = 122.0
+    evenness: float = 0.4
+
+
 def draw_crops(
-    rendered: Rendered, count: int, side: int, random: torch.Generator
+    rendered: Rendered, count: int, side: int, windows: Windows, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Random crops and what their captions say.
+    """Random crops and what their captions say; words that are rare come up more often.
 
     Args:
         rendered: the images.
         count: B crops.
         side: of a crop after scaling, px.
+        windows: how much of an image a crop shows.
         random: draws.
 
     Returns:
         (B, 3, side, side) float32 in 0…1, with other light than they had; and (B, K) bool: which
         classes' words stand in the caption. Where in the crop they are is not said.
     """
+    row, frames = _frames(rendered, 3 * count, windows, random)
+    named = _captions(rendered.class_id[row], frames, side // 2)
+    rarity = named.float().mean(dim=0).clamp(min=0.01) ** -windows.evenness
+    keep = torch.multinomial((named * rarity).amax(dim=1) + 0.1, count, generator=random)
+    grid = functional.affine_grid(frames[keep], [count, 3, side, side], align_corners=False)
+    light = rendered.images[row[keep]].float() / 255
+    crops = functional.grid_sample(light, grid, align_corners=False, padding_mode="border")
+    gain = 0.75 + 0.5 * torch.rand(count, 1, 1, 1, generator=random)
+    tint = 1 + 0.08 * torch.randn(count, 3, 1, 1, generator=random)
+    return (((crops - 0.5) * gain + 0.5) * tint).clamp(0, 1), named[keep]
+
+
+def _frames(
+    rendered: Rendered, count: int, windows: Windows, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(count,) images and (count, 2, 3) which part of them is seen, mirrored or not."""
     high, wide = rendered.images.shape[2:]
     row = torch.randint(len(rendered.images), (count,), generator=random)
-    draws = torch.rand(count, 8, generator=random)
-    # A crop shows at most the whole height; its size before scaling is half to twice `side`.
-    most = min(_TALLEST, high / side)
-    zoom = 0.55 * (most / 0.55) ** draws[:, 0]
-    half = zoom * side / torch.tensor([[wide], [high]])
+    draws = torch.rand(count, 5, generator=random)
+    window = windows.least * (windows.most / windows.least) ** draws[:, 0]
+    half = torch.stack([window * (1 - 0.25 * draws[:, 4]) / wide, window / high])
     middle = (2 * draws[:, 1:3].T - 1) * (1 - half)
     mirror = torch.where(draws[:, 3] < 0.5, -1.0, 1.0)
-    squeeze = 1 - 0.25 * draws[:, 4]
-    frame = torch.zeros(count, 2, 3)
-    frame[:, 0, 0], frame[:, 1, 1] = half[0] * mirror * squeeze, half[1]
-    frame[:, :, 2] = middle.T
-    grid = functional.affine_grid(frame, [count, 3, side, side], align_corners=False)
-    light = rendered.images[row].float() / 255
-    crops = functional.grid_sample(light, grid, align_corners=False, padding_mode="border")
+    frames = torch.zeros(count, 2, 3)
+    frames[:, 0, 0], frames[:, 1, 1] = half[0] * mirror, half[1]
+    frames[:, :, 2] = middle.T
+    return row, frames
+
+
+def _captions(class_id: Tensor, frames: Tensor, side: int) -> Tensor:
+    """(count, K) bool: the classes that take more than `LEAST_SHARE` of what is seen."""
+    grid = functional.affine_grid(frames, [len(frames), 1, side, side], align_corners=False)
     shown = functional.grid_sample(
-        rendered.class_id[row].float(),
-        grid,
-        mode="nearest",
-        align_corners=False,
-        padding_mode="border",
+        class_id.float(), grid, mode="nearest", align_corners=False, padding_mode="border"
     )
-    classes = len(caption_words())
-    counts = torch.zeros(count, classes + 1)
     flat = shown.flatten(1).long()
+    counts = torch.zeros(len(frames), len(caption_words()) + 1)
     counts.scatter_add_(1, flat, torch.ones(flat.shape))
-    gain = 0.75 + 0.5 * draws[:, 5].view(-1, 1, 1, 1)
-    tint = 1 + 0.08 * torch.randn(count, 3, 1, 1, generator=random)
-    crops = (((crops - 0.5) * gain + 0.5) * tint).clamp(0, 1)
-    return crops, counts[:, 1:] / flat.shape[1] > LEAST_SHARE
+    return counts[:, 1:] / flat.shape[1] > LEAST_SHARE

@@ -9,7 +9,7 @@ from typing import Any
 
 import open_clip
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +19,8 @@ from clip3d_cli.teachers.variants import VARIANTS
 
 MEAN, STD = (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
 _START_SCALE, _MOST_SCALE = 40.0, 200.0
+_POSITIONS = "positional_embedding"
+_WEIGHTS = "open_clip_model.safetensors"
 
 
 def settings(image_px: int, width: int, layers: int, dim: int) -> dict[str, Any]:
@@ -132,17 +134,48 @@ def _seen_loss(share: Tensor, named: Tensor) -> Tensor:
 
 
 def save_model(
-    learner: ImageTextLearner, config: dict[str, Any], space: FeatureSpace, folder: Path
+    learner: ImageTextLearner,
+    config: dict[str, Any],
+    space: FeatureSpace,
+    folder: Path,
+    image_px: int,
 ) -> None:
-    """Write the image tower as open_clip writes a model, and which words it agrees with."""
+    """Write the image tower as open_clip writes a model, and which words it agrees with.
+
+    Args:
+        learner: what was trained.
+        config: what its tower was built from.
+        space: of the words.
+        folder: where to write.
+        image_px: the size at which images are to be read; positions are interpolated for it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    config = {**config, "vision_cfg": {**config["vision_cfg"], "image_size": image_px}}
     model = open_clip.CLIP(**config)
-    model.visual.load_state_dict(learner.tower.state_dict())
+    learned = dict(learner.tower.state_dict())
+    learned[_POSITIONS] = positions(
+        learned[_POSITIONS], learner.tower.grid_size, model.visual.grid_size
+    )
+    model.visual.load_state_dict(learned)
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, folder / "open_clip_model.safetensors", {"format": "pt"})
+    save_file(weights, folder / _WEIGHTS, {"format": "pt"})
     preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
     described = {"model_cfg": config, "preprocess_cfg": preprocess}
     ours = {"space": {"name": space.name, "dim": space.dim}, "text_encoder": "mini"}
     for name, table in (("open_clip_config.json", described), ("clip3d.json", ours)):
         text = json.dumps(table, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def load_tower(learner: ImageTextLearner, folder: Path) -> None:
+    """Go on from the image tower that `save_model` wrote."""
+    prefix = "visual."
+    stored = load_file(folder / _WEIGHTS)
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in stored.items()
+        if name.startswith(prefix)
+    }
+    side = math.isqrt(len(weights[_POSITIONS]) - 1)
+    weights[_POSITIONS] = positions(weights[_POSITIONS], (side, side), learner.tower.grid_size)
+    learner.tower.load_state_dict(weights)

@@ -11,14 +11,21 @@ import argparse
 import copy
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from clip3d_cli.text.mini import MiniTextEncoder
-from weights.recipe.renders.crops import Rendered, caption_words, draw_crops, read_rendered
-from weights.recipe.renders.model import ImageTextLearner, save_model, settings
+from weights.recipe.renders.crops import (
+    Rendered,
+    Windows,
+    caption_words,
+    draw_crops,
+    read_rendered,
+)
+from weights.recipe.renders.model import ImageTextLearner, load_tower, save_model, settings
 
 _AVERAGE = 0.998
 
@@ -33,6 +40,8 @@ def main() -> None:
     text = MiniTextEncoder()
     config = settings(rendered.images.shape[2], args.width, args.layers, text.space.dim)
     learner = ImageTextLearner(config, *_words(text))
+    if args.start:
+        load_tower(learner, args.start)
     averaged = copy.deepcopy(learner)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=args.learning_rate, weight_decay=0.02)
     random = torch.Generator().manual_seed(args.seed)
@@ -46,8 +55,8 @@ def main() -> None:
             recent = sum(losses[-args.report_every :]) / args.report_every
             seconds = time.monotonic() - start
             print(f"step {step} loss {recent:.3f} {seconds:.0f} s", flush=True)
-            save_model(averaged, config, text.space, args.out)
-    save_model(averaged, config, text.space, args.out)
+            save_model(averaged, config, text.space, args.out, args.image_px)
+    save_model(averaged, config, text.space, args.out, args.image_px)
     print(f"{step} steps, {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -66,13 +75,15 @@ def _step(
 ) -> float:
     share, random = now
     # The last tenths see crops near an image's own size, with as many patches a step.
-    side, count = (args.crop, args.batch)
+    side, count, windows = args.crop, args.batch, Windows(*args.windows)
     if share > args.large_from:
         side, count = 2 * args.crop, max(args.batch // 4, 1)
+        tallest = float(rendered.images.shape[2])
+        windows = replace(windows, least=2 * windows.least, most=tallest)
     rate = args.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
     for group in optimizer.param_groups:
         group["lr"] = rate * min(1.0, 0.05 + 40 * share)
-    crops, named = draw_crops(rendered, count, side, random)
+    crops, named = draw_crops(rendered, count, side, windows, random)
     loss = learner.loss(crops, named)
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
@@ -102,13 +113,23 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=Path, required=True, help="written with --pixels")
     parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="a model to go on from")
+    parser.add_argument("--image-px", type=int, default=384, help="size for reading images")
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--steps", type=int, default=0, help="instead of minutes")
-    parser.add_argument("--width", type=int, default=160)
-    parser.add_argument("--layers", type=int, default=5)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--crop", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--large-from", type=float, default=0.75)
+    parser.add_argument(
+        "--windows",
+        type=float,
+        nargs=3,
+        default=[35.0, 122.0, 0.4],
+        metavar=("LEAST", "MOST", "EVENNESS"),
+        help="see crops.Windows",
+    )
+    parser.add_argument("--large-from", type=float, default=0.8)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--report-every", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
