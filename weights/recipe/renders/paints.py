@@ -1,59 +1,30 @@
 """What surfaces look like: paints that give every place its color, by what it is part of."""
 
-import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weights.recipe.renders import patterns
+from weights.recipe.renders.colors import color_of, looks, over, times
 from weights.recipe.renders.spots import Spots
 from weights.recipe.simulate.concepts import concept_index, concept_names
 from weights.recipe.simulate.layout import Plan
 from weights.recipe.simulate.primitives import F32
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 Paint = Callable[[Spots, Plan], F32]
-_UP = 0.5
-
-
-@lru_cache(maxsize=1)
-def _looks() -> Mapping[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("looks.toml").read_text(encoding="utf-8"))
-
-
-def _color(name: str, draw: F32, tint: F32 | float = 0.5) -> F32:
-    """(n, 3): a color of the list for each draw, a little lighter or darker by ``tint``."""
-    table = np.asarray(_looks()["colors"][name], dtype=np.float32)
-    row = np.minimum((draw * len(table)).astype(np.int64), len(table) - 1)
-    return np.asarray(table[row] * (0.75 + 0.5 * np.asarray(tint, np.float32))[..., None])
-
-
-def _times(color: F32, factor: F32) -> F32:
-    return np.asarray(color * factor[:, None])
-
-
-def _over(color: F32, where: NDArray[np.bool_], other: F32 | float) -> F32:
-    """``color`` with ``other`` where the mask says."""
-    return np.asarray(np.where(where[:, None], other, color), dtype=np.float32)
 
 
 def _asphalt(spots: Spots, plan: Plan) -> F32:
-    color = _color("asphalt", spots.draws[:, 0], spots.draws[:, 1])
+    color = color_of("asphalt", spots.draws[:, 0], spots.draws[:, 1])
     rough = 0.75 + 0.35 * patterns.clouds(spots.xyz, 3.0) + 0.15 * patterns.noise(spots.xyz, 0.4)
     speck = (patterns.grain(spots.xyz, 0.06) - 0.5) * 0.5 * spots.fine(0.06)
     crack = np.abs(patterns.noise(spots.xyz, 1.7) - 0.5) < 0.006 * spots.draws[:, 2]
-    color = _over(_times(color, rough + speck), crack, 0.09)
+    color = over(times(color, rough + speck), crack, 0.09)
     worn = patterns.noise(spots.xyz, 0.25) < 0.85
-    return _over(color, _painted(spots, plan) & worn, 0.62)
+    return over(color, _painted(spots, plan) & worn, 0.62)
 
 
 def _painted(spots: Spots, plan: Plan) -> NDArray[np.bool_]:
@@ -77,27 +48,27 @@ def _slabs(spots: Spots, plan: Plan) -> F32:
     seam, stone = patterns.masonry(
         spots.plan[:, 0] / size, spots.plan[:, 1] / size, (1.0, 1.0), joint=0.09, shift=0.0
     )
-    color = _color("slabs", spots.draws[:, 4], spots.draws[:, 5])
+    color = color_of("slabs", spots.draws[:, 4], spots.draws[:, 5])
     dirt = 0.8 + 0.3 * patterns.clouds(spots.xyz, 1.5)
     clear = spots.fine(0.5)
-    color = _times(color, dirt * (1 + (stone - 0.5) * 0.5 * clear) * (1 - 0.45 * seam * clear))
-    return _over(color, spots.concept == concept_index("curb"), 0.42 * dirt[:, None])
+    color = times(color, dirt * (1 + (stone - 0.5) * 0.5 * clear) * (1 - 0.45 * seam * clear))
+    return over(color, spots.concept == concept_index("curb"), 0.42 * dirt[:, None])
 
 
 def _grass(spots: Spots, plan: Plan) -> F32:
-    color = _color("grass", spots.draws[:, 6], patterns.clouds(spots.xyz, 4.0))
+    color = color_of("grass", spots.draws[:, 6], patterns.clouds(spots.xyz, 4.0))
     dry = np.clip(patterns.clouds(spots.xyz, 6.0) * 3 - 1.6, 0, 1)
     color = color + dry[:, None] * np.array([0.10, 0.03, 0.02], dtype=np.float32)
     blade = (patterns.grain(spots.xyz, 0.05) - 0.5) * (0.3 + 0.9 * spots.fine(0.05))
     clump = (patterns.noise(spots.xyz, 0.3) - 0.5) * 0.8
-    return _times(color, np.clip(1 + blade + clump, 0.2, 2))
+    return times(color, np.clip(1 + blade + clump, 0.2, 2))
 
 
 def _soil(spots: Spots, plan: Plan) -> F32:
-    color = _color("soil", spots.draws[:, 7], patterns.clouds(spots.xyz, 2.0))
+    color = color_of("soil", spots.draws[:, 7], patterns.clouds(spots.xyz, 2.0))
     stone = patterns.grain(spots.xyz, 0.08)
     pale = (stone > 0.85) & (spots.fine(0.08) > 0.3)
-    return _over(_times(color, 0.7 + 0.6 * patterns.noise(spots.xyz, 0.35)), pale, 0.4)
+    return over(times(color, 0.7 + 0.6 * patterns.noise(spots.xyz, 0.35)), pale, 0.4)
 
 
 def _house(spots: Spots, plan: Plan) -> F32:
@@ -105,28 +76,28 @@ def _house(spots: Spots, plan: Plan) -> F32:
     brick_seam, brick = patterns.masonry(along, up, (0.5, 0.22), joint=0.14)
     block_seam, block = patterns.masonry(along, up, (3.0, 1.5), joint=0.03, shift=0.0)
     near = spots.fine(0.22)
-    bricks = _times(
-        _color("brick", draws[:, 1], draws[:, 2]),
+    bricks = times(
+        color_of("brick", draws[:, 1], draws[:, 2]),
         (1 + (brick - 0.5) * 0.7 * near) * (1 + 0.5 * brick_seam * near),
     )
     stain = 0.75 + 0.4 * patterns.clouds(spots.xyz * np.array([1, 1, 0.3], np.float32), 2.5)
-    plaster = _times(_color("plaster", draws[:, 1], draws[:, 2]), stain)
-    plates = _times(plaster, (0.9 + 0.2 * block) * (1 - 0.5 * block_seam))
+    plaster = times(color_of("plaster", draws[:, 1], draws[:, 2]), stain)
+    plates = times(plaster, (0.9 + 0.2 * block) * (1 - 0.5 * block_seam))
     board = 1 - 0.4 * (np.mod(up, 0.24) < 0.05) * spots.fine(0.2)
-    siding = _times(_color("siding", draws[:, 1], draws[:, 2]), board)
+    siding = times(color_of("siding", draws[:, 1], draws[:, 2]), board)
     kind = draws[:, 0:1]
     wall = np.where(kind < 0.4, bricks, np.where(kind < 0.7, plaster, plates))
     wall = np.where(kind > 0.85, siding, wall)
     top = (spots.normal[:, 2] > 0.3) & (spots.above > 1.5)
-    wall = _over(wall, top, _roof(spots))
-    return _over(wall, (spots.solid == np.float32(0.8)) & ~top, _window(spots))
+    wall = over(wall, top, _roof(spots))
+    return over(wall, (spots.solid == np.float32(0.8)) & ~top, _window(spots))
 
 
 def _roof(spots: Spots) -> F32:
     seam, tile = patterns.masonry(spots.along, spots.xyz[:, 2], (0.4, 0.25), joint=0.25)
     clear = spots.fine(0.3)
     rows = (1 + (tile - 0.5) * 0.5 * clear) * (1 - 0.4 * seam * clear)
-    return _times(_color("roof", spots.draws[:, 3], spots.draws[:, 4]), rows)
+    return times(color_of("roof", spots.draws[:, 3], spots.draws[:, 4]), rows)
 
 
 def _window(spots: Spots) -> F32:
@@ -135,12 +106,12 @@ def _window(spots: Spots) -> F32:
     room = patterns.chance(
         np.floor(along / 1.9).astype(np.int64), np.floor(up / 2.9).astype(np.int64), 5
     )
-    glass = _color("glass", spots.draws[:, 5], room)
+    glass = color_of("glass", spots.draws[:, 5], room)
     mirror = np.clip(patterns.noise(spots.xyz, 1.2) * 0.5 - 0.1, 0, 1)[:, None]
     glass = glass + mirror * np.array([0.25, 0.32, 0.4], dtype=np.float32)
-    glass = _over(glass, room > 0.75, np.array([0.35, 0.32, 0.26], dtype=np.float32))
+    glass = over(glass, room > 0.75, np.array([0.35, 0.32, 0.26], dtype=np.float32))
     bar = (np.mod(along, 0.62) < 0.07) | (np.mod(up, 0.9) < 0.06)
-    return _over(glass, bar & (spots.draws[:, 6] < 0.7), 0.55)
+    return over(glass, bar & (spots.draws[:, 6] < 0.7), 0.55)
 
 
 def _leaves(spots: Spots, plan: Plan) -> F32:
@@ -150,7 +121,7 @@ def _leaves(spots: Spots, plan: Plan) -> F32:
 def _bush(spots: Spots, plan: Plan) -> F32:
     color = _foliage(spots, "bush", 1.5)
     bloom = (patterns.grain(spots.xyz, 0.07) > 0.93) & (spots.draws[:, 5] < 0.25)
-    return _over(color, bloom & (spots.fine(0.07) > 0.2), np.array([0.5, 0.2, 0.3], np.float32))
+    return over(color, bloom & (spots.fine(0.07) > 0.2), np.array([0.5, 0.2, 0.3], np.float32))
 
 
 def _foliage(spots: Spots, name: str, spread: float) -> F32:
@@ -158,25 +129,25 @@ def _foliage(spots: Spots, name: str, spread: float) -> F32:
     depth = 0.45 + 0.75 * np.clip(
         spots.above / np.maximum(spots.high[:, 2] - spots.low[:, 2], 0.3), 0, 1
     )
-    color = _color(name, spots.draws[:, 1], spots.draws[:, 2])
+    color = color_of(name, spots.draws[:, 1], spots.draws[:, 2])
     warm = np.stack([leaf * 0.05, leaf * 0.03, leaf * 0], axis=1).astype(np.float32)
-    return _times(color + warm, depth * np.exp((leaf - 0.5) * spread))
+    return times(color + warm, depth * np.exp((leaf - 0.5) * spread))
 
 
 def _bark(spots: Spots, plan: Plan) -> F32:
     streak = patterns.noise(spots.xyz * np.array([1, 1, 0.15], np.float32), 0.08)
-    return _times(_color("bark", spots.draws[:, 3], spots.draws[:, 4]), 0.5 + streak)
+    return times(color_of("bark", spots.draws[:, 3], spots.draws[:, 4]), 0.5 + streak)
 
 
 def _car(spots: Spots, plan: Plan) -> F32:
-    color = _color("paint", spots.draws[:, 1], spots.draws[:, 2])
+    color = color_of("paint", spots.draws[:, 1], spots.draws[:, 2])
     shine = np.clip(spots.normal[:, 2], 0, 1)[:, None] ** 2 * np.float32(0.22)
     color = color * (1 - 0.15 * np.abs(spots.normal[:, 1:2])) + shine
     tall = np.maximum(spots.high[:, 2] - spots.low[:, 2], 0.5)
     seam = (np.mod(spots.along, 1.1) < 0.03) & (spots.above < 0.6 * tall)
-    color = _over(color, seam & (spots.fine(0.04) > 0), 0.02)
-    color = _over(color, spots.solid < 1, _glazing(spots))
-    return _over(color, (spots.above < 0.21 * tall) | _lamps(spots, tall), _trim(spots, tall))
+    color = over(color, seam & (spots.fine(0.04) > 0), 0.02)
+    color = over(color, spots.solid < 1, _glazing(spots))
+    return over(color, (spots.above < 0.21 * tall) | _lamps(spots, tall), _trim(spots, tall))
 
 
 def _glazing(spots: Spots) -> F32:
@@ -202,16 +173,16 @@ def _trim(spots: Spots, tall: F32) -> F32:
 
 
 def _lorry(spots: Spots, plan: Plan) -> F32:
-    color = _color("lorry", spots.draws[:, 1], spots.draws[:, 2])
+    color = color_of("lorry", spots.draws[:, 1], spots.draws[:, 2])
     tall = np.maximum(spots.high[:, 2] - spots.low[:, 2], 1.0)
     level = spots.above / tall
     band = (np.abs(level - 0.55) < 0.09) & (spots.draws[:, 3] < 0.7)
     sign = patterns.chance(np.floor(spots.along / 0.35).astype(np.int64), spots.triangle * 0, 3)
-    color = _over(color, band & (sign > 0.35), _color("lorry", spots.draws[:, 4]))
+    color = over(color, band & (sign > 0.35), color_of("lorry", spots.draws[:, 4]))
     ribs = (np.mod(spots.along, 0.45) < 0.06) & (spots.draws[:, 5] < 0.6)
-    color = _times(color, 1 - 0.35 * ribs * spots.fine(0.1))
-    color = _over(color, spots.solid < 1, _glazing(spots))
-    return _over(color, level < 0.2, 0.03)
+    color = times(color, 1 - 0.35 * ribs * spots.fine(0.1))
+    color = over(color, spots.solid < 1, _glazing(spots))
+    return over(color, level < 0.2, 0.03)
 
 
 def _person(spots: Spots, plan: Plan) -> F32:
@@ -222,46 +193,46 @@ def _person(spots: Spots, plan: Plan) -> F32:
     )
     level = spots.above / np.maximum(spots.high[:, 2] - spots.low[:, 2], 0.8)
     draw = np.mod(who + spots.draws[:, 1], 1)
-    shirt = _color("shirt", draw, spots.draws[:, 2])
+    shirt = color_of("shirt", draw, spots.draws[:, 2])
     striped = patterns.stripes(spots.xyz[:, 2], 0.14) & (spots.draws[:, 3] < 0.35)
-    shirt = _over(shirt, striped, _color("shirt", spots.draws[:, 4]))
-    legs = _color("trousers", np.mod(draw * 3.7, 1), spots.draws[:, 5])
-    head = _color("skin", spots.draws[:, 6])
-    color = _over(shirt, level < 0.5, legs)
-    color = _over(color, level > 0.86, head)
-    return _over(color, (level > 0.955) | (level < 0.05), 0.04)
+    shirt = over(shirt, striped, color_of("shirt", spots.draws[:, 4]))
+    legs = color_of("trousers", np.mod(draw * 3.7, 1), spots.draws[:, 5])
+    head = color_of("skin", spots.draws[:, 6])
+    color = over(shirt, level < 0.5, legs)
+    color = over(color, level > 0.86, head)
+    return over(color, (level > 0.955) | (level < 0.05), 0.04)
 
 
 def _post(spots: Spots, plan: Plan) -> F32:
-    color = _color("post", spots.draws[:, 1], spots.draws[:, 2])
+    color = color_of("post", spots.draws[:, 1], spots.draws[:, 2])
     banded = (np.mod(spots.above, 1.3) < 0.12) & (spots.draws[:, 3] < 0.3)
     streak = 0.75 + 0.5 * patterns.noise(spots.xyz * np.array([1, 1, 0.1], np.float32), 0.06)
-    return _over(_times(color, streak), banded, 0.6)
+    return over(times(color, streak), banded, 0.6)
 
 
 def _fence(spots: Spots, plan: Plan) -> F32:
-    color = _color("fence", spots.draws[:, 1], spots.draws[:, 2])
+    color = color_of("fence", spots.draws[:, 1], spots.draws[:, 2])
     board = patterns.chance(np.floor(spots.along / 0.18).astype(np.int64), spots.triangle * 0, 2)
     vein = patterns.noise(spots.xyz * np.array([1, 1, 0.12], np.float32), 0.05)
     gap = (np.mod(spots.along, 0.18) < 0.03) * spots.fine(0.1)
-    return _times(color, (0.65 + 0.4 * board + 0.3 * vein) * (1 - 0.6 * gap))
+    return times(color, (0.65 + 0.4 * board + 0.3 * vein) * (1 - 0.6 * gap))
 
 
 def _sign(spots: Spots, plan: Plan) -> F32:
-    color = _color("sign", spots.draws[:, 1], spots.draws[:, 2])
+    color = color_of("sign", spots.draws[:, 1], spots.draws[:, 2])
     middle = (spots.low + spots.high) / 2
     height = spots.high[:, 2] - 0.35
     off = np.hypot(
         np.hypot(spots.xyz[:, 0] - middle[:, 0], spots.xyz[:, 1] - middle[:, 1]),
         spots.xyz[:, 2] - height,
     )
-    color = _over(color, (off < 0.24) & (spots.draws[:, 3] < 0.6), 0.75)
-    return _over(color, (off < 0.12) & (patterns.grain(spots.xyz, 0.07) > 0.5), 0.05)
+    color = over(color, (off < 0.24) & (spots.draws[:, 3] < 0.6), 0.75)
+    return over(color, (off < 0.12) & (patterns.grain(spots.xyz, 0.07) > 0.5), 0.05)
 
 
 def _other(spots: Spots, plan: Plan) -> F32:
-    color = _color("other", spots.draws[:, 1], spots.draws[:, 2])
-    return _times(color, 0.8 + 0.4 * patterns.noise(spots.xyz, 0.2))
+    color = color_of("other", spots.draws[:, 1], spots.draws[:, 2])
+    return times(color, 0.8 + 0.4 * patterns.noise(spots.xyz, 0.2))
 
 
 _PAINTS: Mapping[str, Paint] = MappingProxyType(
@@ -287,7 +258,7 @@ _PAINTS: Mapping[str, Paint] = MappingProxyType(
 
 @lru_cache(maxsize=1)
 def _paint_of_concept() -> tuple[str, ...]:
-    rows = _looks()["paints"]
+    rows = looks()["paints"]
     paint = {concept: name for name, concepts in rows.items() for concept in concepts}
     return tuple(paint.get(concept, "other") for concept in concept_names())
 
