@@ -223,3 +223,26 @@ def test_segments_are_those_of_each_row_alone() -> None:
         torch.testing.assert_close(sums[number], mine.logsumexp(0))
         torch.testing.assert_close(shares[segment == number], mine.softmax(0))
     assert sums[9] == -math.inf
+
+
+def test_spatial_temporal_gradients_are_those_of_the_attention_too() -> None:
+    # A text that is far from even, so that attention moves with the features.
+    torch.manual_seed(0)
+    cells = Cells(torch.tensor([0, 0, 0]), torch.tensor([0, 0]), torch.tensor([[3.0, -2.0]]))
+    points, pixels = torch.randn(3, 2), torch.randn(2, 2)
+    for features in (points, pixels):
+        features.requires_grad_()
+        spatial_temporal_consistency(points, pixels, cells).backward()
+        assert features.grad is not None
+        step = torch.zeros_like(features)
+        step[1, 0] = 1e-2
+        with torch.no_grad():
+            sides = [features + step, features - step]
+            up, down = (
+                spatial_temporal_consistency(points, side, cells)
+                if features is pixels
+                else spatial_temporal_consistency(side, pixels, cells)
+                for side in sides
+            )
+        assert features.grad[1, 0].item() == pytest.approx((up - down).item() / 2e-2, rel=1e-2)
+        features.requires_grad_(False)

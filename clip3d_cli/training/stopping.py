@@ -49,9 +49,14 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 def leave_signals_to_parent() -> None:
-    """Let a worker process live through Ctrl-C, and end at once when its parent ends it.
+    """Let a worker process live through Ctrl-C and the first SIGTERM; the second one ends it.
 
-    A worker inherits handlers that only set a flag nobody there looks at.
+    torchrun and batch systems signal whole groups of processes: a worker that ended would take
+    the step with it that its parent wants to end. The parent ends workers by other means first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _listen_next_time)
+
+
+def _listen_next_time(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
