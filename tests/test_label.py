@@ -8,9 +8,10 @@ import pytest
 import torch
 from native_twin import native_twin
 
+from clip3d_cli.core import voxels
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.labels import Labels
-from clip3d_cli.core.voxels import voxelize
+from clip3d_cli.core.voxels import choose_voxel, voxelize
 from clip3d_cli.core.words import ClassEmbeddings, FeatureSpace, Vocabulary
 from clip3d_cli.encoders import encoder as torch_encoder
 from clip3d_cli.encoders.encoder import PointEncoder, compare
@@ -18,8 +19,7 @@ from clip3d_cli.encoders.inputs import CHANNELS, Terrain, voxel_inputs
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.voxel_encoder import Question, VoxelEncoder, rank
 from clip3d_cli.errors import InputError, SetupError
-from clip3d_cli.pipelines import label
-from clip3d_cli.pipelines.label import LabelOptions, choose_voxel, label_cloud
+from clip3d_cli.pipelines.label import LabelOptions, label_cloud
 from clip3d_cli.sparse.tensor import SparseTensor
 
 SPACE = FeatureSpace("test", 16)
@@ -210,7 +210,7 @@ def test_voxel_size_suits_the_density() -> None:
 def test_voxel_size_of_a_large_cloud_is_that_of_its_middle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(label, "_SAMPLE_POINTS", 4000)
+    monkeypatch.setattr(voxels, "_SAMPLE_POINTS", 4000)
     plane = np.column_stack((RNG.uniform(0, 100, (40_000, 2)), np.zeros(40_000)))
     sizes = (0.1, 0.2, 0.8, 1.6)
     assert choose_voxel(plane, sizes) == 0.8

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,8 @@ from clip3d_cli.errors import InputError
 ANCHOR_CELLS = 64
 _LARGEST_CELL = 2**31 - 1
 _LARGEST_WORLD_CELL = 2**52
+_POINTS_PER_VOXEL = 1.5
+_SAMPLE_POINTS = 2_000_000
 
 
 def voxelize(xyz: npt.NDArray[np.float64], size_m: float) -> VoxelGrid:
@@ -58,6 +62,31 @@ def count_voxels(xyz: npt.NDArray[np.float64], size_m: float) -> int:
     keys = row_keys(columns)
     keys.sort()
     return len(run_starts(keys))
+
+
+def choose_voxel(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) -> float:
+    """The smallest size at which a voxel holds one and a half points on average, metres.
+
+    The largest size where none does.
+
+    Finer voxels stand alone, and a network of 3³ convolutions then sees no neighbours.
+
+    Args:
+        xyz: (N, 3) float64, metres, all finite.
+        sizes_m: what the encoder was trained at.
+    """
+    if len(xyz) > _SAMPLE_POINTS:
+        # Thinning would make the cloud look coarser: look at all of a slice in its middle.
+        first = (len(xyz) - _SAMPLE_POINTS) // 2
+        x = xyz[:, 0]
+        low, high = np.partition(x, (first, first + _SAMPLE_POINTS))[
+            [first, first + _SAMPLE_POINTS]
+        ]
+        xyz = xyz[(x >= low) & (x <= high)]
+    for size_m in sorted(sizes_m):
+        if len(xyz) >= _POINTS_PER_VOXEL * count_voxels(xyz, size_m):
+            return size_m
+    return max(sizes_m)
 
 
 def _world_columns(

@@ -80,7 +80,11 @@ class SPVCNN(nn.Module):
             offsets: (M, 3) floating, −0.5…0.5 cells from each cell's middle to the mean of its
                 points; the middle itself if not given.
         """
-        plan = plan or Plan(tensor.cells)
+        answer: Tensor = self.head(self.trunk(tensor, plan or Plan(tensor.cells), offsets))
+        return answer
+
+    def trunk(self, tensor: SparseTensor, plan: Plan, offsets: Tensor | None = None) -> Tensor:
+        """(M, C): what the head turns into vectors; training picks rows of it first."""
         feats = plan.to_plan_order(tensor.feats)
         if offsets is not None:
             offsets = plan.to_plan_order(offsets)
@@ -94,7 +98,7 @@ class SPVCNN(nn.Module):
         wide = self._join(skips.pop(), points, 0, (plan, 16, offsets))
         middle = self._join(self._climb(wide, skips, (16, 8), plan), wide, 1, (plan, 4, offsets))
         fine = self._join(self._climb(middle, skips, (4, 2), plan), middle, 2, (plan, 1, offsets))
-        return plan.to_caller_order(self.head(torch.cat((wide, middle, fine), dim=1)))
+        return plan.to_caller_order(torch.cat((wide, middle, fine), dim=1))
 
     def _join(
         self, feats: Tensor, points: Tensor, branch: int, place: tuple[Plan, int, Tensor | None]

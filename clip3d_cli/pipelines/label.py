@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.labels import UNLABELED, Labels
-from clip3d_cli.core.voxels import ANCHOR_CELLS, count_voxels, voxelize
+from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel, voxelize
 from clip3d_cli.core.words import ClassEmbeddings
 from clip3d_cli.encoders.inputs import Terrain, voxel_inputs
 from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers, VoxelEncoder
@@ -34,10 +34,6 @@ def silent(steps: Iterable[T], what: str) -> Iterable[T]:
     """The steps themselves: progress for notebooks and tests."""
     del what
     return steps
-
-
-_POINTS_PER_VOXEL = 1.5
-_SAMPLE_POINTS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,31 +101,6 @@ def label_cloud(
             owned = np.flatnonzero(tile.own)
             answers.put(kept[tile.points[owned]], voxels, grid.voxel_of_point[owned])
     return answers.labels(classes, options.unknown_threshold)
-
-
-def choose_voxel(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) -> float:
-    """The smallest size at which a voxel holds one and a half points on average, metres.
-
-    The largest size where none does.
-
-    Finer voxels stand alone, and a network of 3³ convolutions then sees no neighbours.
-
-    Args:
-        xyz: (N, 3) float64, metres, all finite.
-        sizes_m: what the encoder was trained at.
-    """
-    if len(xyz) > _SAMPLE_POINTS:
-        # Thinning would make the cloud look coarser: look at all of a slice in its middle.
-        first = (len(xyz) - _SAMPLE_POINTS) // 2
-        x = xyz[:, 0]
-        low, high = np.partition(x, (first, first + _SAMPLE_POINTS))[
-            [first, first + _SAMPLE_POINTS]
-        ]
-        xyz = xyz[(x >= low) & (x <= high)]
-    for size_m in sorted(sizes_m):
-        if len(xyz) >= _POINTS_PER_VOXEL * count_voxels(xyz, size_m):
-            return size_m
-    return max(sizes_m)
 
 
 def voxel_for(cloud: PointCloud, encoder: VoxelEncoder) -> float | None:

@@ -1,0 +1,149 @@
+"""Pairs of a point and a pixel that sees it, with what the teacher says there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from clip3d_cli.core.cameras import Occlusion, Sightings, project, visible
+from clip3d_cli.core.clouds import PointCloud
+from clip3d_cli.core.scenes import PosedScene, View
+from clip3d_cli.core.superpoints import superpoints
+from clip3d_cli.datasets.contract import SweptCloud
+from clip3d_cli.datasets.images import read_depth
+from clip3d_cli.teachers.cache import Features
+from clip3d_cli.teachers.sampling import sample_features
+
+Rows = npt.NDArray[np.int64]
+
+# Targets are pooled over a sample of pairs: vectors of all would take hundreds of megabytes.
+_POOLED = 8
+_WIDEST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What a batch is made of.
+
+    Attributes:
+        scenes: how many scenes a batch has.
+        sweeps: S, how many scans of a scene: the key frame and S − 1 drawn from those before it.
+        among: how many earlier sweeps they are drawn from.
+        merge: put the sweeps together before the network sees them (the ablation "merged"); else
+            each is an input of its own, and they meet in the cells of the grid.
+        cell_m: the edge of a grid cell, metres; 0 takes the voxel's.
+        views: the most images of a scene that are looked at; 0 for all.
+        pairs: the most pairs of a point and a pixel of a scene.
+        points: a sweep is cut to the disc around one of its points that holds so many points of
+            the key frame; 0 for whole sweeps.
+        occlusion: which points count as hidden.
+        least_depth_m: nearer points are not looked at, metres.
+        tolerance_m: how far a point may lie from the depth image, metres.
+        superpoint_m: cells of the superpoints over which targets are averaged, metres; 0 for
+            none. SAS (Li et al. 2025) gains by it; CLIP2Scene has none.
+        augment: turn each scene about the vertical and mirror it, at random.
+    """
+
+    scenes: int = 4
+    sweeps: int = 3
+    among: int = 10
+    merge: bool = False
+    cell_m: float = 0.0
+    views: int = 0
+    pairs: int = 4096
+    points: int = 0
+    occlusion: Occlusion = "auto"
+    least_depth_m: float = 1.0
+    tolerance_m: float = 0.05
+    superpoint_m: float = 0.0
+    augment: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelPairs:
+    """P points of a swept cloud, and the teacher's vectors at pixels that see them.
+
+    Attributes:
+        point: (P,) int64, rows of the cloud; one is there for each view that was drawn for it.
+        vectors: (P, D) float32, unit length.
+    """
+
+    point: Rows
+    vectors: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.point)
+
+
+def pixel_pairs(
+    scene: PosedScene,
+    features: Sequence[Features],
+    swept: SweptCloud,
+    kept: npt.NDArray[np.bool_],
+    options: BatchOptions,
+    rng: np.random.Generator,
+) -> PixelPairs:
+    """At most ``options.pairs`` pairs of a scene, drawn evenly from all of all its views.
+
+    Args:
+        scene: its views.
+        features: (h, w, D) of every view.
+        swept: N points of its sweeps in the world.
+        kept: (N,) True for those that may be in a pair.
+        options: which views, which points.
+        rng: draws.
+
+    Raises:
+        InputError: a depth image cannot be read, or is asked for and missing.
+    """
+    views = np.sort(rng.permutation(len(scene.views))[: options.views or None])
+    found = []
+    for view_index in views:
+        seen = seen_points(scene.views[view_index], swept.cloud, options)
+        found.append(seen.only(kept[seen.point_index]))
+    sizes = np.array([len(seen) for seen in found], dtype=np.int64)
+    most = options.pairs * (_POOLED if options.superpoint_m else 1)
+    taken = np.sort(rng.permutation(int(sizes.sum()))[:most])
+    before = np.cumsum(sizes) - sizes
+    points = [np.zeros(0, np.int64)]
+    vectors = []
+    for view_index, seen, first in zip(views, found, before, strict=True):
+        rows = taken[(taken >= first) & (taken < first + len(seen))] - first
+        points.append(seen.point_index[rows])
+        size = scene.views[view_index].size
+        vectors.append(sample_features(features[view_index], seen.uv[rows], size))
+    if not len(taken):
+        dim = features[0].shape[2] if len(features) else 0
+        return PixelPairs(points[0], np.zeros((0, dim), np.float32))
+    pairs = PixelPairs(np.concatenate(points), np.concatenate(vectors))
+    return _pooled(pairs, swept.cloud, options, rng) if options.superpoint_m else pairs
+
+
+def seen_points(view: View, cloud: PointCloud, options: BatchOptions) -> Sightings:
+    """The points of a cloud in the world that one view sees, by the occlusion test asked for.
+
+    Raises:
+        InputError: its depth image cannot be read, or is asked for and missing.
+    """
+    seen = project(view, cloud.xyz, least_depth_m=options.least_depth_m)
+    depth = None
+    if view.depth is not None and options.occlusion in ("depth", "auto"):
+        depth = read_depth(view.depth, view.depth_unit_m)
+    return visible(seen, view, options.occlusion, depth=depth, tolerance_m=options.tolerance_m)
+
+
+def _pooled(
+    pairs: PixelPairs, cloud: PointCloud, options: BatchOptions, rng: np.random.Generator
+) -> PixelPairs:
+    """Fewer pairs, each with the mean vector of the pairs of its superpoint."""
+    cell_m = options.superpoint_m
+    patch = superpoints(cloud.xyz, cell_m=cell_m, largest_m=_WIDEST * cell_m, rgb=cloud.rgb)
+    _, patch_of_pair = np.unique(patch[pairs.point], return_inverse=True)
+    total = np.zeros((int(patch_of_pair.max()) + 1, pairs.vectors.shape[1]), dtype=np.float32)
+    np.add.at(total, patch_of_pair, pairs.vectors)
+    total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-6)
+    few = np.sort(rng.permutation(len(pairs))[: options.pairs])
+    return PixelPairs(pairs.point[few], total[patch_of_pair[few]])
