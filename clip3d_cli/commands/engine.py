@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clip3d_cli import registry
 from clip3d_cli.commands.label_request import EngineChoice
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
@@ -16,7 +15,7 @@ from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.pipelines.devices import choose_device
 from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.text.embed import embed_vocabulary, truncated_words
-from clip3d_cli.text.encoder import TextEncoder
+from clip3d_cli.text.encoder import open_text_encoder
 
 _SHOWN = 60
 
@@ -93,16 +92,3 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
         seconds={"load": time.perf_counter() - began},
         warnings=warnings,
     )
-
-
-def open_text_encoder(name: str) -> TextEncoder:
-    """The text encoder of a name such as ``mini`` or ``openclip:ViT-B-32/openai``.
-
-    Raises:
-        UsageError: there is none of that name, or it has no such model.
-        SetupError: its weights or packages are missing.
-    """
-    kind, colon, model = name.partition(":")
-    part = registry.part("text_encoders", kind)
-    encoder: TextEncoder = part(model) if colon else part()
-    return encoder

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from clip3d_cli import registry
 from clip3d_cli.core.words import FeatureSpace
 
 
@@ -34,3 +35,16 @@ def unit_rows(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: npt.NDArray[np.float32] = rows / np.maximum(length, np.float32(1e-12))
     return unit
+
+
+def open_text_encoder(name: str) -> TextEncoder:
+    """The text encoder of a name such as ``mini`` or ``openclip:ViT-B-32/openai``.
+
+    Raises:
+        UsageError: there is none of that name, or it has no such model.
+        SetupError: its weights or packages are missing.
+    """
+    kind, colon, model = name.partition(":")
+    part = registry.part("text_encoders", kind)
+    encoder: TextEncoder = part(model) if colon else part()
+    return encoder

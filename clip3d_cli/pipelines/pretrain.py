@@ -1,0 +1,311 @@
+"""Pretraining: unlabelled posed images and clouds in, a point encoder out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from clip3d_cli import registry
+from clip3d_cli.core.scenes import PosedScene
+from clip3d_cli.core.vocabularies import named_vocabulary
+from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
+from clip3d_cli.datasets.contract import Dataset
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import EncoderSpec
+from clip3d_cli.encoders.weights import load_encoder, save_encoder
+from clip3d_cli.errors import InputError, UsageError
+from clip3d_cli.pipelines.judge import Judgement, judge_scenes, network_answer
+from clip3d_cli.pipelines.label import Progress, silent
+from clip3d_cli.pipelines.point_encoders import open_encoder
+from clip3d_cli.pipelines.pretrain_config import FREE, PretrainConfig
+from clip3d_cli.pipelines.pretrain_targets import Targets, embed_targets, kept_words
+from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.training.distributed import ALONE, World
+from clip3d_cli.training.learner import Clip2Scene
+from clip3d_cli.training.loop import Step
+from clip3d_cli.training.posed_batches import NetworkInputs, PosedBatch, PosedBatches
+from clip3d_cli.training.prefetch import Prefetched
+from clip3d_cli.training.run_folder import RunFolder
+from clip3d_cli.training.session import Session
+from clip3d_cli.training.trainee import LoopOptions, Trainee
+from clip3d_cli.training.versions import versions_here
+
+WEIGHTS = "points.safetensors"
+_START_SCALE = 14.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """How a pretraining ended.
+
+    Attributes:
+        finished: whether all steps were done; False when a signal stopped it.
+        steps: how many were done in all.
+        folder: the run's.
+        weights: the encoder of the averaged weights; None when stopped.
+        judgement: on the split ``data.judged``, if one was named.
+    """
+
+    finished: bool
+    steps: int
+    folder: Path
+    weights: Path | None
+    judgement: Judgement | None
+
+
+def _nothing(*_: object) -> None:
+    """Hear and forget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Who hears how a pretraining goes.
+
+    Attributes:
+        progress: wraps the scenes while the teacher looks at their images.
+        note: told lines for people.
+        on_step: told of every step.
+        steps: told how many there are in all, and how many were done before.
+    """
+
+    progress: Progress = silent
+    note: Callable[[str], None] = _nothing
+    on_step: Callable[[Step], None] = _nothing
+    steps: Callable[[int, int], None] = _nothing
+
+
+def pretrain(
+    config: PretrainConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    world: World = ALONE,
+    command_line: Sequence[str] = (),
+    hearing: Hearing | None = None,
+) -> Pretrained:
+    """Train a point encoder on what a frozen image model sees, without labels (CLIP2Scene).
+
+    Args:
+        config: every option.
+        folder: where all results go.
+        resume: go on with the run that is there.
+        world: this process among others.
+        command_line: what the user typed, for the records.
+        hearing: who hears how it goes.
+
+    Raises:
+        Clip3DError: the configuration, a scene, the teacher or the folder cannot be used; the
+            last checkpoint is there.
+    """
+    hearing = hearing or Hearing()
+    run = RunFolder(folder, config.run.keep_last)
+    if resume:
+        run.require_same(config.tables(), free=FREE)
+    dataset, scenes = open_scenes(config)
+    versions = versions_here(command_line, world.device)
+    if world.leads and not resume:
+        run.begin(config.tables(), versions)
+    words, vocabulary = _words(config, dataset)
+    targets = embed_targets(config, scenes, words, folder, world, hearing.progress)
+    if config.words.least_share:
+        targets = replace(targets, words=kept_words(targets, scenes, config.words.least_share))
+    options = loop_options(config, len(scenes), world)
+    learner = _learner(config, targets, options.steps, world)
+    trainee = Trainee(learner, options)
+    if config.loss.own_words == "average":
+        learner.follow(trainee.averaged)
+    session = Session(
+        run, config.run.save_every, world, on_step=lambda step, _: hearing.on_step(step)
+    )
+    if resume:
+        _take_up(session, trainee, config, versions, hearing)
+    told = ", ".join(entry.name for entry in targets.words.vocabulary.classes[:12])
+    hearing.note(f"{len(scenes):,} scenes, {options.steps:,} steps, words: {told}")
+    hearing.steps(options.steps, trainee.done)
+    batches = Prefetched(
+        PosedBatches(
+            dataset,
+            scenes,
+            targets.files,
+            targets.words,
+            NetworkInputs(config.encoder.inputs, config.encoder.voxel_sizes_m),
+            config.batch,
+            config.run.seed,
+        ),
+        config.run.workers,
+    )
+    finished = session.run(trainee, batches, _loss_of(world.device))
+    if not (finished and world.leads):
+        return Pretrained(finished, trainee.done, folder, None, None)
+    encoder = _finished(config, cast(Clip2Scene, trainee.averaged), targets, trainee.done)
+    save_encoder(encoder, folder / WEIGHTS)
+    judgement = _judged(config, dataset, folder / WEIGHTS, targets, vocabulary)
+    return Pretrained(True, trainee.done, folder, folder / WEIGHTS, judgement)
+
+
+def _take_up(
+    session: Session,
+    trainee: Trainee,
+    config: PretrainConfig,
+    versions: dict[str, Any],
+    hearing: Hearing,
+) -> None:
+    found = session.take_up(trainee)
+    for refusal in found.passed_over if found else ():
+        hearing.note(f"a checkpoint was passed over: {refusal}")
+    if session.world.leads:
+        session.folder.resume(config.tables(), versions, trainee.done, free=FREE)
+
+
+def open_scenes(config: PretrainConfig) -> tuple[Dataset, Sequence[PosedScene]]:
+    """The data set of a configuration, and the scenes to learn from.
+
+    Raises:
+        UsageError: there is no such data set or split.
+        InputError: the folder is not of its layout, or the split holds no scene with images.
+    """
+    options = config.data
+    dataset: Dataset = registry.part("datasets", options.dataset)(Path(options.root))
+    split = options.split or default_split(dataset)
+    scenes = thinned(dataset.scenes(split), options.limit)
+    if not len(scenes) or not scenes[0].views:
+        what = f"split {split!r} has no scene" if not len(scenes) else "has no posed images"
+        raise InputError(
+            "E_DATASET",
+            scenes[0].name if len(scenes) else options.root,
+            what,
+            "Pretraining learns from images: see docs/folder.md for how to say where they were "
+            "taken.",
+        )
+    return dataset, scenes
+
+
+def default_split(dataset: Dataset) -> str:
+    """``train`` where there is one, else the first."""
+    splits = dataset.splits()
+    return "train" if "train" in splits else splits[0]
+
+
+def thinned(scenes: Sequence[PosedScene], limit: int) -> Sequence[PosedScene]:
+    """At most so many scenes, spread evenly; 0 for all."""
+    if not 0 < limit < len(scenes):
+        return scenes
+    return [scenes[int(place)] for place in np.linspace(0, len(scenes) - 1, limit).round()]
+
+
+def loop_options(config: PretrainConfig, scenes: int, world: World) -> LoopOptions:
+    """How many steps there are, and how they are made."""
+    options = config.optimizer
+    a_step = config.batch.scenes * options.batches_per_step * world.size
+    steps = options.steps or options.epochs * math.ceil(scenes / a_step)
+    return LoopOptions(
+        steps=steps,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        warmup_steps=round(options.warmup * steps),
+        clip_norm=options.clip_norm,
+        average_decay=options.average_decay,
+        optimizer=options.kind,
+        momentum=options.momentum,
+        dampening=options.dampening,
+        batches_per_step=options.batches_per_step,
+        seed=config.run.seed,
+    )
+
+
+def _words(config: PretrainConfig, dataset: Dataset) -> tuple[Vocabulary, Vocabulary | None]:
+    """The vocabulary that pixels are told apart by, and that of the truth."""
+    options = config.words
+    if options.classes:
+        return Vocabulary.of_words(list(options.classes)), dataset.vocabulary
+    if options.vocabulary != "dataset":
+        path = Path(options.vocabulary)
+        found = Vocabulary.read(path) if path.suffix else named_vocabulary(options.vocabulary)
+        return found, dataset.vocabulary
+    if dataset.vocabulary is None:
+        raise UsageError(
+            "E_CONFIG",
+            "words.vocabulary",
+            "the data set brings no vocabulary",
+            'Name one, or words: --set \'words.classes=["road", "tree"]\'.',
+        )
+    return dataset.vocabulary, dataset.vocabulary
+
+
+def _learner(config: PretrainConfig, targets: Targets, steps: int, world: World) -> Clip2Scene:
+    torch.manual_seed(config.run.seed)
+    options = config.encoder
+    backend = backend_named(config.run.backend, world.device, precision="exact")
+    if options.start:
+        encoder = load_encoder(Path(options.start))
+        encoder.spec.space.require(targets.words.space, "the teacher")
+        spec = replace(encoder.spec, voxel_sizes_m=options.voxel_sizes_m)
+        encoder = PointEncoder(spec, encoder.network, backend=backend)
+    else:
+        shape = {"width": options.width}
+        if options.architecture == "minkunet":
+            shape["layers"] = options.layers
+        spec = EncoderSpec(
+            architecture=options.architecture,
+            config=shape,
+            inputs=options.inputs,
+            voxel_sizes_m=options.voxel_sizes_m,
+            space=targets.words.space,
+            text_encoder=targets.text_encoder,
+            logit_scale=_START_SCALE,
+        )
+        encoder = PointEncoder(spec, backend=backend)
+    dtype = torch.bfloat16 if config.run.precision == "bf16" else torch.float32
+    learner = Clip2Scene(encoder, targets.words, config.loss, steps=steps, dtype=dtype)
+    return learner.to(world.device)
+
+
+def _loss_of(
+    device: torch.device,
+) -> Callable[[torch.nn.Module, PosedBatch, int], tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+    def loss_of(
+        network: torch.nn.Module, batch: PosedBatch, done: int
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        answer: tuple[torch.Tensor, dict[str, torch.Tensor]] = network(batch.to(device), done)
+        return answer
+
+    return loss_of
+
+
+def _finished(
+    config: PretrainConfig, learner: Clip2Scene, targets: Targets, steps: int
+) -> PointEncoder:
+    """The encoder, told where it comes from."""
+    spec = replace(
+        learner.encoder.spec,
+        provenance={
+            "trained_by": "clip3d pretrain --method clip2scene",
+            "teacher": targets.teacher,
+            "steps": str(steps),
+            "config": json.dumps(config.tables(), sort_keys=True),
+        },
+    )
+    return PointEncoder(spec, learner.encoder.network, backend=learner.encoder.backend).eval()
+
+
+def _judged(
+    config: PretrainConfig,
+    dataset: Dataset,
+    weights: Path,
+    targets: Targets,
+    vocabulary: Vocabulary | None,
+) -> Judgement | None:
+    if not config.data.judged or vocabulary is None:
+        return None
+    scenes = thinned(dataset.scenes(config.data.judged), config.data.limit)
+    classes: ClassEmbeddings = targets.embed(vocabulary)
+    # As `clip3d label` opens them: what is measured is what users get.
+    encoder = open_encoder(weights).encoder
+    return judge_scenes(dataset, scenes, network_answer(encoder, classes))
