@@ -75,11 +75,12 @@ def draw_crops(
         random: draws.
 
     Returns:
-        (B, 3, side, side) float32 in 0…1, with other light than they had; and (B, K) bool: which
-        classes' words stand in the caption. Where in the crop they are is not said.
+        (B, 3, side, side) float32 in 0…1, with other light than they had; and (B, K) float32: how
+        much the caption makes of every class. Where in the crop it is, is not said.
     """
     row, frames = _frames(rendered, 3 * count, windows, random)
-    named = _captions(rendered.class_id[row], frames, side // 2)
+    told = _captions(rendered.class_id[row], frames, side // 2)
+    named = told > 0
     rarity = named.float().mean(dim=0).clamp(min=0.01) ** -windows.evenness
     keep = torch.multinomial((named * rarity).amax(dim=1) + 0.1, count, generator=random)
     grid = functional.affine_grid(frames[keep], [count, 3, side, side], align_corners=False)
@@ -87,7 +88,7 @@ def draw_crops(
     crops = functional.grid_sample(light, grid, align_corners=False, padding_mode="border")
     gain = 0.75 + 0.5 * torch.rand(count, 1, 1, 1, generator=random)
     tint = 1 + 0.08 * torch.randn(count, 3, 1, 1, generator=random)
-    return (((crops - 0.5) * gain + 0.5) * tint).clamp(0, 1), named[keep]
+    return (((crops - 0.5) * gain + 0.5) * tint).clamp(0, 1), told[keep]
 
 
 def _frames(
@@ -108,7 +109,10 @@ def _frames(
 
 
 def _captions(class_id: Tensor, frames: Tensor, side: int) -> Tensor:
-    """(count, K) bool: the classes that take more than `LEAST_SHARE` of what is seen."""
+    """(count, K) float32: the classes that take more than `LEAST_SHARE` of what is seen.
+
+    A caption names the largest first: each weighs half of the one before, together they weigh 1.
+    """
     grid = functional.affine_grid(frames, [len(frames), 1, side, side], align_corners=False)
     shown = functional.grid_sample(
         class_id.float(), grid, mode="nearest", align_corners=False, padding_mode="border"
@@ -116,4 +120,7 @@ def _captions(class_id: Tensor, frames: Tensor, side: int) -> Tensor:
     flat = shown.flatten(1).long()
     counts = torch.zeros(len(frames), len(caption_words()) + 1)
     counts.scatter_add_(1, flat, torch.ones(flat.shape))
-    return counts[:, 1:] / flat.shape[1] > LEAST_SHARE
+    share = counts[:, 1:] / flat.shape[1]
+    place = share.argsort(dim=1, descending=True).argsort(dim=1)
+    told = torch.where(share > LEAST_SHARE, 0.5**place, 0.0)
+    return told / told.sum(dim=1, keepdim=True).clamp(min=1e-6)

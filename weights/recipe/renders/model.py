@@ -72,17 +72,19 @@ class ImageTextLearner(nn.Module):
         summed = torch.zeros(*chance.shape[:-1], classes)
         return summed.index_add(-1, self.class_of_word, chance)
 
-    def loss(self, crops: Tensor, named: Tensor) -> Tensor:
-        """How badly (B, 3, H, W) crops agree with the (B, K) words of their captions.
+    def loss(self, crops: Tensor, told: Tensor) -> Tensor:
+        """How badly (B, 3, H, W) crops agree with the words of their captions.
 
         The image's vector (the class token) must lie nearer to its caption's words than to all
-        others. So must the patches, read as MaskCLIP reads them, on the whole: what a caption
-        names some patch must show, and what it does not name none.
+        others. So must the patches, read as MaskCLIP reads them, on the whole: they must show
+        what a caption names, most of all what it names first, and nothing else.
+
+        Args:
+            crops: 0…1.
+            told: (B, K) how much a caption makes of every class, as `draw_crops` gives it.
         """
         whole, patches = self.vectors(crops)
-        return _named_loss(self.shares(whole, 0), named) + _seen_loss(
-            self.shares(patches, 1), named
-        )
+        return _named_loss(self.shares(whole, 0), told) + _seen_loss(self.shares(patches, 1), told)
 
     def vectors(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) of the class token, and (B, P, D) of the patches by the value path."""
@@ -114,23 +116,22 @@ def _column(three: tuple[float, float, float]) -> Tensor:
     return torch.tensor(three).view(1, 3, 1, 1)
 
 
-def _named_loss(share: Tensor, named: Tensor) -> Tensor:
-    """Minus the mean log of what each named class has against all that is not named."""
-    others = (share * ~named).sum(dim=1, keepdim=True)
+def _named_loss(share: Tensor, told: Tensor) -> Tensor:
+    """Minus the log of what each named class has against all that is not named."""
+    others = (share * (told == 0)).sum(dim=1, keepdim=True)
     each = torch.log(share + 1e-6) - torch.log(share + others + 1e-6)
-    count = named.sum(dim=1).clamp(min=1)
-    return -((each * named).sum(dim=1) / count).mean()
+    return -(each * told).sum(dim=1).mean()
 
 
-def _seen_loss(share: Tensor, named: Tensor) -> Tensor:
-    """Named classes must take part of the (B, P, K) patches; others must take none."""
+def _seen_loss(share: Tensor, told: Tensor) -> Tensor:
+    """The (B, P, K) patches must show what is told, in about those shares."""
     part = share.mean(dim=1)
-    # The tenth of the patches that shows a class best: small things are named as well.
-    best = share.topk(max(share.shape[1] // 12, 1), dim=1).values.mean(dim=1)
-    count = named.sum(dim=1).clamp(min=1)
-    there = -torch.log(best + 1e-6) - 0.15 * torch.log(part + 1e-6)
+    # The patches that show a class best: small things are named as well.
+    best = share.topk(max(share.shape[1] // 16, 1), dim=1).values.mean(dim=1)
+    named = told > 0
+    small = -(torch.log(best + 1e-6) * named).sum(dim=1) / named.sum(dim=1).clamp(min=1)
     absent = -torch.log1p(-(part * ~named).sum(dim=1).clamp(max=1 - 1e-4))
-    return ((there * named).sum(dim=1) / count + absent * 2).mean()
+    return (0.5 * small + absent - (torch.log(part + 1e-6) * told).sum(dim=1)).mean()
 
 
 def save_model(

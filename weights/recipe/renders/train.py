@@ -83,8 +83,8 @@ def _step(
     rate = args.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
     for group in optimizer.param_groups:
         group["lr"] = rate * min(1.0, 0.05 + 40 * share)
-    crops, named = draw_crops(rendered, count, side, windows, random)
-    loss = learner.loss(crops, named)
+    crops, told = draw_crops(rendered, count, side, windows, random)
+    loss = learner.loss(crops, told)
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
