@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from clip3d_cli import registry
-from clip3d_cli.errors import UsageError
+from clip3d_cli.pipelines.config_values import Unquoted, checked, refused, require_sense
 from clip3d_cli.training.learner import LossOptions
 from clip3d_cli.training.pixel_pairs import BatchOptions
 
@@ -21,7 +21,6 @@ else:
 T = TypeVar("T")
 
 _PRESETS = Path(__file__).with_name("presets")
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class EncoderOptions:
 
     Attributes:
         architecture: a name of kind ``point_encoders`` in the registry.
-        layers: of a MinkUNet: 14, 18 or 34.
+        layers: of a MinkUNet.
         width: all inner channels times this.
         inputs: the channels of a voxel.
         voxel_sizes_m: the voxel edges to choose from by a cloud's density, metres.
@@ -92,7 +91,7 @@ class EncoderOptions:
     """
 
     architecture: str = "minkunet"
-    layers: int = 18
+    layers: Literal[14, 18, 34] = 18
     width: float = 1.0
     inputs: tuple[str, ...] = (
         "one",
@@ -201,14 +200,14 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _refused(str(path), f"cannot be read: {error}", "It must be TOML.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise refused(str(path), f"cannot be read: {error}", "It must be TOML.") from error
 
 
 def with_settings(config: PretrainConfig, settings: Sequence[str]) -> PretrainConfig:
     """The configuration with ``table.key=value`` settings, values as TOML writes them.
 
-    Text may stand without quotes.
+    Text may stand without quotes, and several values with commas alone: ``words.classes=car,tree``.
 
     Raises:
         UsageError: E_CONFIG: no such key, or not a value of its kind.
@@ -217,12 +216,8 @@ def with_settings(config: PretrainConfig, settings: Sequence[str]) -> PretrainCo
         path, equals, text = setting.partition("=")
         table, dot, key = path.strip().partition(".")
         if not equals or not dot:
-            raise _refused("--set", f"{setting!r} is not table.key=value", "Try loss.start=0.5.")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
-        config = merged(config, {table: {key: value}}, "--set")
+            raise refused("--set", f"{setting!r} is not table.key=value", "Try loss.start=0.5.")
+        config = merged(config, {table: {key: Unquoted(text.strip())}}, "--set")
     return config
 
 
@@ -241,36 +236,13 @@ def merged(config: T, table: Mapping[str, Any], where: str) -> T:
         if key not in hints:
             known = [entry.name for entry in fields(config)]
             unknown = registry.unknown_name(where, key, known)
-            raise _refused(where, f"there is no key {key!r}", unknown.remedy)
+            raise refused(where, f"there is no key {key!r}", unknown.remedy)
         current = getattr(config, key)
         if is_dataclass(current):
             if not isinstance(value, Mapping):
-                raise _refused(where, f"{key} is a table", f"Write [{key}], then its keys.")
+                raise refused(where, f"{key} is a table", f"Write [{key}], then its keys.")
             changed[key] = merged(current, value, f"{where}: [{key}]")
         else:
-            changed[key] = _checked(value, hints[key], f"{where}: {key}")
+            changed[key] = checked(value, hints[key], f"{where}: {key}")
+            require_sense(key, changed[key], f"{where}: {key}")
     return replace(config, **changed)
-
-
-def _checked(value: object, kind: Any, where: str) -> object:
-    origin = get_origin(kind)
-    if origin is Literal:
-        if value not in get_args(kind):
-            raise _refused(
-                where, f"{value!r} is none of its values", f"One of: {', '.join(get_args(kind))}."
-            )
-        return value
-    if origin is tuple:
-        values = value if isinstance(value, list) else [value]
-        return tuple(_checked(each, get_args(kind)[0], where) for each in values)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if type(value) is not kind:
-        raise _refused(where, f"{value!r} is not {_KINDS[kind]}", "See clip3d pretrain --help.")
-    if isinstance(value, (int, float)) and not 0 <= value < 1e12:
-        raise _refused(where, f"{value} is out of range", "It is a number from 0 on.")
-    return value
-
-
-def _refused(where: str, fault: str, remedy: str) -> UsageError:
-    return UsageError("E_CONFIG", where, fault, remedy)
