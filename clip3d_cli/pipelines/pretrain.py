@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,16 +15,19 @@ from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.vocabularies import named_vocabulary
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
 from clip3d_cli.datasets.contract import Dataset
-from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.encoders.weights import load_encoder, save_encoder
+from clip3d_cli.encoders.weights import save_encoder
 from clip3d_cli.errors import InputError, UsageError
 from clip3d_cli.pipelines.judge import Judgement, judge_scenes, network_answer
 from clip3d_cli.pipelines.label import Progress, silent
 from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.pipelines.pretrain_config import FREE, PretrainConfig
+from clip3d_cli.pipelines.pretrain_learner import (
+    finished_encoder,
+    fresh_learner,
+    loop_options,
+)
 from clip3d_cli.pipelines.pretrain_targets import Targets, embed_targets, kept_words
-from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.training.calibration import fitted_scale
 from clip3d_cli.training.distributed import ALONE, World
 from clip3d_cli.training.learner import Clip2Scene
 from clip3d_cli.training.loop import Step
@@ -34,11 +35,12 @@ from clip3d_cli.training.posed_batches import NetworkInputs, PosedBatch, PosedBa
 from clip3d_cli.training.prefetch import Prefetched
 from clip3d_cli.training.run_folder import RunFolder
 from clip3d_cli.training.session import Session
-from clip3d_cli.training.trainee import LoopOptions, Trainee
+from clip3d_cli.training.trainee import Trainee
 from clip3d_cli.training.versions import versions_here
 
 WEIGHTS = "points.safetensors"
-_START_SCALE = 14.0
+# Batches that tell how far apart similarities lie.
+_FITTED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def pretrain(
     if config.words.least_share:
         targets = replace(targets, words=kept_words(targets, scenes, config.words.least_share))
     options = loop_options(config, len(scenes), world)
-    learner = _learner(config, targets, options.steps, world)
+    learner = fresh_learner(config, targets, options.steps, world)
     trainee = Trainee(learner, options)
     if config.loss.own_words == "average":
         learner.follow(trainee.averaged)
@@ -129,23 +131,22 @@ def pretrain(
     told = ", ".join(entry.name for entry in targets.words.vocabulary.classes[:12])
     hearing.note(f"{len(scenes):,} scenes, {options.steps:,} steps, words: {told}")
     hearing.steps(options.steps, trainee.done)
-    batches = Prefetched(
-        PosedBatches(
-            dataset,
-            scenes,
-            targets.files,
-            targets.words,
-            NetworkInputs(config.encoder.inputs, config.encoder.voxel_sizes_m),
-            config.batch,
-            config.run.seed,
-        ),
-        config.run.workers,
+    batch_of = PosedBatches(
+        dataset,
+        scenes,
+        targets.files,
+        targets.words,
+        NetworkInputs(config.encoder.inputs, config.encoder.voxel_sizes_m),
+        config.batch,
+        config.run.seed,
     )
+    batches = Prefetched(batch_of, config.run.workers)
     finished = session.run(trainee, batches, _loss_of(world.device))
     if not (finished and world.leads):
         return Pretrained(finished, trainee.done, folder, None, None)
-    encoder = _finished(config, cast(Clip2Scene, trainee.averaged), targets, trainee.done)
-    save_encoder(encoder, folder / WEIGHTS)
+    trained = cast(Clip2Scene, trainee.averaged)
+    scale = fitted_scale(trained, [batch_of(number).to(world.device) for number in range(_FITTED)])
+    save_encoder(finished_encoder(config, trained, targets, trainee.done, scale), folder / WEIGHTS)
     judgement = _judged(config, dataset, folder / WEIGHTS, targets, vocabulary)
     return Pretrained(True, trainee.done, folder, folder / WEIGHTS, judgement)
 
@@ -200,26 +201,6 @@ def thinned(scenes: Sequence[PosedScene], limit: int) -> Sequence[PosedScene]:
     return [scenes[int(place)] for place in np.linspace(0, len(scenes) - 1, limit).round()]
 
 
-def loop_options(config: PretrainConfig, scenes: int, world: World) -> LoopOptions:
-    """How many steps there are, and how they are made."""
-    options = config.optimizer
-    a_step = config.batch.scenes * options.batches_per_step * world.size
-    steps = options.steps or options.epochs * math.ceil(scenes / a_step)
-    return LoopOptions(
-        steps=steps,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        warmup_steps=round(options.warmup * steps),
-        clip_norm=options.clip_norm,
-        average_decay=options.average_decay,
-        optimizer=options.kind,
-        momentum=options.momentum,
-        dampening=options.dampening,
-        batches_per_step=options.batches_per_step,
-        seed=config.run.seed,
-    )
-
-
 def _words(config: PretrainConfig, dataset: Dataset) -> tuple[Vocabulary, Vocabulary | None]:
     """The vocabulary that pixels are told apart by, and that of the truth."""
     options = config.words
@@ -239,34 +220,6 @@ def _words(config: PretrainConfig, dataset: Dataset) -> tuple[Vocabulary, Vocabu
     return dataset.vocabulary, dataset.vocabulary
 
 
-def _learner(config: PretrainConfig, targets: Targets, steps: int, world: World) -> Clip2Scene:
-    torch.manual_seed(config.run.seed)
-    options = config.encoder
-    backend = backend_named(config.run.backend, world.device, precision="exact")
-    if options.start:
-        encoder = load_encoder(Path(options.start))
-        encoder.spec.space.require(targets.words.space, "the teacher")
-        spec = replace(encoder.spec, voxel_sizes_m=options.voxel_sizes_m)
-        encoder = PointEncoder(spec, encoder.network, backend=backend)
-    else:
-        shape = {"width": options.width}
-        if options.architecture == "minkunet":
-            shape["layers"] = options.layers
-        spec = EncoderSpec(
-            architecture=options.architecture,
-            config=shape,
-            inputs=options.inputs,
-            voxel_sizes_m=options.voxel_sizes_m,
-            space=targets.words.space,
-            text_encoder=targets.text_encoder,
-            logit_scale=_START_SCALE,
-        )
-        encoder = PointEncoder(spec, backend=backend)
-    dtype = torch.bfloat16 if config.run.precision == "bf16" else torch.float32
-    learner = Clip2Scene(encoder, targets.words, config.loss, steps=steps, dtype=dtype)
-    return learner.to(world.device)
-
-
 def _loss_of(
     device: torch.device,
 ) -> Callable[[torch.nn.Module, PosedBatch, int], tuple[torch.Tensor, dict[str, torch.Tensor]]]:
@@ -277,22 +230,6 @@ def _loss_of(
         return answer
 
     return loss_of
-
-
-def _finished(
-    config: PretrainConfig, learner: Clip2Scene, targets: Targets, steps: int
-) -> PointEncoder:
-    """The encoder, told where it comes from."""
-    spec = replace(
-        learner.encoder.spec,
-        provenance={
-            "trained_by": "clip3d pretrain --method clip2scene",
-            "teacher": targets.teacher,
-            "steps": str(steps),
-            "config": json.dumps(config.tables(), sort_keys=True),
-        },
-    )
-    return PointEncoder(spec, learner.encoder.network, backend=learner.encoder.backend).eval()
 
 
 def _judged(

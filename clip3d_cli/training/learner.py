@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from clip3d_cli.core.words import ClassEmbeddings
 from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.errors import UsageError
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.training.clip2scene import NO_WORD, Cells, Words
 from clip3d_cli.training.posed_batches import PosedBatch
@@ -112,7 +113,15 @@ class Clip2Scene(nn.Module):
             nn.init.eye_(self.pixel_map.weight)
 
     def follow(self, mentor: nn.Module) -> None:
-        """Take the own words of another learner, kept in evaluation mode: the weights' average."""
+        """Take the own words of another learner, kept in evaluation mode: the weights' average.
+
+        Raises:
+            UsageError: E_CONFIG: it is this learner, as no average is kept.
+        """
+        if mentor is self:
+            fault = "'average' needs an average of the weights, and none is kept"
+            remedy = "Set optimizer.average_decay=0.998."
+            raise UsageError("E_CONFIG", "loss.own_words", fault, remedy)
         # In a list, or it would be a part of this network.
         self._mentor = [cast(Clip2Scene, mentor.eval())]
 
@@ -133,6 +142,11 @@ class Clip2Scene(nn.Module):
             "consistency": consistency,
             "agreement": agree.sum() / max(1, len(agree)),
         }
+
+    def pair_vectors(self, batch: PosedBatch) -> Tensor:
+        """(P, D) float32, unit length: the vector of every pair's point."""
+        raw = self._head(self._trunk(batch)[batch.pair_row])
+        return functional.normalize(raw.float(), dim=1, eps=1e-6)
 
     @property
     def _words(self) -> Words:

@@ -1,0 +1,92 @@
+"""The learner of a configuration, before the training and after."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import EncoderSpec
+from clip3d_cli.encoders.weights import load_encoder
+from clip3d_cli.pipelines.pretrain_config import PretrainConfig
+from clip3d_cli.pipelines.pretrain_targets import Targets
+from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.training.distributed import World
+from clip3d_cli.training.learner import Clip2Scene
+from clip3d_cli.training.trainee import LoopOptions
+
+_START_SCALE = 14.0
+
+
+def loop_options(config: PretrainConfig, scenes: int, world: World) -> LoopOptions:
+    """How many steps there are, and how they are made."""
+    options = config.optimizer
+    a_step = config.batch.scenes * options.batches_per_step * world.size
+    steps = options.steps or options.epochs * math.ceil(scenes / a_step)
+    return LoopOptions(
+        steps=steps,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        warmup_steps=round(options.warmup * steps),
+        clip_norm=options.clip_norm,
+        average_decay=options.average_decay,
+        optimizer=options.kind,
+        momentum=options.momentum,
+        dampening=options.dampening,
+        batches_per_step=options.batches_per_step,
+        seed=config.run.seed,
+    )
+
+
+def fresh_learner(config: PretrainConfig, targets: Targets, steps: int, world: World) -> Clip2Scene:
+    """A learner at its start, on its device; its weights follow from the seed.
+
+    Raises:
+        SetupError: the weights to start from cannot be used, or live in another space.
+    """
+    torch.manual_seed(config.run.seed)
+    options = config.encoder
+    backend = backend_named(config.run.backend, world.device, precision="exact")
+    if options.start:
+        encoder = load_encoder(Path(options.start))
+        encoder.spec.space.require(targets.words.space, "the teacher")
+        spec = replace(encoder.spec, voxel_sizes_m=options.voxel_sizes_m)
+        encoder = PointEncoder(spec, encoder.network, backend=backend)
+    else:
+        shape = {"width": options.width}
+        if options.architecture == "minkunet":
+            shape["layers"] = options.layers
+        spec = EncoderSpec(
+            architecture=options.architecture,
+            config=shape,
+            inputs=options.inputs,
+            voxel_sizes_m=options.voxel_sizes_m,
+            space=targets.words.space,
+            text_encoder=targets.text_encoder,
+            logit_scale=_START_SCALE,
+        )
+        encoder = PointEncoder(spec, backend=backend)
+    dtype = torch.bfloat16 if config.run.precision == "bf16" else torch.float32
+    learner = Clip2Scene(encoder, targets.words, config.loss, steps=steps, dtype=dtype)
+    return learner.to(world.device)
+
+
+def finished_encoder(
+    config: PretrainConfig, learner: Clip2Scene, targets: Targets, steps: int, logit_scale: float
+) -> PointEncoder:
+    """The encoder, told its scale and where it comes from."""
+    spec = replace(
+        learner.encoder.spec,
+        logit_scale=logit_scale,
+        provenance={
+            "trained_by": "clip3d pretrain --method clip2scene",
+            "teacher": targets.teacher,
+            "steps": str(steps),
+            "config": json.dumps(config.tables(), sort_keys=True),
+        },
+    )
+    return PointEncoder(spec, learner.encoder.network, backend=learner.encoder.backend).eval()
