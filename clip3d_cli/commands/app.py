@@ -15,6 +15,7 @@ from clip3d_cli.commands.door import run
 from clip3d_cli.commands.help import GroupedCommand
 from clip3d_cli.commands.info import info
 from clip3d_cli.commands.label import label
+from clip3d_cli.commands.pretrain import pretrain
 from clip3d_cli.commands.vocabularies import vocabularies
 from clip3d_cli.errors import UsageError
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (label, info, vocabularies, doctor):
+for command in (label, info, vocabularies, pretrain, doctor):
     app.command(cls=GroupedCommand)(command)
 
 

@@ -72,19 +72,21 @@ class Voice:
 
     def busy(self, what: str) -> AbstractContextManager[object]:
         """Show that something goes on that cannot be counted."""
-        if not self._shows_bars():
+        if not self.shows_bars:
             return nullcontext()
         return stderr_console().status(what)
 
     def progress(self, steps: Iterable[T], what: str) -> Iterable[T]:
         """The same steps, with a bar on stderr where that is a terminal."""
-        if not self._shows_bars():
+        if not self.shows_bars:
             return steps
         from rich.progress import track
 
         return track(steps, description=what, console=stderr_console(), transient=True)
 
-    def _shows_bars(self) -> bool:
+    @property
+    def shows_bars(self) -> bool:
+        """Whether bars move: stderr is a terminal, and nobody asked for less."""
         return self.bars and not self.quiet and sys.stderr.isatty()
 
 

@@ -1,0 +1,212 @@
+"""A pretraining as lines and tables for people and as documents for programs."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from clip3d_cli import __version__
+from clip3d_cli.commands.terminal import Voice, print_table, stderr_console, swatched
+from clip3d_cli.pipelines.judge import Judgement
+from clip3d_cli.pipelines.pretrain import Pretrained
+from clip3d_cli.pipelines.pretrain_config import PretrainConfig
+from clip3d_cli.training.loop import Step
+from clip3d_cli.training.toml_text import flat
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SCHEMA = "clip3d.pretrain/1"
+PLAN_SCHEMA = "clip3d.pretrain-plan/1"
+# Over so many steps the rate is found: less jumps, more lags behind.
+_RATE_STEPS = 50
+_QUIET_S = 30.0
+_MINUTE_S = 60
+_USUAL_TEMPLATES = "photo"
+
+
+class StepLines:
+    """How a training goes: a moving line on a terminal, else a plain one every half a minute.
+
+    Args:
+        voice: says whether bars move, and whether anything is said.
+    """
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._total = 0
+        self._bar: Progress | None = None
+        self._recent: deque[tuple[int, float]] = deque(maxlen=_RATE_STEPS + 1)
+        self._said_s = -math.inf
+
+    def __enter__(self) -> StepLines:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, total: int, done: int) -> None:
+        """Hear how many steps there are, and how many were done in an earlier run."""
+        self._total = total
+        self._recent.append((done, 0.0))
+        if done:
+            self._voice.note(f"took up step {done:,} of {total:,}")
+        if self._voice.shows_bars:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            line = TextColumn("{task.description}", markup=False)
+            self._bar = Progress(BarColumn(20), line, console=stderr_console(), transient=True)
+            self._bar.add_task("the first step", total=total, completed=done)
+            self._bar.start()
+
+    def step(self, step: Step) -> None:
+        """Hear of a step."""
+        self._recent.append((step.number, step.seconds))
+        if self._bar is not None:
+            self._bar.update(
+                self._bar.task_ids[0], completed=step.number, description=self._line(step)
+            )
+        elif step.seconds - self._said_s >= _QUIET_S or step.number == self._total:
+            self._said_s = step.seconds
+            self._voice.note(self._line(step))
+
+    def _line(self, step: Step) -> str:
+        parts = ", ".join(f"{name} {value:.3f}" for name, value in sorted(step.parts.items()))
+        made_of = f" ({parts})" if parts else ""
+        first, since = self._recent[0]
+        rate = (step.number - first) / max(step.seconds - since, 1e-9)
+        left = duration((self._total - step.number) / rate)
+        return (
+            f"step {step.number:,}/{self._total:,}  loss {step.loss:.3f}{made_of}  "
+            f"{rate:.2f} steps/s  {left} left"
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time as people read it: 42 s, 7 min, 3 h 05 min."""
+    if seconds < 2 * _MINUTE_S:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / _MINUTE_S)
+    if minutes < 2 * _MINUTE_S:
+        return f"{minutes} min"
+    return f"{minutes // _MINUTE_S} h {minutes % _MINUTE_S:02d} min"
+
+
+def show_config(config: PretrainConfig, voice: Voice) -> None:
+    """Say to the curious what is not as by default."""
+    usual = flat(PretrainConfig().tables())
+    for key, value in flat(config.tables()).items():
+        if value != usual[key]:
+            voice.detail(f"{key} = {value!r}")
+
+
+def show_end(ended: Pretrained, config: PretrainConfig, voice: Voice) -> None:
+    """Say where the weights are, how good they are, and what to type next."""
+    if voice.quiet:
+        return
+    voice.note(f"{ended.steps:,} steps done; weights in {ended.weights}")
+    if ended.judgement is not None:
+        _show_judgement(ended.judgement, config.data.judged, voice)
+    words = _words_to_ask_for(config)
+    command = ["clip3d", "label", "scan.ply", "--weights", str(ended.weights), *words]
+    voice.note(f"next: {shlex.join(command)}")
+
+
+def run_document(ended: Pretrained, seconds: float) -> object:
+    """The JSON document of a run."""
+    return {
+        "schema": SCHEMA,
+        "clip3d": __version__,
+        "run": str(ended.folder),
+        "finished": ended.finished,
+        "steps": ended.steps,
+        "weights": None if ended.weights is None else str(ended.weights),
+        "seconds": round(seconds, 3),
+        "judgement": None if ended.judgement is None else _judgement_entry(ended.judgement),
+    }
+
+
+def plan_document(
+    config: PretrainConfig, folder: Path | None, scenes: int, steps: int, processes: int
+) -> object:
+    """The JSON document of a dry run."""
+    return {
+        "schema": PLAN_SCHEMA,
+        "clip3d": __version__,
+        "run": None if folder is None else str(folder),
+        "scenes": scenes,
+        "steps": steps,
+        "processes": processes,
+        "config": config.tables(),
+    }
+
+
+def _show_judgement(judgement: Judgement, split: str, voice: Voice) -> None:
+    confusion = judgement.confusion
+    points = confusion.counts.sum(axis=1)
+    rows: list[tuple[Any, ...]] = []
+    absent = []
+    for place, entry in enumerate(judgement.vocabulary.classes):
+        if not points[place]:
+            absent.append(entry.name)
+            continue
+        name = swatched(entry.name, entry.color)
+        numbers = (confusion.iou[place], confusion.recall[place])
+        rows.append((name, f"{points[place]:,}", *(f"{value:.1%}" for value in numbers)))
+    print_table(stderr_console(), ("class", "points", "IoU", "recall"), rows, numbers=3)
+    voice.note(
+        f"mean IoU {judgement.mean_iou:.1%} of {len(rows)} classes, "
+        f"{judgement.points:,} points of split {split}"
+    )
+    if absent:
+        voice.note(f"left out of the mean, as no point truly has them: {', '.join(absent)}")
+
+
+def _judgement_entry(judgement: Judgement) -> dict[str, object]:
+    confusion = judgement.confusion
+    rows = zip(
+        judgement.vocabulary.classes,
+        confusion.counts.sum(axis=1).tolist(),
+        confusion.iou.tolist(),
+        confusion.recall.tolist(),
+        strict=True,
+    )
+    return {
+        "points": judgement.points,
+        "mean_iou": _number(judgement.mean_iou),
+        "classes": [
+            {"name": entry.name, "points": points, "iou": _number(iou), "recall": _number(recall)}
+            for entry, points, iou, recall in rows
+        ],
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no word for what is not a number."""
+    return None if math.isnan(value) else round(value, 6)
+
+
+def _words_to_ask_for(config: PretrainConfig) -> list[str]:
+    """Options of ``clip3d label`` that ask for the words of the training."""
+    words = config.words
+    listed = Path(config.data.root) / "vocabulary.toml"
+    if words.classes:
+        options = ["--classes", ",".join(words.classes)]
+    elif words.vocabulary == "dataset":
+        options = ["--classes", str(listed) if listed.is_file() else "car,tree,road"]
+    else:
+        kind = "--classes" if Path(words.vocabulary).suffix else "--vocabulary"
+        options = [kind, words.vocabulary]
+    if words.templates != _USUAL_TEMPLATES:
+        options += ["--templates", words.templates]
+    return options
