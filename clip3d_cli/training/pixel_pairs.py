@@ -69,10 +69,13 @@ class PixelPairs:
     Attributes:
         point: (P,) int64, rows of the cloud; one is there for each view that was drawn for it.
         vectors: (P, D) float32, unit length.
+        seen: (S,) int64, rows of the cloud, ascending: all points that any view drawn sees, of
+            which the pairs are a sample.
     """
 
     point: Rows
     vectors: npt.NDArray[np.float32]
+    seen: Rows
 
     def __len__(self) -> int:
         return len(self.point)
@@ -109,6 +112,7 @@ def pixel_pairs(
     taken = np.sort(rng.permutation(int(sizes.sum()))[:most])
     before = np.cumsum(sizes) - sizes
     points = [np.zeros(0, np.int64)]
+    every = np.unique(np.concatenate([*points, *(seen.point_index for seen in found)]))
     vectors = []
     for view_index, seen, first in zip(views, found, before, strict=True):
         rows = taken[(taken >= first) & (taken < first + len(seen))] - first
@@ -117,8 +121,8 @@ def pixel_pairs(
         vectors.append(sample_features(features[view_index], seen.uv[rows], size))
     if not len(taken):
         dim = features[0].shape[2] if len(features) else 0
-        return PixelPairs(points[0], np.zeros((0, dim), np.float32))
-    pairs = PixelPairs(np.concatenate(points), np.concatenate(vectors))
+        return PixelPairs(points[0], np.zeros((0, dim), np.float32), every)
+    pairs = PixelPairs(np.concatenate(points), np.concatenate(vectors), every)
     return _pooled(pairs, swept.cloud, options, rng) if options.superpoint_m else pairs
 
 
@@ -146,4 +150,4 @@ def _pooled(
     np.add.at(total, patch_of_pair, pairs.vectors)
     total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-6)
     few = np.sort(rng.permutation(len(pairs))[: options.pairs])
-    return PixelPairs(pairs.point[few], total[patch_of_pair[few]])
+    return PixelPairs(pairs.point[few], total[patch_of_pair[few]], pairs.seen)

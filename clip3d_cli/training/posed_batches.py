@@ -48,7 +48,7 @@ class PosedBatch:
         pixels: (P, D) float32, unit length: the teacher's vector there.
         member_row: (R,) int64, the voxels that lie in a grid cell that a pair lies in.
         member_cell: (R,) int64, that cell.
-        unseen_row: (U,) int64, voxels of which no image says anything.
+        unseen_row: (U,) int64, a sample of the voxels that no image looked at sees.
         cells: G, how many grid cells there are.
     """
 
@@ -175,7 +175,7 @@ def _voxelised(
     inside = np.flatnonzero(kept & (number_of_cell[grid_cell] >= 0))
     members = np.unique(np.stack([number_of_cell[grid_cell[inside]], rows[inside]], axis=1), axis=0)
     pair_row = rows[pairs.point]
-    unseen = np.setdiff1d(np.arange(sum(len(part) for part in cells)), pair_row)
+    unseen = np.setdiff1d(np.arange(sum(len(part) for part in cells)), rows[pairs.seen])
     few = np.random.default_rng((maker.seed, len(xyz))).permutation(len(unseen))[: options.pairs]
     return _Sample(
         cells,
