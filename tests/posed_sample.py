@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 
 from clip3d_cli.core.clouds import PointCloud
@@ -18,11 +20,12 @@ from clip3d_cli.core.scenes import PosedScene, Sweep, View
 from clip3d_cli.core.words import ClassEmbeddings, FeatureSpace, Vocabulary
 from clip3d_cli.teachers.cache import write_features
 from clip3d_cli.training.pixel_pairs import BatchOptions
-from clip3d_cli.training.posed_batches import NetworkInputs, PosedBatches
+from clip3d_cli.training.posed_batches import NetworkInputs, PosedBatch, PosedBatches
 
 SPACE = FeatureSpace("openclip/where/test", 4)
 SIZE, PATCH_PX = (64, 32), 8
 FOCAL, MIDDLE = 32.0, (31.5, 15.5)
+LOW, HIGH = (-4, 3, -2), (4, 8, 2)  # a box before the cameras
 STEPS = 65535  # of an intensity
 AHEAD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # looks along +y, z is up
 BACK = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])  # looks along −y
@@ -145,3 +148,48 @@ def batches_of(
         BatchOptions(**chosen),  # type: ignore[arg-type]
         seed,
     )
+
+
+def make_scene(
+    dataset: InMemory, root: Path, number: int, *, sweeps: int = 3, views: int = 2
+) -> PosedScene:
+    """A scene whose points are numbered by their intensities, through all sweeps."""
+    # A little apart, so that no voxel of the merged sweeps holds two points.
+    clouds = [
+        lattice(300, 10 * number + sweep, np.add(LOW, 0.1 * sweep).tolist(), HIGH)
+        for sweep in range(sweeps)
+    ]
+    places = [(0, 0, 0), (1, -1, 0.3)]
+    cameras = [view_from(root, 2 * view, places[view]) for view in range(views)]
+    return dataset.scene(f"scene{number}", clouds, cameras)
+
+
+def make(
+    tmp_path: Path, *, scenes: int = 1, sweeps: int = 3, views: int = 2, **options: Any
+) -> PosedBatches:
+    dataset = InMemory()
+    made = [
+        make_scene(dataset, tmp_path / "images", number, sweeps=sweeps, views=views)
+        for number in range(scenes)
+    ]
+    return batches_of(dataset, made, tmp_path / "features", **options)
+
+
+def tensors_of(batch: PosedBatch) -> list[torch.Tensor]:
+    names = [name for name in PosedBatch.__slots__ if name not in ("voxels", "cells")]
+    return [batch.voxels.cells, batch.voxels.feats, *(getattr(batch, name) for name in names)]
+
+
+def number_of(batch: PosedBatch) -> Any:
+    """(M,) the number of the point in each voxel, by its intensity."""
+    return np.rint(batch.voxels.feats[:, 0].numpy() * STEPS).astype(int)
+
+
+def points_of(dataset: InMemory) -> dict[int, Any]:
+    """Where every point is, by its number."""
+    found: dict[int, Any] = {}
+    for cloud in dataset.clouds.values():
+        assert cloud.intensity is not None
+        numbers = np.rint(cloud.intensity * STEPS).astype(int)
+        found |= dict(zip(numbers.tolist(), cloud.xyz, strict=True))
+    return found
