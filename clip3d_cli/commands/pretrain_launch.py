@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+from collections.abc import Mapping
 
 from clip3d_cli.commands.door import INTERRUPTED
+from clip3d_cli.commands.pretrain_rank import LEFT_ALONE, device_type_of_many
 from clip3d_cli.commands.pretrain_request import Asked, Machines
-from clip3d_cli.commands.pretrain_run import device_type_of_many
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.errors import Clip3DError, SetupError
 from clip3d_cli.pipelines.pretrain import open_scenes
@@ -34,6 +36,8 @@ def launch(config: PretrainConfig, asked: Asked, machines: Machines, voice: Voic
         share = max(1, (os.cpu_count() or 1) // processes)
         os.environ.setdefault("OMP_NUM_THREADS", str(share))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Otherwise PyTorch's C++ side tells every process's users about its own settings.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     command = launch_command(
         _MODULE,
         sys.argv[1:],
@@ -73,8 +77,7 @@ def _watched(arguments: list[str]) -> int:
         # It has passed the signal on and waited: the first process has said what it saved.
         return INTERRUPTED
     except ChildFailedError as failed:
-        _, failure = failed.get_first_failure()
-        return _code_of(int(failure.local_rank), int(failure.exitcode))
+        return _code_of({each.local_rank: each.exitcode for each in failed.failures.values()})
     except (RendezvousError, OSError) as error:
         raise SetupError(
             "E_SYSTEM",
@@ -87,12 +90,19 @@ def _watched(arguments: list[str]) -> int:
     return 0
 
 
-def _code_of(local_rank: int, code: int) -> int:
-    if code >= 0:
-        return code
-    raise Clip3DError(
-        "E_SYSTEM",
-        f"process {local_rank}",
-        f"was killed by signal {-code}",
-        "Perhaps memory ran out: lower batch.scenes. --resume goes on from the last checkpoint.",
-    )
+def _code_of(code_of_rank: Mapping[int, int]) -> int:
+    """The exit code of the process that failed by itself, which has said why."""
+    said = [code for code in code_of_rank.values() if code > 0 and code != LEFT_ALONE]
+    if said:
+        return max(said)
+    for local_rank, code in code_of_rank.items():
+        # torchrun ends the others by the latter.
+        if code < 0 and code != -signal.SIGTERM:
+            raise Clip3DError(
+                "E_SYSTEM",
+                f"process {local_rank}",
+                f"was killed by signal {-code}",
+                "Perhaps memory ran out: lower batch.scenes. --resume goes on from the last "
+                "checkpoint.",
+            )
+    return 1

@@ -103,7 +103,12 @@ def run_pretrain(asked: Asked, machines: Machines, voice: Voice) -> int:
     _require_meeting_point(machines)
     with voice.busy("starting"):
         # Torch takes seconds to import: what can be refused without it has been.
-        from clip3d_cli.commands import pretrain_check, pretrain_launch, pretrain_run
+        from clip3d_cli.commands import (
+            pretrain_check,
+            pretrain_launch,
+            pretrain_rank,
+            pretrain_run,
+        )
 
     config = resolved(asked)
     if asked.check:
@@ -113,7 +118,7 @@ def run_pretrain(asked: Asked, machines: Machines, voice: Voice) -> int:
         return pretrain_run.dry_run(config, asked, machines, voice)
     if all(name in os.environ for name in _RANK):
         rank, size, local_rank = (int(os.environ[name]) for name in _RANK)
-        return pretrain_run.train_as_one_of(config, asked, voice, (rank, size, local_rank))
+        return pretrain_rank.train_as_one_of(config, asked, voice, (rank, size, local_rank))
     if machines.several:
         return pretrain_launch.launch(config, asked, machines, voice)
     return pretrain_run.train_alone(config, asked, voice)

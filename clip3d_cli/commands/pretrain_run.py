@@ -1,14 +1,13 @@
-"""One process that trains: alone, or as one of several."""
+"""A training in this process, and what a training would do."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from clip3d_cli.commands.door import INTERRUPTED
 from clip3d_cli.commands.pretrain_request import Asked, Machines
@@ -28,8 +27,9 @@ from clip3d_cli.pipelines.pretrain_learner import loop_options
 from clip3d_cli.training.distributed import World, joined_world
 from clip3d_cli.training.toml_text import toml_text
 
-# A fault that all processes have is said by the first one, long before the others wake up.
-_LET_FIRST_SPEAK_S = 3.0
+
+def nothing() -> None:
+    """Let it begin."""
 
 
 def train_alone(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
@@ -40,45 +40,50 @@ def train_alone(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
     """
     world, reason = _world_alone(config.run.device)
     voice.note(f"device: {world.device} ({reason})")
-    return _train(config, asked, voice, world)
+    return train_in(world, config, asked, voice)
 
 
-def train_as_one_of(
-    config: PretrainConfig, asked: Asked, voice: Voice, place: tuple[int, int, int]
+def train_in(
+    world: World,
+    config: PretrainConfig,
+    asked: Asked,
+    voice: Voice,
+    on_begin: Callable[[], None] = nothing,
 ) -> int:
-    """The exit code of one process among others; the first one alone speaks, unless it fails.
+    """The exit code of a training in one process of a world: 130 when a signal stopped it.
 
     Args:
-        config: the same in each.
-        asked: likewise.
-        voice: of the first one.
-        place: rank, number of processes, and rank on this machine.
+        world: this process among others.
+        config: every option.
+        asked: where to, and whether to resume.
+        voice: hears how it goes.
+        on_begin: called when the first step is about to begin.
 
     Raises:
         Clip3DError: see `clip3d_cli.pipelines.pretrain.pretrain`.
-        SystemExit: stopped by a signal.
     """
-    rank, size, local_rank = place
-    world = World(rank, size, local_rank, device_type_of_many(config.run.device))
+    show_config(config, voice)
+    began = time.perf_counter()
+    with StepLines(voice) as lines, joined_world(world):
+
+        def begin(total: int, done: int) -> None:
+            on_begin()
+            lines.begin(total, done)
+
+        try:
+            ended = pretrain(
+                config,
+                asked.folder or Path(),
+                resume=asked.resume,
+                world=world,
+                command_line=("clip3d", *sys.argv[1:]),
+                hearing=Hearing(voice.progress, voice.note, lines.step, begin),
+            )
+        except RuntimeError as error:
+            raise _worker_fault(error) from error
     if world.leads:
-        voice.note(f"device: {world.device.type}, {size} processes")
-    else:
-        voice = Voice(quiet=True, bars=False)
-    leaving = _Leaving()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leaving)
-    try:
-        code = _train(config, asked, voice, world, leaving)
-    except Clip3DError:
-        if not world.leads:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            time.sleep(_LET_FIRST_SPEAK_S)
-        raise
-    if code == INTERRUPTED:
-        # Not through the door: it would say in every process what one has said.
-        raise SystemExit(code)
-    return code
+        _say_end(ended, config, asked, voice, time.perf_counter() - began)
+    return 0 if ended.finished else INTERRUPTED
 
 
 def dry_run(config: PretrainConfig, asked: Asked, machines: Machines, voice: Voice) -> int:
@@ -100,42 +105,6 @@ def dry_run(config: PretrainConfig, asked: Asked, machines: Machines, voice: Voi
     return 0
 
 
-def device_type_of_many(device: str) -> str:
-    """``cpu`` or ``cuda``, for several processes that each have a GPU of their own.
-
-    Raises:
-        UsageError: one GPU is named, or none is here and the CPU was not asked for.
-        SetupError: this machine has no such device.
-    """
-    if device == "cpu":
-        return device
-    if device not in ("auto", "cuda"):
-        raise UsageError(
-            "E_DEVICE", "--device", f"{device} is one device for all", "Say cuda, or cpu."
-        )
-    chosen, reason = choose_device(device)
-    if not chosen.startswith("cuda"):
-        raise UsageError(
-            "E_DEVICE", "--gpus", reason, "With --device cpu the processes share the CPU."
-        )
-    return "cuda"
-
-
-class _Leaving:
-    """What a signal does in one of several processes while it does not train.
-
-    Its launcher passes on what a batch system or a terminal sends to all: a signal comes twice,
-    and the second time must not cut off the saving that the first one asked for.
-    """
-
-    def __init__(self) -> None:
-        self.trains = False
-
-    def __call__(self, _: int, __: FrameType | None) -> None:
-        if not self.trains:
-            raise SystemExit(INTERRUPTED)
-
-
 def _world_alone(device: str) -> tuple[World, str]:
     chosen, reason = choose_device(device)
     kind, _, index = chosen.partition(":")
@@ -146,35 +115,17 @@ def _world_alone(device: str) -> tuple[World, str]:
     return World(local_rank=int(index or 0), device_type=kind), reason
 
 
-def _train(
-    config: PretrainConfig,
-    asked: Asked,
-    voice: Voice,
-    world: World,
-    leaving: _Leaving | None = None,
-) -> int:
-    folder = asked.folder or Path()
-    show_config(config, voice)
-    began = time.perf_counter()
-    with StepLines(voice) as lines, joined_world(world):
-
-        def begin(total: int, done: int) -> None:
-            if leaving is not None:
-                leaving.trains = True
-            lines.begin(total, done)
-
-        hearing = Hearing(voice.progress, voice.note, lines.step, begin)
-        ended = pretrain(
-            config,
-            folder,
-            resume=asked.resume,
-            world=world,
-            command_line=("clip3d", *sys.argv[1:]),
-            hearing=hearing,
-        )
-    if world.leads:
-        _say_end(ended, config, asked, voice, time.perf_counter() - began)
-    return 0 if ended.finished else INTERRUPTED
+def _worker_fault(error: RuntimeError) -> Exception:
+    """The error, in words of clip3d where a worker process was killed."""
+    if "DataLoader worker" not in str(error):
+        return error
+    return Clip3DError(
+        "E_SYSTEM",
+        "a process that makes batches",
+        str(error).partition(") ")[2].rstrip(". ") or str(error),
+        "Perhaps memory ran out: lower run.workers or batch.scenes. --resume goes on from the last "
+        "checkpoint.",
+    )
 
 
 def _say_end(

@@ -26,6 +26,7 @@ PLAN_SCHEMA = "clip3d.pretrain-plan/1"
 _RATE_STEPS = 50
 _QUIET_S = 30.0
 _MINUTE_S = 60
+_BAR_WIDTH = 12
 _USUAL_TEMPLATES = "photo"
 
 
@@ -63,9 +64,11 @@ class StepLines:
             self._voice.note(f"took up step {done:,} of {total:,}")
         if self._voice.shows_bars:
             from rich.progress import BarColumn, Progress, TextColumn
+            from rich.table import Column
 
-            line = TextColumn("{task.description}", markup=False)
-            self._bar = Progress(BarColumn(20), line, console=stderr_console(), transient=True)
+            bar = BarColumn(_BAR_WIDTH, table_column=Column(min_width=_BAR_WIDTH))
+            line = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+            self._bar = Progress(bar, line, console=stderr_console(), transient=True)
             self._bar.add_task("the first step", total=total, completed=done)
             self._bar.start()
 
@@ -82,13 +85,14 @@ class StepLines:
 
     def _line(self, step: Step) -> str:
         parts = ", ".join(f"{name} {value:.3f}" for name, value in sorted(step.parts.items()))
-        made_of = f" ({parts})" if parts else ""
+        # Last: on a narrow terminal the end is cut off.
+        made_of = f"  ({parts})" if parts else ""
         first, since = self._recent[0]
         rate = (step.number - first) / max(step.seconds - since, 1e-9)
         left = duration((self._total - step.number) / rate)
         return (
-            f"step {step.number:,}/{self._total:,}  loss {step.loss:.3f}{made_of}  "
-            f"{rate:.2f} steps/s  {left} left"
+            f"step {step.number:,}/{self._total:,}  loss {step.loss:.3f}  "
+            f"{rate:.2f} steps/s  {left} left{made_of}"
         )
 
 
