@@ -49,13 +49,18 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 def leave_signals_to_parent() -> None:
-    """Let a worker process live through Ctrl-C and the first SIGTERM; the second one ends it.
+    """Let a worker process live through Ctrl-C and two SIGTERMs; the third one ends it.
 
-    torchrun and batch systems signal whole groups of processes: a worker that ended would take
-    the step with it that its parent wants to end. The parent ends workers by other means first.
+    torchrun and batch systems signal whole groups of processes, and where both do, twice: a worker
+    that ended would take the step with it that its parent wants to end. The parent ends workers
+    by other means first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _listen_next_time)
+    signal.signal(signal.SIGTERM, _live_once_more)
+
+
+def _live_once_more(number: int, _: FrameType | None) -> None:
+    signal.signal(number, _listen_next_time)
 
 
 def _listen_next_time(number: int, _: FrameType | None) -> None:
