@@ -100,6 +100,7 @@ class _Leaving:
 
 @contextmanager
 def _faults_said_once(world: World) -> Iterator[None]:
+    left_alone = False
     try:
         yield
     except Clip3DError:
@@ -110,7 +111,10 @@ def _faults_said_once(world: World) -> Iterator[None]:
             time.sleep(_LET_FIRST_SPEAK_S)
         raise
     except RuntimeError as error:
-        if any(text in str(error) for text in _OTHERS_GONE):
-            # The process that went away has said why, or the launcher will.
-            raise SystemExit(LEFT_ALONE) from error
-        raise
+        left_alone = any(text in str(error) for text in _OTHERS_GONE)
+        if not left_alone:
+            raise
+    if left_alone:
+        # The process that went away has said why, or the launcher will. Out here nothing holds
+        # the error, whose traceback would keep the workers alive when the interpreter ends.
+        raise SystemExit(LEFT_ALONE)

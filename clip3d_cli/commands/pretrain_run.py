@@ -80,7 +80,9 @@ def train_in(
                 hearing=Hearing(voice.progress, voice.note, lines.step, begin),
             )
         except RuntimeError as error:
-            raise _worker_fault(error) from error
+            if "DataLoader worker" in str(error):
+                raise _worker_fault(error) from error
+            raise
     if world.leads:
         _say_end(ended, config, asked, voice, time.perf_counter() - began)
     return 0 if ended.finished else INTERRUPTED
@@ -115,10 +117,8 @@ def _world_alone(device: str) -> tuple[World, str]:
     return World(local_rank=int(index or 0), device_type=kind), reason
 
 
-def _worker_fault(error: RuntimeError) -> Exception:
-    """The error, in words of clip3d where a worker process was killed."""
-    if "DataLoader worker" not in str(error):
-        return error
+def _worker_fault(error: RuntimeError) -> Clip3DError:
+    """What PyTorch says of a worker process that was killed, in words of clip3d."""
     return Clip3DError(
         "E_SYSTEM",
         "a process that makes batches",
