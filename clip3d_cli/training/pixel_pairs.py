@@ -44,6 +44,8 @@ class BatchOptions:
         tolerance_m: how far a point may lie from the depth image, metres.
         superpoint_m: cells of the superpoints over which targets are averaged, metres; 0 for
             none. SAS (Li et al. 2025) gains by it; CLIP2Scene has none.
+        balance: 0 draws pairs as they come; towards 1, words of few pixels are drawn as often
+            as common ones. Eq. 1 weighs classes alike anyhow; a mean over pairs does not.
         augment: turn each scene about the vertical and mirror it, at random.
     """
 
@@ -59,6 +61,7 @@ class BatchOptions:
     least_depth_m: float = 1.0
     tolerance_m: float = 0.05
     superpoint_m: float = 0.0
+    balance: float = 0.0
     augment: bool = True
 
 
@@ -89,7 +92,9 @@ def pixel_pairs(
     options: BatchOptions,
     rng: np.random.Generator,
 ) -> PixelPairs:
-    """At most ``options.pairs`` pairs of a scene, drawn evenly from all of all its views.
+    """Pairs of a scene, drawn evenly from all of all its views.
+
+    At most ``options.pairs``, and several times as many where they are to be balanced.
 
     Args:
         scene: its views.
@@ -108,7 +113,7 @@ def pixel_pairs(
         seen = seen_points(scene.views[view_index], swept.cloud, options)
         found.append(seen.only(kept[seen.point_index]))
     sizes = np.array([len(seen) for seen in found], dtype=np.int64)
-    most = options.pairs * (_POOLED if options.superpoint_m else 1)
+    most = options.pairs * (_POOLED if options.superpoint_m or options.balance else 1)
     taken = np.sort(rng.permutation(int(sizes.sum()))[:most])
     before = np.cumsum(sizes) - sizes
     points = [np.zeros(0, np.int64)]
@@ -149,5 +154,24 @@ def _pooled(
     total = np.zeros((int(patch_of_pair.max()) + 1, pairs.vectors.shape[1]), dtype=np.float32)
     np.add.at(total, patch_of_pair, pairs.vectors)
     total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-6)
-    few = np.sort(rng.permutation(len(pairs))[: options.pairs])
+    few = np.arange(len(pairs))
+    if not options.balance:
+        few = np.sort(rng.permutation(len(pairs))[: options.pairs])
     return PixelPairs(pairs.point[few], total[patch_of_pair[few]], pairs.seen)
+
+
+def balanced(
+    pairs: PixelPairs,
+    word: npt.NDArray[np.int64],
+    options: BatchOptions,
+    rng: np.random.Generator,
+) -> tuple[PixelPairs, npt.NDArray[np.int64]]:
+    """At most ``options.pairs`` of the pairs and their (P,) words, rare words first.
+
+    A pair whose word n pairs have is drawn with the weight n^−balance, without replacement, by
+    the keys u^(1/w) of Efraimidis and Spirakis (2006).
+    """
+    weight = np.bincount(word)[word].astype(np.float64) ** -options.balance
+    key = rng.random(len(word)) ** (1 / weight)
+    drawn = np.sort(np.argsort(-key, kind="stable")[: options.pairs])
+    return PixelPairs(pairs.point[drawn], pairs.vectors[drawn], pairs.seen), word[drawn]

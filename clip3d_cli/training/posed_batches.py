@@ -22,7 +22,7 @@ from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.teachers.cache import read_features
 from clip3d_cli.teachers.sampling import pseudo_labels
-from clip3d_cli.training.pixel_pairs import BatchOptions, PixelPairs, pixel_pairs
+from clip3d_cli.training.pixel_pairs import BatchOptions, PixelPairs, balanced, pixel_pairs
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -102,7 +102,7 @@ class PosedBatches:
         """
         first = number * self.options.scenes
         drawn = range(first, first + self.options.scenes)
-        return _collated([self._sample(turn) for turn in drawn], self.words)
+        return _collated([self._sample(turn) for turn in drawn])
 
     def _sample(self, turn: int) -> _Sample:
         epoch, place = divmod(turn, len(self.scenes))
@@ -120,8 +120,14 @@ class PosedBatches:
         kept = _disc(swept, self.options.points, rng)
         features = read_features(self.features[int(order[place])], scene, self.words.space)
         pairs = pixel_pairs(scene, features, swept, kept, self.options, rng)
+        # A scene without pairs has vectors without a width.
+        vectors = pairs.vectors.reshape(len(pairs), self.words.space.dim)
+        word = pseudo_labels(vectors, self.words)[0].astype(np.int64)
+        pairs = PixelPairs(pairs.point, vectors, pairs.seen)
+        if self.options.balance:
+            pairs, word = balanced(pairs, word, self.options, rng)
         xyz = _turned(swept.cloud.xyz, rng) if self.options.augment else swept.cloud.xyz
-        return _voxelised(swept, xyz, kept, pairs, self)
+        return _voxelised(swept, xyz, kept, (pairs, word), self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +136,9 @@ class _Sample:
 
     cells: list[npt.NDArray[np.int32]]
     channels: list[npt.NDArray[np.float32]]
-    pairs: PixelPairs
+    vectors: npt.NDArray[np.float32]
     pair_row: Rows
+    pair_word: Rows
     pair_cell: Rows
     member_row: Rows
     member_cell: Rows
@@ -143,9 +150,10 @@ def _voxelised(
     swept: SweptCloud,
     xyz: Floats,
     kept: npt.NDArray[np.bool_],
-    pairs: PixelPairs,
+    told_pairs: tuple[PixelPairs, Rows],
     maker: PosedBatches,
 ) -> _Sample:
+    pairs, word = told_pairs
     options, inputs = maker.options, maker.inputs
     clouds = np.zeros_like(swept.sweep_of_point) if options.merge else swept.sweep_of_point
     voxel_m = choose_voxel(xyz[clouds == 0], inputs.voxel_sizes_m)
@@ -180,8 +188,9 @@ def _voxelised(
     return _Sample(
         cells,
         channels,
-        pairs,
+        pairs.vectors,
         pair_row,
+        word,
         pair_cell.astype(np.int64),
         members[:, 1],
         members[:, 0],
@@ -190,7 +199,7 @@ def _voxelised(
     )
 
 
-def _collated(samples: Sequence[_Sample], words: ClassEmbeddings) -> PosedBatch:
+def _collated(samples: Sequence[_Sample]) -> PosedBatch:
     """The samples in one batch, their rows and cells counted on."""
     clouds = [cells for sample in samples for cells in sample.cells]
     batched = np.concatenate(
@@ -200,10 +209,6 @@ def _collated(samples: Sequence[_Sample], words: ClassEmbeddings) -> PosedBatch:
     voxels = [sum(len(part) for part in sample.cells) for sample in samples]
     row0 = np.cumsum([0, *voxels[:-1]])
     cell0 = np.cumsum([0, *(sample.grid_cells for sample in samples[:-1])])
-    # A scene without pairs has vectors without a width.
-    vectors = np.concatenate(
-        [each.pairs.vectors.reshape(len(each.pairs), words.space.dim) for each in samples]
-    )
 
     def counted(name: str, starts: Rows) -> Tensor:
         parts = [
@@ -214,9 +219,9 @@ def _collated(samples: Sequence[_Sample], words: ClassEmbeddings) -> PosedBatch:
     return PosedBatch(
         SparseTensor(torch.from_numpy(batched.astype(np.int32)), torch.from_numpy(feats)),
         counted("pair_row", row0),
-        torch.from_numpy(pseudo_labels(vectors, words)[0].astype(np.int64)),
+        torch.from_numpy(np.concatenate([sample.pair_word for sample in samples])),
         counted("pair_cell", cell0),
-        torch.from_numpy(vectors),
+        torch.from_numpy(np.concatenate([sample.vectors for sample in samples])),
         counted("member_row", row0),
         counted("member_cell", cell0),
         counted("unseen_row", row0),

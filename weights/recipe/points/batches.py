@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from clip3d_cli.core.clouds import PointCloud
-from clip3d_cli.core.voxels import voxelize
+from clip3d_cli.core.voxels import choose_voxel, voxelize
 from clip3d_cli.encoders.inputs import Terrain, voxel_inputs
-from clip3d_cli.core.voxels import choose_voxel
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.losses import IGNORED, WordTargets
 from weights.recipe.points.sources import Scan

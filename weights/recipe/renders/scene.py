@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from weights.recipe.renders.classes import class_id_of_concept
+from weights.recipe.renders.echoes import intensity, street_reflectance
 from weights.recipe.renders.rig import (
     draw_cameras,
     draw_sensor,
@@ -63,10 +64,14 @@ def write_scene(job: Job) -> str:
     for folder in ("sweeps", "images", *(("pixels",) if job.pixels else ())):
         (part / folder).mkdir(parents=True)
     sweeps = []
+    # Draws of its own: images stay the same, whatever becomes of the returns.
+    dice = np.random.default_rng([job.seed, 5])
+    reflectance = street_reflectance(dice)
     for number, pose in enumerate(track.poses):
         xyz, concept = scan(caster, lidar, pose, rng)
         file = f"sweeps/{number:02d}.npy" if number else "cloud.npy"
-        np.save(part / file, in_sensor_axes(xyz, pose))
+        bright = intensity(reflectance, concept, dice)
+        np.save(part / file, np.column_stack([in_sensor_axes(xyz, pose), bright]))
         if number:
             matrix = world_from_sensor(pose).tolist()
             sweeps.append({"cloud": file, "world_from_sensor": matrix, "time_s": -0.1 * number})
