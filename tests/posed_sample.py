@@ -160,7 +160,7 @@ def make_scene(
         for sweep in range(sweeps)
     ]
     places = [(0, 0, 0), (1, -1, 0.3)]
-    cameras = [view_from(root, 2 * view, places[view]) for view in range(views)]
+    cameras = [view_from(root / f"{number}", 2 * view, places[view]) for view in range(views)]
     return dataset.scene(f"scene{number}", clouds, cameras)
 
 

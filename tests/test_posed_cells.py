@@ -184,3 +184,24 @@ def test_a_voxel_with_one_seen_point_is_seen(tmp_path: Path) -> None:
     batch = batches_of(dataset, [scene], tmp_path / "f", voxel_m=0.5)(0)
     assert len(batch.voxels.cells) == 2
     assert (batch.pair_row.tolist(), batch.unseen_row.tolist()) == ([0], [1])
+
+
+def test_a_disc_keeps_the_ground_of_the_whole_sweep(tmp_path: Path) -> None:
+    # A table that is wider than the disc: without the floor around it, it would be the ground.
+    x, y = (side.ravel() for side in np.meshgrid(np.arange(-8, 8, 0.3), np.arange(2, 18, 0.3)))
+    table = (np.abs(x) < 3) & (np.abs(y - 10) < 3)
+    dataset = InMemory()
+    cloud = with_intensity(np.stack([x, y, np.where(table, 1.0, 0.0)], axis=1))
+    scene = dataset.scene("table", [cloud], [])
+    inputs = ("intensity", "height_near")
+    maker = batches_of(dataset, [scene], tmp_path / "f", inputs=inputs)
+    height = dict(maker(0).voxels.feats.tolist())
+    assert max(height.values()) > 0.3
+    cut = replace(maker, options=replace(maker.options, points=40))
+    above = []
+    for turn in range(20):
+        found = dict(cut(turn).voxels.feats.tolist())
+        assert len(found) >= 40
+        assert found == {number: height[number] for number in found}
+        above.append(min(found.values()) > 0.3)
+    assert any(above)
