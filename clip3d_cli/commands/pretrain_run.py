@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from clip3d_cli.commands.door import INTERRUPTED
@@ -24,7 +25,9 @@ from clip3d_cli.pipelines.devices import choose_device
 from clip3d_cli.pipelines.pretrain import Hearing, Pretrained, open_scenes, pretrain
 from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.pipelines.pretrain_learner import loop_options
+from clip3d_cli.training.curves import Curves, open_curves
 from clip3d_cli.training.distributed import World, joined_world
+from clip3d_cli.training.loop import Step
 from clip3d_cli.training.toml_text import toml_text
 
 
@@ -63,21 +66,32 @@ def train_in(
         Clip3DError: see `clip3d_cli.pipelines.pretrain.pretrain`.
     """
     show_config(config, voice)
+    folder = asked.folder or Path()
     began = time.perf_counter()
-    with StepLines(voice) as lines, joined_world(world):
+    curves: list[Curves] = []
+    with ExitStack() as stack:
+        lines = stack.enter_context(StepLines(voice))
+        stack.enter_context(joined_world(world))
 
         def begin(total: int, done: int) -> None:
             on_begin()
+            if config.run.tensorboard and world.leads:
+                curves.append(stack.enter_context(open_curves(folder / "tensorboard", done)))
             lines.begin(total, done)
+
+        def hear(step: Step) -> None:
+            lines.step(step)
+            for each in curves:
+                each.add(step.number, {"loss": step.loss, **step.parts})
 
         try:
             ended = pretrain(
                 config,
-                asked.folder or Path(),
+                folder,
                 resume=asked.resume,
                 world=world,
                 command_line=("clip3d", *sys.argv[1:]),
-                hearing=Hearing(voice.progress, voice.note, lines.step, begin),
+                hearing=Hearing(voice.progress, voice.note, hear, begin),
             )
         except RuntimeError as error:
             if "DataLoader worker" in str(error):
@@ -98,10 +112,7 @@ def dry_run(config: PretrainConfig, asked: Asked, machines: Machines, voice: Voi
         return 0
     for line in toml_text(config.tables()).splitlines():
         give(line)
-    images = sum(len(scene.views) for scene in scenes)
-    voice.note(
-        f"{config.data.dataset}: {len(scenes):,} scenes with {images:,} images in {dataset.root}"
-    )
+    voice.note(f"{config.data.dataset}: {len(scenes):,} scenes in {dataset.root}")
     voice.note(f"{steps:,} steps of {config.batch.scenes} scenes in each of {size} processes")
     voice.note(f"the run would be in {asked.folder or 'the folder that -o names'}")
     return 0

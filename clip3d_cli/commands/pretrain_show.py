@@ -64,10 +64,8 @@ class StepLines:
             self._voice.note(f"took up step {done:,} of {total:,}")
         if self._voice.shows_bars:
             from rich.progress import BarColumn, Progress, TextColumn
-            from rich.table import Column
 
-            bar = BarColumn(_BAR_WIDTH, table_column=Column(min_width=_BAR_WIDTH))
-            line = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+            bar, line = BarColumn(_BAR_WIDTH), TextColumn("{task.description}", markup=False)
             self._bar = Progress(bar, line, console=stderr_console(), transient=True)
             self._bar.add_task("the first step", total=total, completed=done)
             self._bar.start()
@@ -76,9 +74,10 @@ class StepLines:
         """Hear of a step."""
         self._recent.append((step.number, step.seconds))
         if self._bar is not None:
-            self._bar.update(
-                self._bar.task_ids[0], completed=step.number, description=self._line(step)
-            )
+            # A line that is too long would take the room of the bar.
+            room = self._bar.console.width - _BAR_WIDTH - 1
+            line = self._line(step)[:room]
+            self._bar.update(self._bar.task_ids[0], completed=step.number, description=line)
         elif step.seconds - self._said_s >= _QUIET_S or step.number == self._total:
             self._said_s = step.seconds
             self._voice.note(self._line(step))

@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -155,6 +158,21 @@ def test_resuming_may_not_contradict(clip3d: CommandLine, done: Path) -> None:
     assert said.code == 0, said.err
 
 
+def test_curves_are_drawn_where_asked_for(
+    clip3d: CommandLine, wanted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[int, list[str]]] = []
+
+    @contextmanager
+    def curves(folder: Path, done: int) -> Iterator[Any]:
+        assert (folder, done) == (Path("run/tensorboard"), 0)
+        yield SimpleNamespace(add=lambda step, numbers: drawn.append((step, sorted(numbers))))
+
+    monkeypatch.setattr("clip3d_cli.commands.pretrain_run.open_curves", curves)
+    assert clip3d(*wanted, "-o", "run", "--set", "run.tensorboard=true").code == 0
+    assert drawn == [(n, ["agreement", "consistency", "loss", "semantic"]) for n in (1, 2, 3)]
+
+
 def test_only_a_run_can_be_resumed(clip3d: CommandLine) -> None:
     said = clip3d("pretrain", "--resume", "-o", "nothing")
     assert said.code == 1
@@ -238,7 +256,7 @@ def test_scenes_must_be_there_with_images(
 def test_a_check_draws_pictures(
     clip3d: CommandLine, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clip3d_cli.pipelines.pretrain_targets.embed_targets", None)
+    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.embed_targets", None)
     arguments = ("pretrain", "--dataset", "folder", "--root", scenes, "--check", "--json")
     said = clip3d(*arguments)
     assert said.code == 0, said.err
@@ -274,12 +292,16 @@ def turned_away() -> np.ndarray:
 
 
 def test_a_dry_run_prints_a_configuration_that_can_be_given_back(
-    clip3d: CommandLine, wanted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip3d: CommandLine,
+    wanted: list[str],
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("clip3d_cli.pipelines.pretrain.embed_targets", None)
     said = clip3d(*wanted, "--dry-run", "-o", "run", "--gpus", "2")
     assert said.code == 0, said.err
-    assert "2 scenes with 2 images" in said.err
+    assert f"folder: 2 scenes in {scenes}" in said.err
     assert "3 steps of 1 scenes in each of 2 processes" in said.err
     tables = toml_table(said.out)
     assert tables["encoder"]["layers"] == 14
