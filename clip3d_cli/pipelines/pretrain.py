@@ -136,7 +136,7 @@ def pretrain(
         scenes,
         targets.files,
         targets.words,
-        NetworkInputs(config.encoder.inputs, config.encoder.voxel_sizes_m),
+        NetworkInputs(learner.encoder.spec.inputs, config.encoder.voxel_sizes_m),
         config.batch,
         config.run.seed,
     )

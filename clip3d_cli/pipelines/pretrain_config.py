@@ -87,7 +87,7 @@ class EncoderOptions:
         width: all inner channels times this.
         inputs: the channels of a voxel.
         voxel_sizes_m: the voxel edges to choose from by a cloud's density, metres.
-        start: weights to go on from; empty for fresh ones.
+        start: weights to go on from, whose network and inputs are taken; empty for fresh ones.
     """
 
     architecture: str = "minkunet"
