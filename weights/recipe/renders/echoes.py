@@ -21,7 +21,8 @@ def street_reflectance(rng: Rng) -> F32:
     names = concept_names()
     usual = [table["concept"].get(name, table["usual"]) for name in names]
     factor = np.exp(rng.normal(0, table["spread"], len(names)))
-    return np.clip(np.array(usual) * factor, 0, 1).astype(np.float32)
+    bounded: F32 = np.clip(np.array(usual) * factor, 0, 1).astype(np.float32)
+    return bounded
 
 
 def intensity(reflectance: F32, concept: U8, rng: Rng) -> F32:
