@@ -70,18 +70,21 @@ def test_merged_sweeps_are_one_cloud(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cell_m", [0.0, 0.05, 0.5, 2.0])
-@pytest.mark.parametrize("merge", [False, True])
-def test_cells_hold_all_that_lies_in_them(merge: bool, cell_m: float, tmp_path: Path) -> None:
-    maker = make(tmp_path, pairs=40, cell_m=cell_m, merge=merge)
+@pytest.mark.parametrize(("merge", "points"), [(False, 0), (True, 0), (False, 80)])
+def test_cells_hold_all_that_lies_in_them(
+    merge: bool, points: int, cell_m: float, tmp_path: Path
+) -> None:
+    maker = make(tmp_path, pairs=40, cell_m=cell_m, merge=merge, points=points)
     batch = maker(0)
     number = number_of(batch)
     point = points_of(maker.dataset)  # type: ignore[arg-type]
-    place = {n: tuple(np.floor(xyz / (cell_m or 0.05)).astype(int)) for n, xyz in point.items()}
+    place = {n: tuple(np.floor(point[n] / (cell_m or 0.05)).astype(int)) for n in number}
     of_cell = {}
     for row, cell in zip(batch.pair_row.tolist(), batch.pair_cell.tolist(), strict=True):
         assert of_cell.setdefault(cell, place[number[row]]) == place[number[row]]
     assert len(set(of_cell.values())) == len(of_cell) == batch.cells
     wanted = {where_: {n for n, p in place.items() if p == where_} for where_ in of_cell.values()}
+    assert batch.member_row.min() >= 0
     for cell, members in enumerate(group_by_cell(batch)):
         assert len(members) == len(set(members))
         assert set(members) == wanted[of_cell[cell]]
