@@ -199,6 +199,7 @@ def pretrain(
         check=check,
         dry_run=dry_run,
         as_json=as_json,
+        machines=Machines(gpus, nodes, meet),
     )
     require_known(asked, method)
-    return run_pretrain(asked, Machines(gpus, nodes, meet), voice)
+    return run_pretrain(asked, voice)

@@ -21,13 +21,14 @@ _MODULE = "clip3d_cli"
 _TORCHRUN = "torch.distributed.run"
 
 
-def launch(config: PretrainConfig, asked: Asked, machines: Machines, voice: Voice) -> int:
+def launch(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
     """The exit code of processes that train together; one that fails has said why.
 
     Raises:
         Clip3DError: the scenes or GPUs are not there, a process was killed, or the machines did
             not meet.
     """
+    machines = asked.machines
     kind = device_type_of_many(config.run.device)
     processes = _processes(machines, kind)
     # What every process would refuse is refused once.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,39 +18,6 @@ if TYPE_CHECKING:
 
 METHODS = ("clip2scene",)
 _RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the command line says; None for what it does not say.
-
-    Attributes:
-        folder: -o, of the run, or of the pictures of --check.
-        dataset: its name.
-        root: its folder.
-        split: which of its scenes.
-        limit: how many of these.
-        device: where to train.
-        config: a TOML file.
-        settings: ``table.key=value``, in order.
-        resume: go on with the run that is there.
-        check: draw pictures instead of training.
-        dry_run: only say what would be done.
-        as_json: give a document on stdout.
-    """
-
-    folder: Path | None = None
-    dataset: str | None = None
-    root: Path | None = None
-    split: str | None = None
-    limit: int | None = None
-    device: str | None = None
-    config: Path | None = None
-    settings: tuple[str, ...] = ()
-    resume: bool = False
-    check: bool = False
-    dry_run: bool = False
-    as_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +38,47 @@ class Machines:
     def several(self) -> bool:
         """Whether there is more than one process."""
         return (self.gpus or 1) > 1 or self.nodes > 1
+
+    @property
+    def options(self) -> list[str]:
+        """What a command line says to ask for the same."""
+        given = {"--gpus": self.gpus, "--nodes": self.nodes, "--meet": self.meet}
+        return [str(word) for each in given.items() if each[1] not in (None, 1) for word in each]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says; None for what it does not say.
+
+    Attributes:
+        folder: -o, of the run, or of the pictures of --check.
+        dataset: its name.
+        root: its folder.
+        split: which of its scenes.
+        limit: how many of these.
+        device: where to train.
+        config: a TOML file.
+        settings: ``table.key=value``, in order.
+        resume: go on with the run that is there.
+        check: draw pictures instead of training.
+        dry_run: only say what would be done.
+        as_json: give a document on stdout.
+        machines: how many processes train.
+    """
+
+    folder: Path | None = None
+    dataset: str | None = None
+    root: Path | None = None
+    split: str | None = None
+    limit: int | None = None
+    device: str | None = None
+    config: Path | None = None
+    settings: tuple[str, ...] = ()
+    resume: bool = False
+    check: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+    machines: Machines = field(default_factory=Machines)
 
 
 def require_known(asked: Asked, method: str) -> None:
@@ -94,13 +102,13 @@ def require_known(asked: Asked, method: str) -> None:
         raise UsageError("E_USAGE", "-o", "no folder of the run is given", "Say -o runs/a.")
 
 
-def run_pretrain(asked: Asked, machines: Machines, voice: Voice) -> int:
+def run_pretrain(asked: Asked, voice: Voice) -> int:
     """The exit code of a ``clip3d pretrain``.
 
     Raises:
         Clip3DError: of the command line, the scenes, this machine or the training.
     """
-    _require_meeting_point(machines)
+    _require_meeting_point(asked.machines)
     with voice.busy("starting"):
         # Torch takes seconds to import: what can be refused without it has been.
         from clip3d_cli.commands import (
@@ -115,12 +123,12 @@ def run_pretrain(asked: Asked, machines: Machines, voice: Voice) -> int:
         folder = asked.folder or Path("clip3d-check")
         return pretrain_check.check(config, folder, voice, as_json=asked.as_json)
     if asked.dry_run:
-        return pretrain_run.dry_run(config, asked, machines, voice)
+        return pretrain_run.dry_run(config, asked, voice)
     if all(name in os.environ for name in _RANK):
         rank, size, local_rank = (int(os.environ[name]) for name in _RANK)
         return pretrain_rank.train_as_one_of(config, asked, voice, (rank, size, local_rank))
-    if machines.several:
-        return pretrain_launch.launch(config, asked, machines, voice)
+    if asked.machines.several:
+        return pretrain_launch.launch(config, asked, voice)
     return pretrain_run.train_alone(config, asked, voice)
 
 

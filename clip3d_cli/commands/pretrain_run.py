@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -11,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from clip3d_cli.commands.door import INTERRUPTED
-from clip3d_cli.commands.pretrain_request import Asked, Machines
+from clip3d_cli.commands.pretrain_request import Asked
 from clip3d_cli.commands.pretrain_show import (
     StepLines,
     plan_document,
@@ -102,10 +101,10 @@ def train_in(
     return 0 if ended.finished else INTERRUPTED
 
 
-def dry_run(config: PretrainConfig, asked: Asked, machines: Machines, voice: Voice) -> int:
+def dry_run(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
     """Say what a training would do, and with which options."""
     dataset, scenes = open_scenes(config)
-    size = (machines.gpus or 1) * machines.nodes
+    size = (asked.machines.gpus or 1) * asked.machines.nodes
     steps = loop_options(config, len(scenes), World(size=size)).steps
     if asked.as_json:
         give_json(plan_document(config, asked.folder, len(scenes), steps, size))
@@ -145,7 +144,7 @@ def _say_end(
     if ended.finished:
         show_end(ended, config, voice)
     else:
-        again = shlex.join(["clip3d", "pretrain", "--resume", "-o", os.fspath(ended.folder)])
-        say(f"saved step {ended.steps:,}; go on with --resume: {again}")
+        again = ["clip3d", "pretrain", "--resume", "-o", str(ended.folder), *asked.machines.options]
+        say(f"saved step {ended.steps:,}; go on with --resume: {shlex.join(again)}")
     if asked.as_json:
         give_json(run_document(ended, seconds))

@@ -25,6 +25,7 @@ from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
 from clip3d_cli.commands.pretrain_launch import _code_of
 from clip3d_cli.commands.pretrain_rank import LEFT_ALONE, _Leaving, device_type_of_many
+from clip3d_cli.commands.pretrain_request import Asked, Machines, resolved
 from clip3d_cli.commands.pretrain_show import StepLines, duration
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.errors import Clip3DError, UsageError
@@ -274,6 +275,13 @@ def test_a_check_draws_pictures(
     assert (tmp_path / "seen" / "hall").is_dir()
 
 
+def test_a_check_looks_at_a_few_scenes(scenes: Path) -> None:
+    def limit(**asked: Any) -> int:
+        return resolved(Asked(dataset="folder", root=scenes, **asked)).data.limit
+
+    assert (limit(), limit(check=True), limit(check=True, limit=7)) == (0, 3, 7)
+
+
 def test_a_check_fails_where_nothing_is_seen(clip3d: CommandLine, tmp_path: Path) -> None:
     root = write_scenes(tmp_path / "scenes")
     for scene, code in (("barn", 3), ("yard", 1)):
@@ -355,7 +363,8 @@ def test_two_processes_stop_together(wanted: list[str], tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     said = ended(process)
     assert said.code == 130, said.err
-    assert said.err.count("go on with --resume") == 1
+    again = f"go on with --resume: clip3d pretrain --resume -o {folder} --gpus 2\n"
+    assert said.err.count(again) == 1
     assert said.err.count("interrupted") == 1
     assert "Traceback" not in said.err
     assert list((folder / "checkpoints").iterdir())
@@ -409,6 +418,11 @@ def test_a_second_signal_does_not_cut_off_the_saving() -> None:
         leaving(signal.SIGTERM, None)
     leaving.begin()
     leaving(signal.SIGTERM, None)
+
+
+def test_machines_are_asked_for_again() -> None:
+    assert Machines(1).options == []
+    assert Machines(4, 2, "a:1").options == ["--gpus", "4", "--nodes", "2", "--meet", "a:1"]
 
 
 def test_many_processes_need_many_devices(monkeypatch: pytest.MonkeyPatch) -> None:
