@@ -23,10 +23,16 @@ from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.pipelines.pretrain_config import FREE, PretrainConfig
 from clip3d_cli.pipelines.pretrain_learner import (
     finished_encoder,
-    fresh_learner,
+    fresh_trainee,
     loop_options,
 )
-from clip3d_cli.pipelines.pretrain_targets import Targets, embed_targets, kept_words
+from clip3d_cli.pipelines.pretrain_targets import (
+    Targets,
+    kept_words,
+    look,
+    open_teacher,
+    targets_of,
+)
 from clip3d_cli.training.calibration import fitted_scale
 from clip3d_cli.training.distributed import ALONE, World
 from clip3d_cli.training.learner import Clip2Scene
@@ -112,17 +118,18 @@ def pretrain(
         run.require_same(config.tables(), free=FREE)
     dataset, scenes = open_scenes(config)
     versions = versions_here(command_line, world.device)
+    words, vocabulary = _words(config, dataset)
+    # All that can be refused is refused before anything is written.
+    teacher = open_teacher(config, world.device)
+    targets = targets_of(config, teacher, scenes, words, folder)
+    options = loop_options(config, len(scenes), world)
+    trainee = fresh_trainee(config, targets, options, world)
     if world.leads and not resume:
         run.begin(config.tables(), versions)
-    words, vocabulary = _words(config, dataset)
-    targets = embed_targets(config, scenes, words, folder, world, hearing.progress)
+    look(teacher, scenes, targets.folder, world=world, progress=hearing.progress)
     if config.words.least_share:
         targets = replace(targets, words=kept_words(targets, scenes, config.words.least_share))
-    options = loop_options(config, len(scenes), world)
-    learner = fresh_learner(config, targets, options.steps, world)
-    trainee = Trainee(learner, options)
-    if config.loss.own_words == "average":
-        learner.follow(trainee.averaged)
+        trainee = fresh_trainee(config, targets, options, world)
     session = Session(
         run, config.run.save_every, world, on_step=lambda step, _: hearing.on_step(step)
     )
@@ -136,7 +143,9 @@ def pretrain(
         scenes,
         targets.files,
         targets.words,
-        NetworkInputs(learner.encoder.spec.inputs, config.encoder.voxel_sizes_m),
+        NetworkInputs(
+            cast(Clip2Scene, trainee.network).encoder.spec.inputs, config.encoder.voxel_sizes_m
+        ),
         config.batch,
         config.run.seed,
     )

@@ -17,7 +17,7 @@ from clip3d_cli.pipelines.pretrain_targets import Targets
 from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.training.distributed import World
 from clip3d_cli.training.learner import Clip2Scene
-from clip3d_cli.training.trainee import LoopOptions
+from clip3d_cli.training.trainee import LoopOptions, Trainee
 
 _START_SCALE = 14.0
 
@@ -42,12 +42,26 @@ def loop_options(config: PretrainConfig, scenes: int, world: World) -> LoopOptio
     )
 
 
-def fresh_learner(config: PretrainConfig, targets: Targets, steps: int, world: World) -> Clip2Scene:
-    """A learner at its start, on its device; its weights follow from the seed.
+def fresh_trainee(
+    config: PretrainConfig, targets: Targets, options: LoopOptions, world: World
+) -> Trainee:
+    """A learner at its start, on its device, and what optimises it.
 
     Raises:
         SetupError: the weights to start from cannot be used, or live in another space.
+        UsageError: E_CONFIG: an average is asked for its words, and none is kept.
     """
+    learner = _fresh_learner(config, targets, options.steps, world)
+    trainee = Trainee(learner, options)
+    if config.loss.own_words == "average":
+        learner.follow(trainee.averaged)
+    return trainee
+
+
+def _fresh_learner(
+    config: PretrainConfig, targets: Targets, steps: int, world: World
+) -> Clip2Scene:
+    """Its weights follow from the seed."""
     torch.manual_seed(config.run.seed)
     options = config.encoder
     backend = backend_named(config.run.backend, world.device, precision="exact")

@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from clip3d_cli import registry
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
 from clip3d_cli.errors import UsageError
-from clip3d_cli.pipelines.label import Progress
+from clip3d_cli.pipelines.label import Progress, silent
 from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.teachers.cache import features_folder, read_features, write_features
+from clip3d_cli.teachers.openclip import OpenClipTeacher
 from clip3d_cli.teachers.sampling import pseudo_labels
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
 from clip3d_cli.text.templates import templates_named
-from clip3d_cli.training.distributed import World
+from clip3d_cli.training.distributed import ALONE, World
 
 _LOOKED_AT = 200
 
@@ -50,40 +51,44 @@ class Targets:
         return embed_vocabulary(vocabulary, text, self.templates)
 
 
-def embed_targets(
-    config: PretrainConfig,
-    scenes: Sequence[PosedScene],
-    vocabulary: Vocabulary,
-    run: Path,
-    world: World,
-    progress: Progress,
-) -> Targets:
-    """Let the teacher look at every image that it has not seen yet, and embed the words.
-
-    Args:
-        config: which teacher, where its features are kept.
-        scenes: whose images.
-        vocabulary: the words.
-        run: the folder of the run.
-        world: each of its processes looks at a part of the scenes.
-        progress: wraps them.
+def open_teacher(config: PretrainConfig, device: torch.device) -> OpenClipTeacher:
+    """The frozen image model of a configuration.
 
     Raises:
-        Clip3DError: the teacher cannot be had, an image cannot be read, the disk is full.
+        UsageError: there is no such model or variant.
+        SetupError: its weights cannot be had.
     """
     options = config.teacher
-    teacher = registry.part("teachers", "openclip")(
+    return OpenClipTeacher(
         options.model,
         variant=options.variant,
         image_px=options.image_px or None,
-        device=world.device,
+        device=device,
     )
-    folder = features_folder(Path(options.features or run / "features"), teacher)
-    for place in progress(range(world.rank, len(scenes), world.size), "looking at images"):
-        write_features(scenes[place], teacher, folder)
-    world.mean([0.0])  # Nobody goes on before all have looked.
+
+
+def targets_of(
+    config: PretrainConfig,
+    teacher: OpenClipTeacher,
+    scenes: Sequence[PosedScene],
+    vocabulary: Vocabulary,
+    run: Path,
+) -> Targets:
+    """Where the teacher's features will lie, and the words, embedded by its text encoder.
+
+    Args:
+        config: where features are kept, and which sentences stand around words.
+        teacher: whose they are.
+        scenes: whose images.
+        vocabulary: the words.
+        run: the folder of the run.
+
+    Raises:
+        SetupError: the text encoder cannot be had, or is of another space.
+    """
     text = open_text_encoder(teacher.text_encoder)
     teacher.space.require(text.space, f"the text encoder {teacher.text_encoder}")
+    folder = features_folder(Path(config.teacher.features or run / "features"), teacher)
     templates = templates_named(config.words.templates)
     return Targets(
         tuple(folder / f"{scene.name}.safetensors" for scene in scenes),
@@ -93,6 +98,31 @@ def embed_targets(
         teacher.text_encoder,
         templates,
     )
+
+
+def look(
+    teacher: OpenClipTeacher,
+    scenes: Sequence[PosedScene],
+    folder: Path,
+    *,
+    world: World = ALONE,
+    progress: Progress = silent,
+) -> None:
+    """Let the teacher look at every image that it has not seen yet.
+
+    Args:
+        teacher: who looks.
+        scenes: whose images.
+        folder: of its features.
+        world: each of its processes looks at a part of the scenes.
+        progress: wraps them.
+
+    Raises:
+        Clip3DError: an image cannot be read, or the disk is full.
+    """
+    for place in progress(range(world.rank, len(scenes), world.size), "looking at images"):
+        write_features(scenes[place], teacher, folder)
+    world.mean([0.0])  # Nobody goes on before all have looked.
 
 
 def kept_words(

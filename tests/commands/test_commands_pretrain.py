@@ -257,7 +257,7 @@ def test_scenes_must_be_there_with_images(
 def test_a_check_draws_pictures(
     clip3d: CommandLine, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.embed_targets", None)
+    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.targets_of", None)
     arguments = ("pretrain", "--dataset", "folder", "--root", scenes, "--check", "--json")
     said = clip3d(*arguments)
     assert said.code == 0, said.err
@@ -306,7 +306,7 @@ def test_a_dry_run_prints_a_configuration_that_can_be_given_back(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.embed_targets", None)
+    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.targets_of", None)
     said = clip3d(*wanted, "--dry-run", "-o", "run", "--gpus", "2")
     assert said.code == 0, said.err
     assert f"folder: 2 scenes in {scenes}" in said.err
