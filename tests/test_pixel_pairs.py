@@ -17,7 +17,13 @@ from clip3d_cli.core.superpoints import superpoints
 from clip3d_cli.datasets.contract import SweptCloud
 from clip3d_cli.datasets.images import read_image
 from clip3d_cli.errors import InputError
-from clip3d_cli.training.pixel_pairs import BatchOptions, PixelPairs, pixel_pairs, seen_points
+from clip3d_cli.training.pixel_pairs import (
+    BatchOptions,
+    PixelPairs,
+    balanced,
+    pixel_pairs,
+    seen_points,
+)
 
 PLAIN = BatchOptions(occlusion="none", least_depth_m=0.5, pairs=100_000)
 
@@ -263,3 +269,31 @@ def test_the_views_are_as_meant(tmp_path: Path) -> None:
     ahead, back = (view_from(tmp_path, n, (1, 2, 3), turn) for n, turn in enumerate((AHEAD, BACK)))
     assert pixel_of(ahead, np.array([[2.0, 6, 3]])) == (31.5 + 8, 15.5)
     assert pixel_of(back, np.array([[2.0, -2, 4]])) == (31.5 - 8, 15.5 - 8)
+
+
+def test_rare_words_are_drawn_as_often() -> None:
+    # Word 0 has 900 pairs, word 1 has 100; a pair's number stands in its point and its vector.
+    word = np.random.default_rng(0).permutation(np.repeat([0, 1], [900, 100])).astype(np.int64)
+    number = np.arange(1000)
+    vectors = np.tile(number[:, None], (1, 4)).astype(np.float32)
+    pairs = PixelPairs(number + 5000, vectors, number)
+    shares = []
+    for balance in (0.0, 0.5, 1.0):
+        options = BatchOptions(pairs=60, balance=balance)
+        count = np.zeros(2)
+        for seed in range(40):
+            few, told = balanced(pairs, word, options, np.random.default_rng(seed))
+            assert len(few) == len(told) == len(set(few.point.tolist())) == 60
+            np.testing.assert_array_equal(told, word[few.point - 5000])
+            np.testing.assert_array_equal(few.vectors[:, 0], few.point - 5000)
+            assert few.seen is pairs.seen
+            count += np.bincount(told, minlength=2)
+        again = balanced(pairs, word, options, np.random.default_rng(39))[0]
+        np.testing.assert_array_equal(again.point, few.point)
+        shares.append(count[1] / count.sum())
+    # Weights 1 : 1, √900 : √100 and even, but for what leaves the urn.
+    assert shares[0] == pytest.approx(0.1, abs=0.03)
+    assert shares[1] == pytest.approx(0.25, abs=0.04)
+    assert shares[2] == pytest.approx(0.48, abs=0.05)
+    every, told = balanced(pairs, word, BatchOptions(pairs=5000), np.random.default_rng(0))
+    assert (every.point.tolist(), told.tolist()) == (pairs.point.tolist(), word.tolist())
