@@ -113,6 +113,7 @@ def pretrain(
             last checkpoint is there.
     """
     hearing = hearing or Hearing()
+    config = replace(config, run=replace(config.run, processes=world.size))
     run = RunFolder(folder, config.run.keep_last)
     if resume:
         run.require_same(config.tables(), free=FREE)

@@ -130,7 +130,7 @@ class OptimizerOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How the run goes; of these only ``seed`` and ``precision`` change a result on a CPU.
+    """How the run goes; of these only ``seed``, ``precision`` and ``processes`` change a result on a CPU.
 
     Attributes:
         seed: of every draw.
@@ -141,6 +141,7 @@ class RunOptions:
         save_every: a checkpoint after so many steps.
         keep_last: how many checkpoints are kept.
         tensorboard: also write curves for it.
+        processes: how many trained together: recorded, since each of them draws its own batches.
     """
 
     seed: int = 0
@@ -151,6 +152,7 @@ class RunOptions:
     save_every: int = 500
     keep_last: int = 2
     tensorboard: bool = False
+    processes: int = 1
 
 
 # What may differ when a run is resumed: it changes no result.
