@@ -68,10 +68,15 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> PosedBatch:
 @pytest.mark.parametrize("class_of_word", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 2, 2, 1]])
 def test_a_known_scale_is_found_again(scale: float, class_of_word: list[int]) -> None:
     learner: Any = Drawn(class_of_word)
-    # Of unlike sizes: every pair counts as much, not every batch.
     batches = [learner.batch(pairs, scale) for pairs in (3000, 1000)]
     # Two steps of the scales that are tried.
     assert fitted_scale(learner, batches) == pytest.approx(scale, rel=0.26)
+
+
+def test_every_pair_counts_as_much_and_not_every_batch() -> None:
+    learner: Any = Drawn(list(range(WORDS)))
+    batches = [learner.batch(4000, 30.0), learner.batch(40, 1.0)]
+    assert fitted_scale(learner, batches) == pytest.approx(30, rel=0.2)
 
 
 def test_the_scale_stays_in_its_range() -> None:

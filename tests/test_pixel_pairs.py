@@ -23,6 +23,7 @@ from clip3d_cli.training.pixel_pairs import (
     balanced,
     pixel_pairs,
     seen_points,
+    sight,
 )
 
 PLAIN = BatchOptions(occlusion="none", least_depth_m=0.5, pairs=100_000)
@@ -50,7 +51,8 @@ def pairs_of(
     if kept is None:
         kept = np.ones(len(cloud), dtype=bool)
     rng = np.random.default_rng(seed)
-    return pixel_pairs(scene_of(views), features, swept_of(cloud), kept, options, rng)
+    sighted = sight(scene_of(views), swept_of(cloud), options, rng)
+    return pixel_pairs(sighted, features, kept, options, rng)
 
 
 def camera_of(pairs: PixelPairs) -> Any:

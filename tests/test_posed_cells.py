@@ -140,7 +140,7 @@ def test_a_disc_is_cut_out_of_all_sweeps(tmp_path: Path) -> None:
         all_keys = [n for n in xy if n <= 300]
         fits = [
             n
-            for n in all_keys
+            for n in xy
             if set(sorted(all_keys, key=lambda m: ((xy[m] - xy[n]) ** 2).sum())[:80])
             == set(number[key].tolist())
         ]

@@ -94,7 +94,8 @@ class LabelTable:
 
 def _facts(kind: str, dataset: str) -> dict[str, Any]:
     text = (_FOLDER / kind / f"{dataset}.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    table: dict[str, Any] = tomllib.loads(text)
+    return table
 
 
 def _numbers(text: str) -> list[int]:

@@ -130,7 +130,7 @@ class OptimizerOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How the run goes; of these only ``seed``, ``precision`` and ``processes`` change a result on a CPU.
+    """How the run goes; ``seed``, ``precision`` and ``processes`` alone change a result on a CPU.
 
     Attributes:
         seed: of every draw.
@@ -201,9 +201,10 @@ def read_config(path: Path) -> dict[str, Any]:
         UsageError: E_CONFIG: it is not there, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise refused(str(path), f"cannot be read: {error}", "It must be TOML.") from error
+    return table
 
 
 def with_settings(config: PretrainConfig, settings: Sequence[str]) -> PretrainConfig:

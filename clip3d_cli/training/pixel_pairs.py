@@ -37,8 +37,8 @@ class BatchOptions:
         cell_m: the edge of a grid cell, metres; 0 takes the voxel's.
         views: the most images of a scene that are looked at; 0 for all.
         pairs: the most pairs of a point and a pixel of a scene.
-        points: a sweep is cut to the disc around one of its points that holds so many points of
-            the key frame; 0 for whole sweeps.
+        points: sweeps are cut to the disc around one of the points that images see that holds so
+            many points of the key frame; 0 for whole sweeps.
         occlusion: which points count as hidden.
         least_depth_m: nearer points are not looked at, metres.
         tolerance_m: how far a point may lie from the depth image, metres.
@@ -84,10 +84,45 @@ class PixelPairs:
         return len(self.point)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighted:
+    """A swept cloud and what some views of its scene see of it.
+
+    Attributes:
+        scene: whose views.
+        swept: N points of its sweeps in the world.
+        views: (V,) int64, the views that were drawn, ascending.
+        found: what each of them sees.
+    """
+
+    scene: PosedScene
+    swept: SweptCloud
+    views: Rows
+    found: tuple[Sightings, ...]
+
+    @property
+    def points(self) -> Rows:
+        """(S,) int64, ascending: the points that any of the views sees."""
+        none = np.zeros(0, dtype=np.int64)
+        return np.unique(np.concatenate([none, *(seen.point_index for seen in self.found)]))
+
+
+def sight(
+    scene: PosedScene, swept: SweptCloud, options: BatchOptions, rng: np.random.Generator
+) -> Sighted:
+    """Look for the points of a swept cloud in at most ``options.views`` views, drawn evenly.
+
+    Raises:
+        InputError: a depth image cannot be read, or is asked for and missing.
+    """
+    views = np.sort(rng.permutation(len(scene.views))[: options.views or None])
+    found = tuple(seen_points(scene.views[view], swept.cloud, options) for view in views)
+    return Sighted(scene, swept, views, found)
+
+
 def pixel_pairs(
-    scene: PosedScene,
+    sighted: Sighted,
     features: Sequence[Features],
-    swept: SweptCloud,
     kept: npt.NDArray[np.bool_],
     options: BatchOptions,
     rng: np.random.Generator,
@@ -97,38 +132,31 @@ def pixel_pairs(
     At most ``options.pairs``, and several times as many where they are to be balanced.
 
     Args:
-        scene: its views.
-        features: (h, w, D) of every view.
-        swept: N points of its sweeps in the world.
-        kept: (N,) True for those that may be in a pair.
-        options: which views, which points.
+        sighted: which points the views see.
+        features: (h, w, D) of every view of the scene.
+        kept: (N,) True for the points that may be in a pair.
+        options: how many pairs, and whether they are pooled.
         rng: draws.
-
-    Raises:
-        InputError: a depth image cannot be read, or is asked for and missing.
     """
-    views = np.sort(rng.permutation(len(scene.views))[: options.views or None])
-    found = []
-    for view_index in views:
-        seen = seen_points(scene.views[view_index], swept.cloud, options)
-        found.append(seen.only(kept[seen.point_index]))
+    found = [seen.only(kept[seen.point_index]) for seen in sighted.found]
     sizes = np.array([len(seen) for seen in found], dtype=np.int64)
     most = options.pairs * (_POOLED if options.superpoint_m or options.balance else 1)
     taken = np.sort(rng.permutation(int(sizes.sum()))[:most])
     before = np.cumsum(sizes) - sizes
     points = [np.zeros(0, np.int64)]
-    every = np.unique(np.concatenate([*points, *(seen.point_index for seen in found)]))
+    every = sighted.points
+    every = every[kept[every]]
     vectors = []
-    for view_index, seen, first in zip(views, found, before, strict=True):
+    for view_index, seen, first in zip(sighted.views, found, before, strict=True):
         rows = taken[(taken >= first) & (taken < first + len(seen))] - first
         points.append(seen.point_index[rows])
-        size = scene.views[view_index].size
+        size = sighted.scene.views[view_index].size
         vectors.append(sample_features(features[view_index], seen.uv[rows], size))
     if not len(taken):
         dim = features[0].shape[2] if len(features) else 0
         return PixelPairs(points[0], np.zeros((0, dim), np.float32), every)
     pairs = PixelPairs(np.concatenate(points), np.concatenate(vectors), every)
-    return _pooled(pairs, swept.cloud, options, rng) if options.superpoint_m else pairs
+    return _pooled(pairs, sighted.swept.cloud, options, rng) if options.superpoint_m else pairs
 
 
 def seen_points(view: View, cloud: PointCloud, options: BatchOptions) -> Sightings:

@@ -22,7 +22,14 @@ from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.teachers.cache import read_features
 from clip3d_cli.teachers.sampling import pseudo_labels
-from clip3d_cli.training.pixel_pairs import BatchOptions, PixelPairs, balanced, pixel_pairs
+from clip3d_cli.training.pixel_pairs import (
+    BatchOptions,
+    PixelPairs,
+    Sighted,
+    balanced,
+    pixel_pairs,
+    sight,
+)
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -117,9 +124,10 @@ class PosedBatches:
         if not len(swept.cloud):
             fault = "has no point left that is finite and not of the vehicle"
             raise InputError("E_EMPTY_FILE", scene.sweeps[0].path, fault, "Leave the scene out.")
-        kept = _disc(swept, self.options.points, rng)
+        sighted = sight(scene, swept, self.options, rng)
+        kept = _disc(sighted, self.options.points, rng)
         features = read_features(self.features[int(order[place])], scene, self.words.space)
-        pairs = pixel_pairs(scene, features, swept, kept, self.options, rng)
+        pairs = pixel_pairs(sighted, features, kept, self.options, rng)
         # A scene without pairs has vectors without a width.
         vectors = pairs.vectors.reshape(len(pairs), self.words.space.dim)
         word = pseudo_labels(vectors, self.words)[0].astype(np.int64)
@@ -229,13 +237,15 @@ def _collated(samples: Sequence[_Sample]) -> PosedBatch:
     )
 
 
-def _disc(swept: SweptCloud, points: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """(N,) which points lie in the disc around one of the key frame's that holds so many of it."""
-    xy = swept.cloud.xyz[:, :2]
-    key = np.flatnonzero(swept.sweep_of_point == 0)
+def _disc(sighted: Sighted, points: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """(N,) which points lie in the disc around a seen one that holds so many of the key frame."""
+    xy = sighted.swept.cloud.xyz[:, :2]
+    key = np.flatnonzero(sighted.swept.sweep_of_point == 0)
     if points == 0 or len(key) <= points:
         return np.ones(len(xy), dtype=bool)
-    away = ((xy - xy[key[rng.integers(len(key))]]) ** 2).sum(axis=1)
+    # Around a point that no image sees there may be no pair to learn from.
+    middles = sighted.points if len(sighted.points) else key
+    away = ((xy - xy[middles[rng.integers(len(middles))]]) ** 2).sum(axis=1)
     inside: npt.NDArray[np.bool_] = away <= np.partition(away[key], points - 1)[points - 1]
     return inside
 

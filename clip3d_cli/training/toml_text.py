@@ -36,7 +36,8 @@ def toml_table(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is none.
     """
-    return tomllib.loads(text)
+    table: dict[str, Any] = tomllib.loads(text)
+    return table
 
 
 def flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -20,7 +20,9 @@ else:
 @lru_cache(maxsize=1)
 def looks() -> Mapping[str, Any]:
     """What ``looks.toml`` says."""
-    return tomllib.loads(Path(__file__).with_name("looks.toml").read_text(encoding="utf-8"))
+    text = Path(__file__).with_name("looks.toml").read_text(encoding="utf-8")
+    table: Mapping[str, Any] = tomllib.loads(text)
+    return table
 
 
 def color_of(name: str, draw: F32, tint: F32 | float = 0.5) -> F32:

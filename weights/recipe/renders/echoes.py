@@ -34,4 +34,5 @@ def intensity(reflectance: F32, concept: U8, rng: Rng) -> F32:
 
 def _table() -> dict[str, Any]:
     text = Path(__file__).with_name("reflectance.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    table: dict[str, Any] = tomllib.loads(text)
+    return table
