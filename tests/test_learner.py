@@ -1,26 +1,30 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-from posed_sample import SPACE, four_words, make
+from posed_sample import make
+from small_learner import (
+    EARLY,
+    IMAGE_TURN,
+    OWN_TURN,
+    STEPS,
+    follow_another,
+    gradients_of,
+    learner_of,
+    words,
+)
 from torch.nn import functional
 
-from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.errors import UsageError
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig, with_settings
 from clip3d_cli.training.clip2scene import (
     Cells,
-    Words,
     semantic_consistency,
     spatial_temporal_consistency,
 )
@@ -30,9 +34,6 @@ from clip3d_cli.training.posed_batches import PosedBatch
 from clip3d_cli.training.targets import cell_texts, cell_words, self_words
 from clip3d_cli.training.trainee import LoopOptions, Trainee
 
-STEPS = 10
-# Of these steps self-training has begun after five; its coin falls to the image, then to the net.
-EARLY, IMAGE_TURN, OWN_TURN = 4, 7, 8
 ROWS: list[tuple[str, Any]] = [
     (name, value) for name, kind in get_type_hints(LossOptions).items() for value in get_args(kind)
 ]
@@ -44,57 +45,6 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> PosedBatch:
     """Two scenes of three sweeps, in cells of half a metre."""
     maker = make(tmp_path_factory.mktemp("scenes"), scenes=2, pairs=200, cell_m=0.5, voxel_m=0.2)
     return replace(maker, options=replace(maker.options, scenes=2))(0)
-
-
-def learner_of(
-    architecture: str = "minkunet",
-    dtype: torch.dtype = torch.float32,
-    *,
-    seed: int = 0,
-    **options: Any,
-) -> Clip2Scene:
-    torch.manual_seed(seed)
-    shape: dict[str, Any] = {"width": 0.25}
-    if architecture == "minkunet":
-        shape["layers"] = 14
-    spec = EncoderSpec(architecture, shape, ("intensity",), (0.2,), SPACE, "mini", 1.0)
-    return Clip2Scene(
-        PointEncoder(spec), four_words(), LossOptions(**options), steps=STEPS, dtype=dtype
-    )
-
-
-def follow_another(learner: Clip2Scene, batch: PosedBatch) -> Clip2Scene:
-    """The learner that it follows from now on: of the same kind, with statistics and opinions."""
-    mentor = learner_of(learner.encoder.spec.architecture, learner._dtype, seed=7)
-    with torch.no_grad():
-        for _ in range(20):
-            mentor(batch, 0)
-        head: Any = mentor.encoder.network.head
-        head.weight[[0, 3]] *= 20
-    learner.follow(mentor)
-    return mentor
-
-
-def words() -> Words:
-    return Words(torch.from_numpy(four_words().vectors), torch.arange(4))
-
-
-def gradients_of(learner: Clip2Scene, batch: PosedBatch, done: int) -> dict[str, float]:
-    """The largest gradient of each part of the network, all of them finite."""
-    torch.manual_seed(1)
-    loss, parts = learner(batch, done)
-    assert (loss.shape, loss.dtype) == ((), torch.float32)
-    assert loss.item() == pytest.approx((parts["semantic"] + parts["consistency"]).item())
-    assert math.isfinite(loss.item())
-    assert 0 <= parts["agreement"].item() <= 1
-    loss.backward()
-    found = {"trunk": 0.0, "head": 0.0, "point_map": 0.0, "pixel_map": 0.0}
-    for name, weight in learner.named_parameters():
-        part = name.split(".")[0] if "map" in name else "head" if ".head." in name else "trunk"
-        if weight.grad is not None:
-            assert torch.isfinite(weight.grad).all(), name
-            found[part] = max(found[part], weight.grad.abs().max().item())
-    return found
 
 
 @pytest.mark.parametrize("done", [EARLY, IMAGE_TURN, OWN_TURN])
@@ -333,38 +283,3 @@ def test_the_coin_leaves_other_draws_alone(batch: PosedBatch) -> None:
     after = torch.rand(3)
     torch.manual_seed(5)
     assert torch.equal(after, torch.rand(3))
-
-
-ABLATION = {
-    "baseline": ["batch.sweeps=1", "loss.consistency=none", "loss.self_training=image"],
-    "one sweep": ["batch.sweeps=1"],
-    "three sweeps": [],
-    "five sweeps": ["batch.sweeps=5"],
-    "merged": ["batch.merge=true"],
-    "without SSR": ["loss.consistency=none"],
-    "without SCR": ["loss.semantic_weight=0"],
-    "KL": ["loss.semantic=kl"],
-    "without S3": ["loss.self_training=image"],
-    "self only": ["loss.self_training=own"],
-    "other words": ["words.classes=road,tree,car"],
-    "released code": ["loss.semantic=code", "loss.consistency=code", "loss.cell_word=first"],
-}
-
-
-def test_every_row_of_the_ablation_is_another_training(tmp_path: Path) -> None:
-    maker = make(tmp_path, sweeps=6, voxel_m=0.2)
-    told: dict[str, tuple[Any, ...]] = {}
-    for name, settings in ABLATION.items():
-        config = with_settings(
-            PretrainConfig(), [*settings, "batch.scenes=1", "batch.occlusion=none"]
-        )
-        options = replace(config.batch, pairs=100, augment=False, cell_m=0.5)
-        batch = replace(maker, options=options)(0)
-        learner = learner_of(**asdict(config.loss))
-        losses = []
-        for done in (EARLY, IMAGE_TURN, OWN_TURN):
-            loss, parts = learner(batch, done)
-            assert math.isfinite(loss.item())
-            losses += [round(parts[each].item(), 6) for each in ("semantic", "consistency")]
-        told[name] = (*losses, config.words.classes)
-    assert len(set(told.values())) == len(ABLATION), told
