@@ -277,8 +277,7 @@ def test_rare_words_are_drawn_as_often() -> None:
     # Word 0 has 900 pairs, word 1 has 100; a pair's number stands in its point and its vector.
     word = np.random.default_rng(0).permutation(np.repeat([0, 1], [900, 100])).astype(np.int64)
     number = np.arange(1000)
-    vectors = np.tile(number[:, None], (1, 4)).astype(np.float32)
-    pairs = PixelPairs(number + 5000, vectors, number)
+    pairs = PixelPairs(number + 5000, number[:, None].astype(np.float32), number)
     shares = []
     for balance in (0.0, 0.5, 1.0):
         options = BatchOptions(pairs=60, balance=balance)
