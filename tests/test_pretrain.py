@@ -129,6 +129,11 @@ def test_only_some_scenes_are_judged_by(config: PretrainConfig, tmp_path: Path) 
     assert [entry.name for entry in judged.vocabulary.classes] == ["floor", "box"]
     assert judged.points == 133
     assert judged.confusion.counts.sum(axis=1).tolist() == [66, 67]
+    # The yard, which has no truth, is the whole of the other split.
+    chosen = with_settings(config, ["data.judged=train", "optimizer.steps=1"])
+    none = pretrain(chosen, tmp_path / "other").judgement
+    assert none is not None
+    assert none.points == 0
 
 
 def test_a_wrong_teacher_leaves_no_folder(
