@@ -125,12 +125,13 @@ def pretrain(
     targets = targets_of(config, teacher, scenes, words, folder)
     options = loop_options(config, len(scenes), world)
     trainee = fresh_trainee(config, targets, options, world)
+    if config.words.least_share:
+        look(teacher, scenes, targets.folder, world=world, progress=hearing.progress)
+        targets = replace(targets, words=kept_words(targets, scenes, config.words.least_share))
+        trainee = fresh_trainee(config, targets, options, world)
     if world.leads and not resume:
         run.begin(config.tables(), versions)
     look(teacher, scenes, targets.folder, world=world, progress=hearing.progress)
-    if config.words.least_share:
-        targets = replace(targets, words=kept_words(targets, scenes, config.words.least_share))
-        trainee = fresh_trainee(config, targets, options, world)
     session = Session(
         run, config.run.save_every, world, on_step=lambda step, _: hearing.on_step(step)
     )

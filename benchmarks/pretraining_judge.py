@@ -1,0 +1,74 @@
+"""A pretrained network beside the teacher it learned from, on scenes that neither trained on.
+
+    python -m benchmarks.pretraining_judge --scenes proof/scenes --teacher proof/teacher \\
+        --weights proof/run/points.safetensors --split spare
+
+The teacher answers for the points that its images see; the network is judged on those, and on all.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from clip3d_cli.pipelines.judge import Judgement, judge_scenes, network_answer, teacher_answer
+from clip3d_cli.pipelines.point_encoders import open_encoder
+from clip3d_cli.pipelines.pretrain import open_scenes
+from clip3d_cli.pipelines.pretrain_config import PretrainConfig, with_settings
+from clip3d_cli.pipelines.pretrain_targets import look, open_teacher, targets_of
+
+
+def main() -> None:
+    args = _arguments()
+    settings = {"data.root": args.scenes, "data.split": args.split, "teacher.model": args.teacher}
+    texts = [f"{key}={str(value)!r}" for key, value in settings.items()]
+    texts += ["words.templates=photo", f"teacher.image_px={args.image_px}"]
+    config = with_settings(PretrainConfig(), texts)
+    dataset, scenes = open_scenes(config)
+    if dataset.vocabulary is None:
+        raise SystemExit("the scenes have no truth")
+    with TemporaryDirectory() as folder:
+        teacher = open_teacher(config, torch.device("cpu"))
+        targets = targets_of(config, teacher, scenes, dataset.vocabulary, Path(folder))
+        look(teacher, scenes, targets.folder)
+        tested = teacher_answer(targets.folder, targets.words, config.batch)
+        untested = teacher_answer(
+            targets.folder, targets.words, replace(config.batch, occlusion="none")
+        )
+        student = network_answer(open_encoder(args.weights).encoder, targets.words)
+        for title, answer, only in (
+            ("teacher, points that images see", tested, tested),
+            ("network, the same points", student, tested),
+            ("teacher, all points", tested, None),
+            ("teacher without occlusion test, all points", untested, None),
+            ("network, all points", student, None),
+        ):
+            _show(title, judge_scenes(dataset, scenes, answer, only=only))
+
+
+def _show(title: str, found: Judgement) -> None:
+    right = found.confusion.counts.diagonal().sum() / found.points
+    names = (entry.name for entry in found.vocabulary.classes)
+    classes = ", ".join(
+        f"{name} {100 * iou:.0f}" for name, iou in zip(names, found.confusion.iou, strict=True)
+    )
+    print(f"{title}: mIoU {100 * found.mean_iou:.1f} %, right {100 * right:.1f} % of")
+    print(f"  {found.points:,} points; IoU % {classes}", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--split", default="spare")
+    parser.add_argument("--image-px", type=int, default=240)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
