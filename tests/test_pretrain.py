@@ -206,3 +206,19 @@ def test_words_that_images_do_not_show_are_left_out(config: PretrainConfig, tmp_
     assert set(some) <= {"floor", "box", "tree"}
     # Going on, the words are found again.
     assert words_told(least, tmp_path / "some", resume=True) == some
+
+
+def test_words_that_no_image_shows_leave_no_run(
+    config: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UsageError("E_CONFIG", "words.least_share", "no word has a share")
+
+    rare = with_settings(config, ["words.least_share=0.01", "optimizer.steps=1"])
+    with monkeypatch.context() as patched:
+        patched.setattr("clip3d_cli.pipelines.pretrain.kept_words", refuse)
+        with pytest.raises(UsageError, match="no word has a share"):
+            pretrain(rare, tmp_path / "run")
+    # The features are kept; the corrected command begins a run beside them.
+    assert not (tmp_path / "run" / "config.toml").exists()
+    assert pretrain(rare, tmp_path / "run").finished
