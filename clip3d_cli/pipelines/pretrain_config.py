@@ -47,12 +47,14 @@ class TeacherOptions:
     """Which frozen image model.
 
     Attributes:
+        kind: a name of kind ``teachers`` in the registry.
         model: open_clip's ``model/tag``, or a folder with a model.
         variant: how its last attention is read.
         image_px: what the shorter side of an image is resized to, px; 0 for the model's own.
         features: the folder that its vectors are kept in; empty for one inside the run's folder.
     """
 
+    kind: str = "openclip"
     model: str = "ViT-B-16/openai"
     variant: str = "value"
     image_px: int = 0

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clip3d_cli import registry
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
 from clip3d_cli.errors import UsageError
 from clip3d_cli.pipelines.label import Progress, silent
 from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.teachers.cache import features_folder, read_features, write_features
-from clip3d_cli.teachers.openclip import OpenClipTeacher
+from clip3d_cli.teachers.contract import Teacher
 from clip3d_cli.teachers.sampling import pseudo_labels
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
@@ -51,7 +52,7 @@ class Targets:
         return embed_vocabulary(vocabulary, text, self.templates)
 
 
-def open_teacher(config: PretrainConfig, device: torch.device) -> OpenClipTeacher:
+def open_teacher(config: PretrainConfig, device: torch.device) -> Teacher:
     """The frozen image model of a configuration.
 
     Raises:
@@ -59,17 +60,18 @@ def open_teacher(config: PretrainConfig, device: torch.device) -> OpenClipTeache
         SetupError: its weights cannot be had.
     """
     options = config.teacher
-    return OpenClipTeacher(
+    teacher: Teacher = registry.part("teachers", options.kind)(
         options.model,
         variant=options.variant,
         image_px=options.image_px or None,
         device=device,
     )
+    return teacher
 
 
 def targets_of(
     config: PretrainConfig,
-    teacher: OpenClipTeacher,
+    teacher: Teacher,
     scenes: Sequence[PosedScene],
     vocabulary: Vocabulary,
     run: Path,
@@ -101,7 +103,7 @@ def targets_of(
 
 
 def look(
-    teacher: OpenClipTeacher,
+    teacher: Teacher,
     scenes: Sequence[PosedScene],
     folder: Path,
     *,

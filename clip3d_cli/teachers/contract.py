@@ -17,10 +17,12 @@ class Teacher(Protocol):
         name: model, weights, variant and image size in one line fit for a file's name: features
             cached under one name are never those of another teacher.
         space: where the vectors live, the same as that of the text encoder they are compared with.
+        text_encoder: the name of that, such as ``mini`` or ``openclip:ViT-B-16/openai``.
     """
 
     name: str
     space: FeatureSpace
+    text_encoder: str
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """(h, w, D) float32, unit length, of an (H, W, 3) uint8 image.
