@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clip3d_cli import __version__
 from clip3d_cli.commands.door import SOME_FAILED
-from clip3d_cli.commands.terminal import Voice, give_json, print_table, stderr_console
+from clip3d_cli.commands.terminal import Voice, counted, give_json, print_table, stderr_console
 from clip3d_cli.pipelines.pretrain import open_scenes
 from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.pipelines.sightings import CheckOptions, SceneCheck, ViewCheck, check_scenes
@@ -54,13 +54,13 @@ def check(config: PretrainConfig, folder: Path, voice: Voice, *, as_json: bool) 
 
 def _show(scene: SceneCheck, voice: Voice) -> None:
     share = f"{scene.seen_share:.1%} of {scene.points:,} points are seen"
-    voice.note(f"{scene.name}: {share} by {len(scene.views)} images")
+    voice.note(f"{scene.name}: {share} by {counted(len(scene.views), 'image')}")
     rows = [_row(view) for view in scene.views[:_SHOWN_VIEWS]]
     columns = ("image", "points inside", "visible", "median depth", "warnings")
     if rows:
         print_table(stderr_console(), columns, rows, numbers=4)
     if len(scene.views) > len(rows):
-        voice.note(f"and {len(scene.views) - len(rows)} more images")
+        voice.note(f"and {counted(len(scene.views) - len(rows), 'more image')}")
     for warning in scene.warnings:
         voice.warn(scene.name, warning)
     _show_warnings(scene.views, voice)
@@ -73,7 +73,7 @@ def _show_warnings(views: Sequence[ViewCheck], voice: Voice) -> None:
         for warning in view.warnings:
             images.setdefault(warning, []).append(str(view.image))
     for warning, found in images.items():
-        more = f" and {len(found) - 1} more images" if len(found) > 1 else ""
+        more = f" and {counted(len(found) - 1, 'more image')}" if len(found) > 1 else ""
         voice.warn(f"{found[0]}{more}", warning)
 
 

@@ -18,7 +18,7 @@ from clip3d_cli.commands.pretrain_show import (
     show_config,
     show_end,
 )
-from clip3d_cli.commands.terminal import Voice, give, give_json, say
+from clip3d_cli.commands.terminal import Voice, counted, give, give_json, say
 from clip3d_cli.errors import Clip3DError, UsageError
 from clip3d_cli.pipelines.devices import choose_device
 from clip3d_cli.pipelines.pretrain import Hearing, Pretrained, open_scenes, pretrain
@@ -112,7 +112,8 @@ def dry_run(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
     for line in toml_text(config.tables()).splitlines():
         give(line)
     voice.note(f"{config.data.dataset}: {len(scenes):,} scenes in {dataset.root}")
-    voice.note(f"{steps:,} steps of {config.batch.scenes} scenes in each of {size} processes")
+    each = f"{counted(steps, 'step')} of {counted(config.batch.scenes, 'scene')}"
+    voice.note(f"{each}, processes: {size}")
     voice.note(f"the run would be in {asked.folder or 'the folder that -o names'}")
     return 0
 

@@ -27,6 +27,11 @@ def plain(text: object) -> str:
     )
 
 
+def counted(number: int, thing: str) -> str:
+    """A number and what it counts: ``1 image``, ``2,000 images``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def say(line: str) -> None:
     """Print one line on stderr, neither wrapped nor styled: it can be copied and searched."""
     print(plain(line), file=sys.stderr, flush=True)

@@ -138,7 +138,7 @@ def pretrain(
     if resume:
         _take_up(session, trainee, config, versions, hearing)
     told = ", ".join(entry.name for entry in targets.words.vocabulary.classes[:12])
-    hearing.note(f"{len(scenes):,} scenes, {options.steps:,} steps, words: {told}")
+    hearing.note(f"scenes: {len(scenes):,}; steps: {options.steps:,}; words: {told}")
     hearing.steps(options.steps, trainee.done)
     batch_of = PosedBatches(
         dataset,

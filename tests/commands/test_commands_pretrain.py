@@ -127,7 +127,7 @@ def test_a_run_ends_with_weights_that_label_takes(
     judged = document["judgement"]
     assert [entry["name"] for entry in judged["classes"]] == ["floor", "box"]
     assert judged["points"] == 400
-    assert "2 scenes, 3 steps" in said.err
+    assert "scenes: 2; steps: 3" in said.err
     assert "step 3/3  loss " in said.err
     assert "encoder.layers = 14" in said.err
     assert "mean IoU" in said.err
@@ -290,7 +290,7 @@ def test_a_check_fails_where_nothing_is_seen(clip3d: CommandLine, tmp_path: Path
         said = clip3d("pretrain", "--dataset", "folder", "--root", root, "--check")
         assert said.code == code
         assert f"warning: {scene}: no image sees any of its points" in said.err
-        assert "and 1 more images" in said.err
+        assert "and 1 more image" in said.err
 
 
 def turned_away() -> np.ndarray:
@@ -310,7 +310,7 @@ def test_a_dry_run_prints_a_configuration_that_can_be_given_back(
     said = clip3d(*wanted, "--dry-run", "-o", "run", "--gpus", "2")
     assert said.code == 0, said.err
     assert f"folder: 2 scenes in {scenes}" in said.err
-    assert "3 steps of 1 scenes in each of 2 processes" in said.err
+    assert "3 steps of 1 scene, processes: 2" in said.err
     tables = toml_table(said.out)
     assert tables["encoder"]["layers"] == 14
     assert [path.name for path in tmp_path.iterdir()] == []
@@ -342,7 +342,7 @@ def test_two_processes_train_and_one_speaks(wanted: list[str], tmp_path: Path) -
     said = ended(child(*wanted, *several, "-o", folder, "--json"))
     assert said.code == 0, said.err
     assert said.document["finished"]
-    assert said.err.count("2 scenes, 3 steps") == 1
+    assert said.err.count("scenes: 2; steps: 3") == 1
     assert "Warning" not in said.err
     assert (folder / "points.safetensors").is_file()
     # What each of them refuses is said once, without their launcher's traceback.
