@@ -34,6 +34,14 @@ class PointCloud:
     def __len__(self) -> int:
         return len(self.xyz)
 
+    def only(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> PointCloud:
+        """The points of some rows, in their order, or where an (N,) mask is True."""
+        return PointCloud(
+            self.xyz[rows],
+            None if self.rgb is None else self.rgb[rows],
+            None if self.intensity is None else self.intensity[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class VoxelGrid:

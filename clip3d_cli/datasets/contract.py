@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -91,19 +91,21 @@ def swept_cloud(dataset: Dataset, sweeps: Sequence[Sweep]) -> SweptCloud:
     Raises:
         InputError: a file cannot be read.
     """
-    clouds, number = [], []
-    for position, sweep in enumerate(sweeps):
-        cloud = dataset.cloud(sweep)
-        keep = usable_points(dataset, cloud)
-        clouds.append(
-            PointCloud(
-                moved(sweep.world_from_sensor, cloud.xyz[keep]),
-                None if cloud.rgb is None else cloud.rgb[keep],
-                None if cloud.intensity is None else cloud.intensity[keep],
-            )
-        )
-        number.append(np.full(int(keep.sum()), position, dtype=np.int16))
+    clouds = [world_cloud(dataset, sweep)[0] for sweep in sweeps]
+    number = [np.full(len(cloud), place, dtype=np.int16) for place, cloud in enumerate(clouds)]
     return SweptCloud(_joined(clouds), np.concatenate(number))
+
+
+def world_cloud(dataset: Dataset, sweep: Sweep) -> tuple[PointCloud, npt.NDArray[np.bool_]]:
+    """The usable points of a sweep in the world, and a mask (N,) that says which these are.
+
+    Raises:
+        InputError: its file cannot be read.
+    """
+    cloud = dataset.cloud(sweep)
+    keep = usable_points(dataset, cloud)
+    kept = cloud.only(keep)
+    return replace(kept, xyz=moved(sweep.world_from_sensor, kept.xyz)), keep
 
 
 def usable_points(dataset: Dataset, cloud: PointCloud) -> npt.NDArray[np.bool_]:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.labels import UNLABELED
-from clip3d_cli.core.scenes import PosedScene, moved
+from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
-from clip3d_cli.datasets.contract import Dataset, usable_points
+from clip3d_cli.datasets.contract import Dataset, world_cloud
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.errors import UsageError
 from clip3d_cli.metrics.confusion import ConfusionMatrix
@@ -82,13 +82,7 @@ def judge_scenes(
         truth = dataset.truth(scene)
         if truth is None:
             continue
-        cloud = dataset.cloud(scene.sweeps[0])
-        keep = usable_points(dataset, cloud)
-        cloud = PointCloud(
-            moved(scene.sweeps[0].world_from_sensor, cloud.xyz[keep]),
-            None if cloud.rgb is None else cloud.rgb[keep],
-            None if cloud.intensity is None else cloud.intensity[keep],
-        )
+        cloud, keep = world_cloud(dataset, scene.sweeps[0])
         judged = truth[keep]
         if only is not None:
             judged = np.where(only(scene, cloud) == UNLABELED, np.int32(-1), judged)

@@ -94,7 +94,7 @@ def label_cloud(
         terrain = Terrain(finite.xyz)
         question = Question.of(classes, answers.width)
         for tile in progress(tiles, "labelling"):
-            part = _rows_of(finite, tile.points)
+            part = finite.only(tile.points)
             grid = voxelize(part.xyz, voxel_m)
             channels = voxel_inputs(encoder.spec.inputs, part, grid, terrain)
             voxels = encoder.answer(grid.cells, channels, question)
@@ -150,20 +150,12 @@ class _Answers:
         )
 
 
-def _rows_of(cloud: PointCloud, rows: npt.NDArray[np.int64]) -> PointCloud:
-    return PointCloud(
-        cloud.xyz[rows],
-        None if cloud.rgb is None else cloud.rgb[rows],
-        None if cloud.intensity is None else cloud.intensity[rows],
-    )
-
-
 def _finite(cloud: PointCloud) -> tuple[PointCloud, npt.NDArray[np.int64]]:
     """The points whose coordinates are finite, and their rows in the cloud."""
     if np.isfinite(cloud.xyz).all():
         return cloud, np.arange(len(cloud))
     rows = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
-    return _rows_of(cloud, rows), rows
+    return cloud.only(rows), rows
 
 
 def _limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.grouping import group_rows
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.voxels import choose_voxel, voxelize
@@ -168,16 +167,12 @@ def _voxelised(
     cells: list[npt.NDArray[np.int32]] = []
     channels: list[npt.NDArray[np.float32]] = []
     rows = np.full(len(xyz), -1, dtype=np.int64)
+    turned = replace(swept.cloud, xyz=xyz)
     for number in np.unique(clouds):
         whole, inside = clouds == number, (clouds == number) & kept
         if not inside.any():
             continue
-        rgb, intensity = swept.cloud.rgb, swept.cloud.intensity
-        part = PointCloud(
-            xyz[inside],
-            None if rgb is None else rgb[inside],
-            None if intensity is None else intensity[inside],
-        )
+        part = turned.only(inside)
         grid = voxelize(part.xyz, voxel_m)
         rows[inside] = grid.voxel_of_point + sum(len(part) for part in cells)
         cells.append(grid.cells)
