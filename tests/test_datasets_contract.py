@@ -29,8 +29,6 @@ def tree(
 ) -> tuple[str, Path]:
     """The name of a data set and the root of its tree."""
     module = f"datasets_trees_{request.param}"
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"no {module}.py yet")
     root = tmp_path_factory.mktemp(request.param)
     importlib.import_module(module).write_tree(root)
     return request.param, root

@@ -119,7 +119,7 @@ def pretrain(
         run.require_same(config.tables(), free=FREE)
     dataset, scenes = open_scenes(config)
     versions = versions_here(command_line, world.device)
-    words, vocabulary = _words(config, dataset)
+    words = _words(config, dataset)
     # All that can be refused is refused before anything is written.
     teacher = open_teacher(config, world.device)
     targets = targets_of(config, teacher, scenes, words, folder)
@@ -158,7 +158,7 @@ def pretrain(
     trained = cast(Clip2Scene, trainee.averaged)
     scale = fitted_scale(trained, [batch_of(number).to(world.device) for number in range(_FITTED)])
     save_encoder(finished_encoder(config, trained, targets, trainee.done, scale), folder / WEIGHTS)
-    judgement = _judged(config, dataset, folder / WEIGHTS, targets, vocabulary)
+    judgement = _judged(config, dataset, folder / WEIGHTS, targets)
     return Pretrained(True, trainee.done, folder, folder / WEIGHTS, judgement)
 
 
@@ -212,15 +212,14 @@ def thinned(scenes: Sequence[PosedScene], limit: int) -> Sequence[PosedScene]:
     return [scenes[int(place)] for place in np.linspace(0, len(scenes) - 1, limit).round()]
 
 
-def _words(config: PretrainConfig, dataset: Dataset) -> tuple[Vocabulary, Vocabulary | None]:
-    """The vocabulary that pixels are told apart by, and that of the truth."""
+def _words(config: PretrainConfig, dataset: Dataset) -> Vocabulary:
+    """The vocabulary that pixels are told apart by."""
     options = config.words
     if options.classes:
-        return Vocabulary.of_words(list(options.classes)), dataset.vocabulary
+        return Vocabulary.of_words(list(options.classes))
     if options.vocabulary != "dataset":
         path = Path(options.vocabulary)
-        found = Vocabulary.read(path) if path.suffix else named_vocabulary(options.vocabulary)
-        return found, dataset.vocabulary
+        return Vocabulary.read(path) if path.suffix else named_vocabulary(options.vocabulary)
     if dataset.vocabulary is None:
         raise UsageError(
             "E_CONFIG",
@@ -228,7 +227,7 @@ def _words(config: PretrainConfig, dataset: Dataset) -> tuple[Vocabulary, Vocabu
             "the data set brings no vocabulary",
             'Name one, or words: --set \'words.classes=["road", "tree"]\'.',
         )
-    return dataset.vocabulary, dataset.vocabulary
+    return dataset.vocabulary
 
 
 def _loss_of(
@@ -248,12 +247,11 @@ def _judged(
     dataset: Dataset,
     weights: Path,
     targets: Targets,
-    vocabulary: Vocabulary | None,
 ) -> Judgement | None:
-    if not config.data.judged or vocabulary is None:
+    if not config.data.judged or dataset.vocabulary is None:
         return None
     scenes = thinned(dataset.scenes(config.data.judged), config.data.limit)
-    classes: ClassEmbeddings = targets.embed(vocabulary)
+    classes: ClassEmbeddings = targets.embed(dataset.vocabulary)
     # As `clip3d label` opens them: what is measured is what users get.
     encoder = open_encoder(weights).encoder
     return judge_scenes(dataset, scenes, network_answer(encoder, classes))
