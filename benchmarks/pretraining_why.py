@@ -40,7 +40,9 @@ _UNSEEN_BEFORE = 1_000_000
 
 def main() -> None:
     args = _arguments()
-    print("| run | step | gradient of Eq. 1 | of Eq. 2 | Eq. 2 (least 0.269) | cosine, other words:")
+    print(
+        "| run | step | gradient of Eq. 1 | of Eq. 2 | Eq. 2 (least 0.269) | cosine, other words:"
+    )
     print(" points | pixels | own words said | agree |\n|---|---|---|---|---|---|---|---|---|")
     for run in args.runs:
         _look_into(run, args)
@@ -52,7 +54,8 @@ def _look_into(run: Path, args: argparse.Namespace) -> None:
     config = with_settings(config, [f"{key}={str(path)!r}" for key, path in places.items()])
     dataset, scenes = open_scenes(config)
     teacher = open_teacher(config, torch.device("cpu"))
-    assert dataset.vocabulary is not None
+    if dataset.vocabulary is None:
+        raise SystemExit("the scenes have no truth")
     targets = targets_of(config, teacher, scenes, dataset.vocabulary, run)
     look(teacher, scenes, targets.folder)
     trainee = fresh_trainee(config, targets, loop_options(config, len(scenes), ALONE), ALONE)

@@ -39,18 +39,37 @@ class ConfusionMatrix:
         return ConfusionMatrix(self.counts + other.counts)
 
     @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.counts)
+
+    @property
+    def hits(self) -> npt.NDArray[np.int64]:
+        """(K,) points of a class that were answered right."""
+        return np.diagonal(self.counts)
+
+    @property
+    def true_points(self) -> npt.NDArray[np.int64]:
+        """(K,) judged points that truly are of a class."""
+        points: npt.NDArray[np.int64] = self.counts.sum(axis=1)
+        return points
+
+    @property
+    def union(self) -> npt.NDArray[np.int64]:
+        """(K,) judged points that are of a class, or were answered to be."""
+        answered: npt.NDArray[np.int64] = self.counts[:, :-1].sum(axis=0)
+        return self.true_points + answered - self.hits
+
+    @property
     def iou(self) -> npt.NDArray[np.float64]:
         """(K,) intersection over union; NaN for a class that no judged point truly has."""
-        truth = self.counts.sum(axis=1)
-        hits = np.diagonal(self.counts)
-        union = truth + self.counts[:, :-1].sum(axis=0) - hits
-        return np.where(truth > 0, hits / np.maximum(union, 1), np.nan)
+        return np.where(self.true_points > 0, self.hits / np.maximum(self.union, 1), np.nan)
 
     @property
     def recall(self) -> npt.NDArray[np.float64]:
         """(K,) share of a class's points that were answered right; NaN for an absent class."""
-        truth = self.counts.sum(axis=1)
-        return np.where(truth > 0, np.diagonal(self.counts) / np.maximum(truth, 1), np.nan)
+        truth = self.true_points
+        return np.where(truth > 0, self.hits / np.maximum(truth, 1), np.nan)
 
     @property
     def mean_iou(self) -> float:

@@ -33,7 +33,7 @@ class Step:
         number: from 1.
         loss: the mean over its batches and over all processes.
         parts: what the loss is made of, likewise.
-        learning_rate: of this step.
+        learning_rate: of this step; that of a closed head is ``head_factor`` times as high.
         gradient_norm: before it was clipped.
         seconds: since the loop began, in this process.
     """
@@ -153,7 +153,7 @@ def _follow_gradient(
             "Go on from the last checkpoint; if it comes again, lower the learning rate.",
         )
     for group in trainee.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
     trainee.optimizer.step()
     trainee.follow()
     return norm

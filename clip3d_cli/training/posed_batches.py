@@ -21,17 +21,14 @@ from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.teachers.cache import read_features
 from clip3d_cli.teachers.sampling import pseudo_labels
+from clip3d_cli.training.drawing import Floats, Rows, batched, disc, drawn_scene, turned
 from clip3d_cli.training.pixel_pairs import (
     BatchOptions,
     PixelPairs,
-    Sighted,
     balanced,
     pixel_pairs,
     sight,
 )
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +108,8 @@ class PosedBatches:
         return _collated([self._sample(turn) for turn in drawn])
 
     def _sample(self, turn: int) -> _Sample:
-        epoch, place = divmod(turn, len(self.scenes))
-        order = np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.scenes))
-        rng = np.random.default_rng((self.seed, 2, turn))
-        scene = self.scenes[int(order[place])]
+        place, rng = drawn_scene(turn, len(self.scenes), self.seed)
+        scene = self.scenes[place]
         earlier = scene.sweeps[1 : self.options.among + 1]
         further = rng.permutation(len(earlier))[: self.options.sweeps - 1]
         swept = swept_cloud(
@@ -124,8 +119,11 @@ class PosedBatches:
             fault = "has no point left that is finite and not of the vehicle"
             raise InputError("E_EMPTY_FILE", scene.sweeps[0].path, fault, "Leave the scene out.")
         sighted = sight(scene, swept, self.options, rng)
-        kept = _disc(sighted, self.options.points, rng)
-        features = read_features(self.features[int(order[place])], scene, self.words.space)
+        key = np.flatnonzero(swept.sweep_of_point == 0)
+        # Around a point that no image sees there may be no pair to learn from.
+        middles = sighted.points if len(sighted.points) else key
+        kept = disc(swept.cloud.xyz, key, middles, self.options.points, rng)
+        features = read_features(self.features[place], scene, self.words.space)
         pairs = pixel_pairs(sighted, features, kept, self.options, rng)
         # A scene without pairs has vectors without a width.
         vectors = pairs.vectors.reshape(len(pairs), self.words.space.dim)
@@ -133,7 +131,7 @@ class PosedBatches:
         pairs = PixelPairs(pairs.point, vectors, pairs.seen)
         if self.options.balance:
             pairs, word = balanced(pairs, word, self.options, rng)
-        xyz = _turned(swept.cloud.xyz, rng) if self.options.augment else swept.cloud.xyz
+        xyz = turned(swept.cloud.xyz, rng) if self.options.augment else swept.cloud.xyz
         return _voxelised(swept, xyz, kept, (pairs, word), self)
 
 
@@ -167,12 +165,12 @@ def _voxelised(
     cells: list[npt.NDArray[np.int32]] = []
     channels: list[npt.NDArray[np.float32]] = []
     rows = np.full(len(xyz), -1, dtype=np.int64)
-    turned = replace(swept.cloud, xyz=xyz)
+    moved = replace(swept.cloud, xyz=xyz)
     for number in np.unique(clouds):
         whole, inside = clouds == number, (clouds == number) & kept
         if not inside.any():
             continue
-        part = turned.only(inside)
+        part = moved.only(inside)
         grid = voxelize(part.xyz, voxel_m)
         rows[inside] = grid.voxel_of_point + sum(len(part) for part in cells)
         cells.append(grid.cells)
@@ -205,10 +203,7 @@ def _voxelised(
 def _collated(samples: Sequence[_Sample]) -> PosedBatch:
     """The samples in one batch, their rows and cells counted on."""
     clouds = [cells for sample in samples for cells in sample.cells]
-    batched = np.concatenate(
-        [np.insert(cells, 0, number, axis=1) for number, cells in enumerate(clouds)]
-    )
-    feats = np.concatenate([part for sample in samples for part in sample.channels])
+    channels = [part for sample in samples for part in sample.channels]
     voxels = [sum(len(part) for part in sample.cells) for sample in samples]
     row0 = np.cumsum([0, *voxels[:-1]])
     cell0 = np.cumsum([0, *(sample.grid_cells for sample in samples[:-1])])
@@ -220,7 +215,7 @@ def _collated(samples: Sequence[_Sample]) -> PosedBatch:
         return torch.from_numpy(np.concatenate(parts))
 
     return PosedBatch(
-        SparseTensor(torch.from_numpy(batched.astype(np.int32)), torch.from_numpy(feats)),
+        batched(clouds, channels),
         counted("pair_row", row0),
         torch.from_numpy(np.concatenate([sample.pair_word for sample in samples])),
         counted("pair_cell", cell0),
@@ -230,27 +225,3 @@ def _collated(samples: Sequence[_Sample]) -> PosedBatch:
         counted("unseen_row", row0),
         sum(sample.grid_cells for sample in samples),
     )
-
-
-def _disc(sighted: Sighted, points: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """(N,) which points lie in the disc around a seen one that holds so many of the key frame."""
-    xy = sighted.swept.cloud.xyz[:, :2]
-    key = np.flatnonzero(sighted.swept.sweep_of_point == 0)
-    if points == 0 or len(key) <= points:
-        return np.ones(len(xy), dtype=bool)
-    # Around a point that no image sees there may be no pair to learn from.
-    middles = sighted.points if len(sighted.points) else key
-    away = ((xy - xy[middles[rng.integers(len(middles))]]) ** 2).sum(axis=1)
-    inside: npt.NDArray[np.bool_] = away <= np.partition(away[key], points - 1)[points - 1]
-    return inside
-
-
-def _turned(xyz: Floats, rng: np.random.Generator) -> Floats:
-    """Turned about the vertical through the middle, mirrored, and set anywhere on the lattice."""
-    angle = rng.uniform(0, 2 * np.pi)
-    mirror = rng.choice([-1.0, 1.0], 2)
-    turn = np.array(
-        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
-    )
-    turned: Floats = (xyz - xyz.mean(axis=0)) @ (turn * [*mirror, 1]).T + rng.uniform(-50, 50, 3)
-    return turned

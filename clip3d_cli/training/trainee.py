@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
 import torch
@@ -13,6 +13,9 @@ from clip3d_cli.errors import SetupError
 
 Kind = Literal["adamw", "sgd"]
 Scalar = int | float | str | bool | None
+
+# The parameters of a head that is learned from nothing, in whatever network has one.
+_HEAD = "closed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class LoopOptions:
         dampening: SGD's.
         batches_per_step: gradients of so many batches are averaged before a step.
         seed: of PyTorch's random numbers, which every step draws anew from it and its number.
+        head_factor: the learning rate of a closed head, in learning rates of all the rest;
+            CLIP2Scene's fine-tuning has 100 (2.0 and 0.02).
     """
 
     steps: int
@@ -45,6 +50,7 @@ class LoopOptions:
     dampening: float = 0.1
     batches_per_step: int = 1
     seed: int = 0
+    head_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +147,9 @@ class Trainee:
         own: dict[str, Scalar] = asdict(self.options)
         if not isinstance(saved, dict):
             raise _foreign("does not say how it was optimised")
+        # Options that came after the snapshot was taken: their defaults are how it was before.
+        defaults = {entry.name: entry.default for entry in fields(LoopOptions)}
+        saved = {name: value for name, value in defaults.items() if value is not MISSING} | saved
         other = [
             f"{name} {saved.get(name)!r} instead of {own.get(name)!r}"
             for name in sorted({*own, *saved})
@@ -158,17 +167,25 @@ def _foreign(fault: str) -> SetupError:
 def _parameter_groups(
     network: nn.Module, options: LoopOptions
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """The names in the optimiser's order, and its groups."""
+    """The names in the optimiser's order, and its groups, each with its ``factor``."""
     wanted = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    if options.optimizer == "sgd":
-        return [name for name, _ in wanted], [{"params": [p for _, p in wanted]}]
-    wide = [entry for entry in wanted if entry[1].ndim > 1]
-    narrow = [entry for entry in wanted if entry[1].ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for _, p in wide]},
-        {"params": [p for _, p in narrow], "weight_decay": 0.0},
-    ]
-    return [name for name, _ in wide + narrow], groups
+    is_head = [name.startswith(_HEAD) for name, _ in wanted]
+    is_narrow = [options.optimizer == "adamw" and p.ndim <= 1 for _, p in wanted]
+    names: list[str] = []
+    groups: list[dict[str, Any]] = []
+    for head in (False, True):
+        for narrow in (False, True):
+            rows = [
+                entry
+                for entry, kind in zip(wanted, zip(is_head, is_narrow, strict=True), strict=True)
+                if kind == (head, narrow)
+            ]
+            if not rows:
+                continue
+            names += [name for name, _ in rows]
+            group = {"params": [p for _, p in rows], "factor": options.head_factor if head else 1.0}
+            groups.append(group | ({"weight_decay": 0.0} if narrow else {}))
+    return names, groups
 
 
 def _optimizer(groups: list[dict[str, Any]], options: LoopOptions) -> torch.optim.Optimizer:
