@@ -8,8 +8,11 @@ For every run, before its first step and after its last, on batches of its own s
 - the length of the gradient of each loss in the point network, so how much each has to say;
 - Eq. 2 beside the least it can be, 1 − sigmoid(1) = 0.269, and the mean cosine between what it
   compares where the words differ: 1 means that everything looks alike to it, and it says nothing;
-- the words that the network itself would give to the pairs, as switching takes them, by class:
-  how many it says at all, and how often it agrees with the teacher's.
+- the words that the network itself would give to the pairs, as switching takes them: how many it
+  says at all, and how often it agrees with the teacher's;
+- by class, after the last step: how many pairs the teacher gives it and how many the network, and
+  how well its similarity alone puts its own pairs before all others (the area under the ROC curve:
+  1 is perfect, 0.5 is chance). A class that ranks well and is never said lies too far from all.
 """
 
 from __future__ import annotations
@@ -70,6 +73,7 @@ def _look_into(run: Path, args: argparse.Namespace) -> None:
     if found is not None:
         trainee.load(found.snapshot)
         _say(run, trainee.done, learner, batches)
+        _say_classes([entry.name for entry in dataset.vocabulary.classes], learner, batches)
 
 
 def _say(run: Path, step: int, learner: Clip2Scene, batches: list[PosedBatch]) -> None:
@@ -114,6 +118,29 @@ def _measured(learner: Clip2Scene, batch: PosedBatch) -> list[float]:
         float(len(own.unique())),
         float((own == told).float().mean()),
     ]
+
+
+def _say_classes(names: list[str], learner: Clip2Scene, batches: list[PosedBatch]) -> None:
+    told = torch.cat([learner.class_of_word[batch.pair_word] for batch in batches])
+    with torch.no_grad():
+        vectors = torch.cat([learner.pair_vectors(batch) for batch in batches])
+    likeness = torch.stack(
+        [
+            (vectors @ learner.word_vectors[learner.class_of_word == place].T).amax(dim=1)
+            for place in range(len(names))
+        ],
+        dim=1,
+    )
+    said = likeness.argmax(dim=1)
+    for place, name in enumerate(names):
+        own = told == place
+        rank = likeness[:, place].argsort().argsort().double() + 1
+        few = int(own.sum())
+        above = float(rank[own].sum()) - few * (few + 1) / 2
+        area = above / (few * (len(own) - few)) if few else float("nan")
+        shares = (float(part.double().mean()) for part in (own, said == place))
+        given, answered = (f"{100 * share:.1f} %" for share in shares)
+        print(f"    {name}: told {given}, says {answered}, AUC {area:.2f}", flush=True)
 
 
 def _likeness(rows: torch.Tensor, told: torch.Tensor) -> float:

@@ -14,6 +14,7 @@ from clip3d_cli.core.checks import check_array
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, moved
 from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.metrics.rules import BenchmarkRules
 
 
 class Dataset(Protocol):
@@ -28,12 +29,17 @@ class Dataset(Protocol):
         vocabulary: the classes that truth counts, or None where it has none of its own.
         ego_m: returns of a sweep with |x| and |y| below this, in the sensor's frame, come from
             the vehicle that carries it; 0 where nothing carries it.
+        things: class indices of what comes in single objects; empty where objects are not told
+            apart.
+        rules: of the benchmark's own scoring code; ``NO_BENCHMARK`` where there is none.
     """
 
     name: str
     root: Path
     vocabulary: Vocabulary | None
     ego_m: float
+    things: frozenset[int]
+    rules: BenchmarkRules
 
     def splits(self) -> tuple[str, ...]:
         """The names that `scenes` takes, such as ``train`` and ``val``."""
@@ -60,6 +66,17 @@ class Dataset(Protocol):
 
         Raises:
             InputError: E_COUNT_MISMATCH: not as many labels as points.
+        """
+
+    def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """(N,) int32: which points of one class are one object, for every point of `truth`.
+
+        Points of one class and one number belong together; 0 = no object of its own, −1 = not
+        judged where objects are. None where objects are not told apart.
+
+        Raises:
+            InputError: a file is missing or broken; E_COUNT_MISMATCH: not as many numbers as
+                points.
         """
 
 

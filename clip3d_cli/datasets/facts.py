@@ -50,6 +50,12 @@ def file_labels(dataset: str) -> tuple[FileLabel, ...]:
     return tuple(FileLabel(row["number"], row["name"], row.get("class")) for row in rows)
 
 
+def thing_classes(dataset: str, vocabulary: Vocabulary) -> frozenset[int]:
+    """The class indices of what comes in single objects, from ``labels/<dataset>.toml``."""
+    names = set(_facts("labels", dataset)["things"])
+    return frozenset(i for i, entry in enumerate(vocabulary.classes) if entry.name in names)
+
+
 class LabelTable:
     """Class indices for the numbers in label files.
 
@@ -62,10 +68,15 @@ class LabelTable:
         index_of_name = {entry.name: index for index, entry in enumerate(vocabulary.classes)}
         highest = max(label.number for label in labels)
         self._class_of_number = np.full(highest + 2, _UNHEARD_OF, dtype=np.int32)
+        self._kind_of_number = np.zeros(highest + 2, dtype=np.int32)
+        kinds: dict[str | None, int] = {}
         for label in labels:
             self._class_of_number[label.number] = (
                 _NOT_JUDGED if label.class_name is None else index_of_name[label.class_name]
             )
+            self._kind_of_number[label.number] = kinds.get(label.class_name, 0)
+            kinds[label.class_name] = kinds.get(label.class_name, 0) + 1
+        self._most_kinds = max(kinds.values())
 
     def class_index(self, path: Path, numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
         """(N,) int32 class indices of (N,) numbers, −1 = not judged.
@@ -90,6 +101,21 @@ class LabelTable:
                 "It belongs to another data set or release, or is damaged; fetch it again.",
             )
         return index
+
+    def objects(
+        self, numbers: npt.NDArray[np.uint32], objects: npt.NDArray[np.uint32]
+    ) -> npt.NDArray[np.int32]:
+        """(N,) int32: one number for every object of every label, 0 for object 0 of the first.
+
+        A class may count several labels, such as cars and moving cars. Official code takes what
+        is labelled differently for different objects, and so do these numbers.
+
+        Args:
+            numbers: (N,) labels, all of them known.
+            objects: (N,) which object of its label a point belongs to, below 65,536.
+        """
+        kind = self._kind_of_number[numbers.astype(np.intp)]
+        return objects.astype(np.int32) * np.int32(self._most_kinds) + kind
 
 
 def _facts(kind: str, dataset: str) -> dict[str, Any]:

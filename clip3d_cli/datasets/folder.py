@@ -24,6 +24,7 @@ from clip3d_cli.datasets.folder_scene import (
 from clip3d_cli.datasets.point_labels import class_index_of_ids, read_label_array
 from clip3d_cli.errors import InputError
 from clip3d_cli.formats.files import ReadOptions, read_cloud, suffixes
+from clip3d_cli.metrics.rules import NO_BENCHMARK
 from clip3d_cli.registry import unknown_name
 
 _ALL = "all"
@@ -41,6 +42,8 @@ class Folder:
 
     name = "folder"
     ego_m = 0.0
+    things: frozenset[int] = frozenset()
+    rules = NO_BENCHMARK
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
@@ -95,6 +98,9 @@ class Folder:
             )
         numbers = read_label_array(scene.truth, len(self.cloud(scene.sweeps[0])))
         return class_index_of_ids(scene.truth, numbers, self.vocabulary, ignored=(0,))
+
+    def instances(self, scene: PosedScene) -> None:
+        """None: the layout has no place for single objects."""
 
     def _names(self, split: str) -> list[str]:
         if split not in self.splits():

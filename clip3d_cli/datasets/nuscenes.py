@@ -20,13 +20,15 @@ from clip3d_cli.core.scenes import (
     pose_of_quaternion,
 )
 from clip3d_cli.core.vocabularies import named_vocabulary
-from clip3d_cli.datasets.facts import FileLabel, LabelTable, file_labels, split_numbers
+from clip3d_cli.datasets.facts import FileLabel, LabelTable, file_labels, split_numbers, thing_classes
 from clip3d_cli.datasets.lazy_scenes import LazyScenes
 from clip3d_cli.datasets.nuscenes_cache import frame_index
 from clip3d_cli.datasets.nuscenes_index import FrameIndex, scene_names
+from clip3d_cli.datasets.nuscenes_panoptic import panoptic_file, read_panoptic
 from clip3d_cli.datasets.scans import read_numbers, read_scan, scan_length
 from clip3d_cli.datasets.tables import json_rows, table_fault
 from clip3d_cli.errors import InputError
+from clip3d_cli.metrics.rules import BenchmarkRules
 from clip3d_cli.registry import unknown_name
 
 VERSIONS = ("v1.0-trainval", "v1.0-test", "v1.0-mini")
@@ -57,10 +59,13 @@ class NuScenes:
 
     name = "nuscenes"
     ego_m = 1.0
+    # ConfusionMatrix.get_mean_iou is a nanmean, and panoptic/evaluate.py asks for 15 points.
+    rules = BenchmarkRules("nuscenes-devkit (1.2.0)", unmet_iou=None, min_points=15)
 
     def __init__(self, root: Path) -> None:
         self.root, self._versions = _versions_below(Path(root))
         self.vocabulary = named_vocabulary("nuscenes16")
+        self.things = thing_classes("nuscenes", self.vocabulary)
         self._names = {version: scene_names(self.root / version) for version in self._versions}
         self._chosen = _official_splits(self._names)
         for version in self._versions:
@@ -114,6 +119,25 @@ class NuScenes:
         points = scan_length(scene.sweeps[0].path, _COLUMNS)
         numbers = read_numbers(scene.truth, "u1", points)
         return self._label_table(self._version_of(scene.truth)).class_index(scene.truth, numbers)
+
+    def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """(N,) int32: the object of every point by Panoptic nuScenes, None without it.
+
+        As in the official code, categories that one class counts never share an object. −1 where
+        lidarseg and Panoptic nuScenes differ in the class: points in two boxes are noise there.
+
+        Raises:
+            InputError: a file is missing or broken; E_COUNT_MISMATCH: not as many numbers as
+                points.
+        """
+        truth = self.truth(scene)
+        path = None if scene.truth is None else panoptic_file(self.root, scene.truth)
+        if path is None or truth is None or scene.truth is None:
+            return None
+        category, one = read_panoptic(path, len(truth))
+        table = self._label_table(self._version_of(scene.truth))
+        same = table.class_index(path, category) == truth
+        return np.where(same, table.objects(category, one), np.int32(-1))
 
     def _index(self, version: str) -> FrameIndex:
         if version not in self._indices:

@@ -23,6 +23,7 @@ from clip3d_cli.datasets.pandaset_recordings import (
 from clip3d_cli.datasets.pandaset_scans import read_pandaset_labels, read_pandaset_scan
 from clip3d_cli.datasets.point_labels import class_index_of_ids
 from clip3d_cli.errors import InputError
+from clip3d_cli.metrics.rules import NO_BENCHMARK
 from clip3d_cli.registry import unknown_name
 
 _ALL = "all"
@@ -47,6 +48,8 @@ class PandaSet:
     name = "pandaset"
     # The nearest returns are reflections of the vehicle itself; then there is nothing up to 3 m.
     ego_m = 2.0
+    things: frozenset[int] = frozenset()
+    rules = NO_BENCHMARK
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -100,6 +103,9 @@ class PandaSet:
             return None
         numbers = read_pandaset_labels(scene.truth, scene.sweeps[0].path)
         return class_index_of_ids(scene.truth, numbers, self.vocabulary, ignored=(0,))
+
+    def instances(self, scene: PosedScene) -> None:
+        """None: PandaSet's labels do not tell objects apart."""
 
     def _scene(self, frames: Sequence[tuple[str, int]], number: int) -> PosedScene:
         name, place = frames[number]

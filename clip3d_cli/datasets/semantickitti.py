@@ -12,18 +12,20 @@ import numpy.typing as npt
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View, inverse_pose
 from clip3d_cli.core.vocabularies import named_vocabulary
-from clip3d_cli.datasets.facts import LabelTable, file_labels, split_numbers
+from clip3d_cli.datasets.facts import LabelTable, file_labels, split_numbers, thing_classes
 from clip3d_cli.datasets.images import image_size
 from clip3d_cli.datasets.lazy_scenes import LazyScenes
 from clip3d_cli.datasets.scans import read_numbers, read_scan, scan_length
 from clip3d_cli.datasets.semantickitti_sequence import KittiSequence, read_sequence
 from clip3d_cli.errors import InputError
+from clip3d_cli.metrics.rules import BenchmarkRules
 from clip3d_cli.registry import unknown_name
 
 _COLUMNS = ("x", "y", "z", "intensity")
 _SWEEPS = 10
 _ALL = "all"
 _CLASS_BITS = np.uint32(0xFFFF)
+_OBJECT_BITS = np.uint32(16)
 
 
 class SemanticKitti:
@@ -44,6 +46,9 @@ class SemanticKitti:
 
     name = "semantickitti"
     ego_m = 0.0
+    # iouEval.getIoU divides by union + 1e-15, getacc leaves out what was left unlabeled, and
+    # evaluate_panoptic.py asks for 50 points.
+    rules = BenchmarkRules("semantic-kitti-api (a9c749e)", 0.0, False, 50)
 
     def __init__(self, root: Path) -> None:
         self.root = _root_of(Path(root))
@@ -54,6 +59,7 @@ class SemanticKitti:
             for split, numbers in split_numbers("semantickitti").items()
         }
         self._labels = LabelTable(file_labels("semantickitti"), self.vocabulary)
+        self.things = thing_classes("semantickitti", self.vocabulary)
         self._read: dict[str, KittiSequence] = {}
 
     def splits(self) -> tuple[str, ...]:
@@ -104,14 +110,31 @@ class SemanticKitti:
         """
         if scene.truth is None:
             return None
-        points = scan_length(scene.sweeps[0].path, _COLUMNS)
-        numbers = read_numbers(scene.truth, "<u4", points)
-        return self._labels.class_index(scene.truth, numbers & _CLASS_BITS)
+        return self._labels.class_index(scene.truth, _numbers(scene, scene.truth) & _CLASS_BITS)
+
+    def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """(N,) int32: the object of every point as its class and the upper 16 bits tell it.
+
+        As in the official code, labels that one class counts (road and lane marking, car and
+        moving car) never share an object.
+
+        Raises:
+            InputError: as `truth`.
+        """
+        if scene.truth is None:
+            return None
+        numbers = _numbers(scene, scene.truth)
+        self._labels.class_index(scene.truth, numbers & _CLASS_BITS)
+        return self._labels.objects(numbers & _CLASS_BITS, numbers >> _OBJECT_BITS)
 
     def _sequence(self, name: str) -> KittiSequence:
         if name not in self._read:
             self._read[name] = read_sequence(self.root / "sequences" / name, self.root)
         return self._read[name]
+
+
+def _numbers(scene: PosedScene, labels: Path) -> npt.NDArray[np.uint32]:
+    return read_numbers(labels, "<u4", scan_length(scene.sweeps[0].path, _COLUMNS))
 
 
 def _scene(frames: Sequence[tuple[KittiSequence, int]], number: int) -> PosedScene:

@@ -4,10 +4,80 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.core.words import ClassName, FeatureSpace, Vocabulary
+
+HeadName = Literal["text", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedHead:
+    """The fixed classes that a second linear layer of K rows was trained on, in its rows' order.
+
+    Attributes:
+        vocabulary: what the K classes are called together, such as ``nuscenes16``.
+        names: of each class, all different.
+        class_ids: the number of each class in label files, 1…65535.
+        colors: red, green, blue of each class, 0…255.
+        logit_scale: what the layer's answers are multiplied by before the softmax over all K
+            classes: 1 takes them as they were trained.
+
+    Raises:
+        TypeError: a name is no text.
+        ValueError: no class, unequal lengths, a name that is empty or given twice, or a number
+            out of its range.
+    """
+
+    vocabulary: str
+    names: tuple[str, ...]
+    class_ids: tuple[int, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    logit_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ValueError("the closed head names no class")
+        if not len(self.names) == len(self.class_ids) == len(self.colors):
+            raise ValueError("the closed head's names, class_ids and colors differ in number")
+        for name in (self.vocabulary, *self.names):
+            if not isinstance(name, str):
+                raise TypeError(f"the closed head's name {name!r} is no text")
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"the closed head's name {name!r} cannot be printed")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the closed head names {twice[0]!r} twice")
+        if not all(type(each) is int and 0 < each < 65536 for each in self.class_ids):
+            raise ValueError("a class_id of the closed head is no whole number 1…65535")
+        if not all(_is_color(color) for color in self.colors):
+            raise ValueError("a color of the closed head is not three whole numbers 0…255")
+        if not 0 < self.logit_scale < math.inf:
+            raise ValueError(f"the closed head's logit_scale is {self.logit_scale}, not above 0")
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, logit_scale: float = 1.0) -> ClosedHead:
+        """The head of a vocabulary's classes, in their order."""
+        classes = vocabulary.classes
+        return cls(
+            vocabulary.name,
+            tuple(entry.name for entry in classes),
+            tuple(entry.class_id for entry in classes),
+            tuple(entry.color for entry in classes),
+            logit_scale,
+        )
+
+    @property
+    def classes(self) -> Vocabulary:
+        """The K classes, in the order of the layer's rows."""
+        rows = zip(self.names, self.class_ids, self.colors, strict=True)
+        return Vocabulary(self.vocabulary, tuple(ClassName(n, (n,), i, c) for n, i, c in rows))
+
+    @property
+    def space(self) -> FeatureSpace:
+        """Where the layer's answers live, (K,): one axis for every class."""
+        return FeatureSpace(f"classes/{self.vocabulary}", len(self.names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +89,13 @@ class EncoderSpec:
         config: keyword arguments of that network, ``in_channels`` and ``out_channels`` apart.
         inputs: the channels it expects, in order.
         voxel_sizes_m: the voxel edges it was trained at, metres.
-        space: where its vectors live.
-        text_encoder: a name of kind ``text_encoders`` that embeds words in that space.
-        logit_scale: what cosines are multiplied by before a softmax over classes.
+        space: where its answers live: the words', or `ClosedHead.space` where it answers through
+            its closed head.
+        text_encoder: a name of kind ``text_encoders`` that embeds words in the words' space.
+        logit_scale: what cosines (logits, through a closed head) are multiplied by before a
+            softmax over classes.
         provenance: what it was trained on, under which licences, how.
+        closed: the classes of its closed head, if it has one.
 
     Raises:
         ValueError: no channels, no voxel sizes, or a size or scale that is not above 0.
@@ -36,6 +109,7 @@ class EncoderSpec:
     text_encoder: str
     logit_scale: float
     provenance: Mapping[str, str] = field(default_factory=dict)
+    closed: ClosedHead | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -45,3 +119,29 @@ class EncoderSpec:
         for number in (*self.voxel_sizes_m, self.logit_scale):
             if not 0 < number < math.inf:
                 raise ValueError(f"a voxel size or logit_scale is {number}, not above 0")
+
+    @property
+    def head(self) -> HeadName:
+        """Which head answers: ``closed`` gives a logit for every class, ``text`` unit vectors."""
+        return "closed" if self.closed is not None and self.space == self.closed.space else "text"
+
+    def through_closed_head(self) -> EncoderSpec:
+        """The same trunk answering through its closed head.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.closed is None:
+            raise ValueError("the network has no closed head")
+        # Its layer always has a bias, whatever the text head was told.
+        config = {key: value for key, value in self.config.items() if key != "head_bias"}
+        return replace(
+            self,
+            config=config,
+            space=self.closed.space,
+            logit_scale=self.closed.logit_scale,
+        )
+
+
+def _is_color(color: tuple[int, int, int]) -> bool:
+    return len(color) == 3 and all(type(part) is int and 0 <= part < 256 for part in color)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError, deserialize, safe_open
 
 from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.spec import EncoderSpec
+from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec, HeadName
 from clip3d_cli.errors import SetupError
 
 DESCRIPTION = "clip3d"
+CLOSED_WEIGHT, CLOSED_BIAS = "closed.weight", "closed.bias"
 Numbers = npt.NDArray[Any]
 State = dict[str, Numbers]
 
@@ -30,12 +31,16 @@ _FOREIGN = (
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8"}
 
 
-def read_weights(path: Path) -> tuple[EncoderSpec, State]:
+def read_weights(path: Path, head: HeadName = "text") -> tuple[EncoderSpec, State]:
     """What the network is, and its tensors by name, numbers with a point as float32.
 
+    Args:
+        path: what `clip3d_cli.encoders.weights.save_encoder` wrote.
+        head: which of the file's heads is the network's; the other one is checked and left out.
+
     Raises:
-        SetupError: E_WEIGHTS: not there, not safetensors, cut off, or without or with a wrong
-            description.
+        SetupError: E_WEIGHTS: not there, not safetensors, cut off, without or with a wrong
+            description, with a closed head that does not fit it, or without the head asked for.
     """
     _refuse_foreign(path)
     try:
@@ -46,7 +51,42 @@ def read_weights(path: Path) -> tuple[EncoderSpec, State]:
     length = int.from_bytes(raw[:8], "little")
     described = json.loads(raw[8 : 8 + length]).get("__metadata__", {})
     spec = _spec_of_text(path, described.get(DESCRIPTION))
-    return spec, {name: _array(path, name, entry) for name, entry in sorted(entries)}
+    if head == "closed":
+        require_closed(spec, path)
+    state = {name: _array(path, name, entry) for name, entry in sorted(entries)}
+    return _through(head, spec, state, path)
+
+
+def read_spec(path: Path) -> EncoderSpec:
+    """What the network of a file is, without reading its tensors.
+
+    Raises:
+        SetupError: E_WEIGHTS: not there, not safetensors, cut off, or without or with a wrong
+            description.
+    """
+    _refuse_foreign(path)
+    try:
+        with safe_open(path, framework="numpy") as file:  # type: ignore[no-untyped-call]
+            described = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise weights_fault(path, f"is not a whole safetensors file: {error}") from error
+    return _spec_of_text(path, described.get(DESCRIPTION))
+
+
+def require_closed(spec: EncoderSpec, path: Path) -> ClosedHead:
+    """The closed head of a file.
+
+    Raises:
+        SetupError: E_WEIGHTS: it has none.
+    """
+    if spec.closed is None:
+        raise SetupError(
+            "E_WEIGHTS",
+            path,
+            "has no closed head",
+            "Train one with clip3d finetune, or label by words with --head text.",
+        )
+    return spec.closed
 
 
 def check_tensors(own: Mapping[str, tuple[int, ...]], state: State, path: Path) -> None:
@@ -111,6 +151,24 @@ def _has_safetensors_head(path: Path, head: bytes) -> bool:
     return head[8:9] == b"{" and length < path.stat().st_size
 
 
+def _through(
+    head: HeadName, spec: EncoderSpec, state: State, path: Path
+) -> tuple[EncoderSpec, State]:
+    """The spec and the tensors of the network that answers through one of a file's heads."""
+    layer = {name: state.pop(name) for name in (CLOSED_WEIGHT, CLOSED_BIAS) if name in state}
+    if spec.closed is None:
+        if layer:
+            raise weights_fault(path, f"has {min(layer)} but describes no closed head")
+        return spec, state
+    classes, text = len(spec.closed.names), state.get("head.weight")
+    channels = text.shape[1] if text is not None and text.ndim == 2 else 0
+    check_tensors({CLOSED_WEIGHT: (classes, channels), CLOSED_BIAS: (classes,)}, layer, path)
+    if head == "text":
+        return spec, state
+    state.update({"head.weight": layer[CLOSED_WEIGHT], "head.bias": layer[CLOSED_BIAS]})
+    return spec.through_closed_head(), state
+
+
 def _array(path: Path, name: str, entry: Mapping[str, Any]) -> Numbers:
     kind, shape = entry["dtype"], entry["shape"]
     if kind == "BF16":
@@ -139,9 +197,28 @@ def _spec_of_fields(fields: dict[str, Any]) -> EncoderSpec:
     return EncoderSpec(
         **{
             **fields,
+            "closed": _closed_of_fields(fields.get("closed")),
             "inputs": tuple(fields["inputs"]),
             "voxel_sizes_m": tuple(float(size) for size in fields["voxel_sizes_m"]),
             "space": FeatureSpace(**fields["space"]),
+        }
+    )
+
+
+def _closed_of_fields(fields: dict[str, Any] | None) -> ClosedHead | None:
+    if fields is None:
+        return None
+    if not isinstance(fields, dict):
+        raise TypeError("closed is no table")
+    unknown = sorted(set(fields) - set(ClosedHead.__slots__))
+    if unknown:
+        raise ValueError(f"the closed head has an unknown key {unknown[0]!r}")
+    return ClosedHead(
+        **{
+            **fields,
+            "names": tuple(fields["names"]),
+            "class_ids": tuple(fields["class_ids"]),
+            "colors": tuple(tuple(color) for color in fields["colors"]),
         }
     )
 

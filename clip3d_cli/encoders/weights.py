@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.spec import EncoderSpec
+from clip3d_cli.encoders.spec import EncoderSpec, HeadName
 from clip3d_cli.encoders.stored import (
+    CLOSED_BIAS,
+    CLOSED_WEIGHT,
     DESCRIPTION,
     State,
     check_tensors,
@@ -23,28 +26,42 @@ from clip3d_cli.errors import Clip3DError, OutputError
 from clip3d_cli.sparse.backend import Backend
 
 
-def save_encoder(encoder: PointEncoder, path: Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write an encoder whole or not at all.
+def save_encoder(
+    encoder: PointEncoder,
+    path: Path,
+    dtype: torch.dtype = torch.float16,
+    *,
+    closed: nn.Linear | None = None,
+) -> None:
+    """Write an encoder, with its closed head if one is given, whole or not at all.
 
     Args:
-        encoder: its parameters and its spec are written.
+        encoder: its parameters and its spec are written; its own head is the text head.
         path: the file; it is replaced only when the new one is complete.
-        dtype: of the parameters in the file; running statistics stay float32, for a variance
-            can leave the range of float16.
+        dtype: of the parameters in the file; running statistics and the closed head stay
+            float32: a variance can leave the range of float16, and K rows take no space.
+        closed: (C → K), the layer that gives a logit for each class of ``encoder.spec.closed``
+            from what the text head sees too. Without it the file has no closed head, whatever
+            the spec says.
 
     Raises:
+        ValueError: the closed layer is not that of the spec, or the encoder answers through its
+            closed head and has no text head to write.
         OutputError: E_NOT_WRITABLE: no such folder, no permission, no space.
     """
+    if encoder.spec.head == "closed":
+        raise ValueError("the encoder was opened with its closed head: it has no text head")
+    spec = replace(encoder.spec, closed=None) if closed is None else encoder.spec
     parameters = {name for name, _ in encoder.network.named_parameters()}
     state = {
         name: (value.to(dtype) if name in parameters else value).detach().cpu().contiguous()
         for name, value in encoder.network.state_dict().items()
     }
+    if closed is not None:
+        state |= _closed_state(encoder, closed)
     part = path.with_name(path.name + ".part")
     try:
-        save_file(
-            state, part, metadata={DESCRIPTION: json.dumps(asdict(encoder.spec), sort_keys=True)}
-        )
+        save_file(state, part, metadata={DESCRIPTION: _described(spec)})
         part.replace(path)
     except (OSError, SafetensorError) as error:
         raise OutputError(
@@ -55,7 +72,11 @@ def save_encoder(encoder: PointEncoder, path: Path, dtype: torch.dtype = torch.f
 
 
 def load_encoder(
-    path: Path, device: torch.device | str = "cpu", *, backend: Backend | None = None
+    path: Path,
+    device: torch.device | str = "cpu",
+    *,
+    backend: Backend | None = None,
+    head: HeadName = "text",
 ) -> PointEncoder:
     """The encoder of a file, in evaluation mode, its weights in float32.
 
@@ -63,12 +84,13 @@ def load_encoder(
         path: what `save_encoder` wrote.
         device: where the weights go.
         backend: see `PointEncoder`.
+        head: which of the file's heads answers.
 
     Raises:
         SetupError: E_WEIGHTS: not there, not safetensors, cut off, without or with a wrong
-            description, or with tensors that do not fit; the fault names them.
+            description, without that head, or with tensors that do not fit; the fault names them.
     """
-    return encoder_of_state(*read_weights(path), path, device=device, backend=backend)
+    return encoder_of_state(*read_weights(path, head), path, device=device, backend=backend)
 
 
 def encoder_of_state(
@@ -98,3 +120,24 @@ def load_state(network: torch.nn.Module, state: State, path: Path) -> None:
     check_tensors({name: tuple(value.shape) for name, value in own.items()}, state, path)
     tensors = {name: torch.from_numpy(state[name]).to(own[name].dtype) for name in own}
     network.load_state_dict(tensors, strict=True, assign=True)
+
+
+def _described(spec: EncoderSpec) -> str:
+    fields = asdict(spec)
+    if spec.closed is None:
+        # As files were before there were closed heads, for readers of that time.
+        del fields["closed"]
+    return json.dumps(fields, sort_keys=True)
+
+
+def _closed_state(encoder: PointEncoder, closed: nn.Linear) -> dict[str, Tensor]:
+    """The tensors of a closed layer, checked against the spec and the text head."""
+    head = encoder.spec.closed
+    if head is None:
+        raise ValueError("a closed layer needs the spec's closed head, which names its classes")
+    channels = encoder.network.get_parameter("head.weight").shape[1]
+    wanted, found = (len(head.names), channels), tuple(closed.weight.shape)
+    if found != wanted or closed.bias is None:
+        raise ValueError(f"the closed layer must be {wanted} with a bias, not {found}")
+    tensors = {CLOSED_WEIGHT: closed.weight, CLOSED_BIAS: closed.bias}
+    return {name: each.detach().float().cpu().contiguous() for name, each in tensors.items()}

@@ -26,7 +26,7 @@ def landing(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: E_NO_SPACE or E_NOT_WRITABLE.
     """
-    part = target.with_name(f"{target.name[:_LONGEST_STEM]}.{secrets.token_hex(4)}.part")
+    part = part_beside(target)
     try:
         part.touch(exist_ok=False)
         yield part
@@ -35,7 +35,7 @@ def landing(target: Path) -> Iterator[Path]:
         part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise _refusal(target, error) from error
+        raise write_refusal(target, error) from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -72,7 +72,13 @@ def require_folder(target: Path) -> None:
         )
 
 
-def _refusal(target: Path, error: OSError) -> OutputError:
+def part_beside(target: Path) -> Path:
+    """Where to write what shall become the target: a name beside it that nothing has yet."""
+    return target.with_name(f"{target.name[:_LONGEST_STEM]}.{secrets.token_hex(4)}.part")
+
+
+def write_refusal(target: Path, error: OSError) -> OutputError:
+    """The refusal of a target that the system would not let us write."""
     if error.errno in _FULL:
         return OutputError(
             "E_NO_SPACE", target, "the disk is full", "Free some space, or write elsewhere."

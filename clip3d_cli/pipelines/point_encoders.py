@@ -13,6 +13,7 @@ from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.sparse.native.library import status
 
 if TYPE_CHECKING:
+    from clip3d_cli.encoders.spec import HeadName
     from clip3d_cli.sparse.backend import Precision
 
 NATIVE = "native"
@@ -42,6 +43,7 @@ def open_encoder(
     backend: str = "auto",
     precision: Precision | Literal["auto"] = "auto",
     seed: int = 0,
+    head: HeadName = "text",
 ) -> OpenEncoder:
     """The encoder of a file, without PyTorch where that is possible.
 
@@ -51,14 +53,17 @@ def open_encoder(
         backend: ``auto``, or a name of kind ``backends`` in the registry.
         precision: see `clip3d_cli.sparse.backend.Backend`.
         seed: of PyTorch, where it computes.
+        head: which head answers: ``text`` compares with words, ``closed`` with the classes of
+            `clip3d_cli.encoders.closed.closed_classes`.
 
     Raises:
         UsageError: there is no such backend.
-        SetupError: E_BACKEND, the backend cannot run here; E_WEIGHTS, the file is no encoder.
+        SetupError: E_BACKEND, the backend cannot run here; E_WEIGHTS, the file is no encoder, or
+            has no such head.
     """
     if backend != "auto" and backend not in registry.names("backends"):
         raise registry.unknown_name("backends", backend, registry.names("backends"))
-    spec, state = read_weights(path)
+    spec, state = read_weights(path, head)
     hindrance = native_hindrance(device, backend, spec.architecture)
     if hindrance is None:
         wanted = "high" if precision == "auto" else precision
