@@ -11,8 +11,9 @@ For every run, before its first step and after its last, on batches of its own s
 - the words that the network itself would give to the pairs, as switching takes them: how many it
   says at all, and how often it agrees with the teacher's;
 - by class, after the last step: how many pairs the teacher gives it and how many the network, and
-  how well its similarity alone puts its own pairs before all others (the area under the ROC curve:
-  1 is perfect, 0.5 is chance). A class that ranks well and is never said lies too far from all.
+  how well it puts its own pairs before all others (the area under the ROC curve: 1 is perfect,
+  0.5 is chance), by its similarity and by its similarity less the mean over all classes. A class
+  that ranks well and is never said lies too far from all points.
 """
 
 from __future__ import annotations
@@ -132,15 +133,21 @@ def _say_classes(names: list[str], learner: Clip2Scene, batches: list[PosedBatch
         dim=1,
     )
     said = likeness.argmax(dim=1)
+    lead = likeness - likeness.mean(dim=1, keepdim=True)
     for place, name in enumerate(names):
         own = told == place
-        rank = likeness[:, place].argsort().argsort().double() + 1
-        few = int(own.sum())
-        above = float(rank[own].sum()) - few * (few + 1) / 2
-        area = above / (few * (len(own) - few)) if few else float("nan")
+        areas = [_area(values[:, place], own) for values in (likeness, lead)]
         shares = (float(part.double().mean()) for part in (own, said == place))
         given, answered = (f"{100 * share:.1f} %" for share in shares)
-        print(f"    {name}: told {given}, says {answered}, AUC {area:.2f}", flush=True)
+        print(f"    {name}: told {given}, says {answered}, AUC {areas[0]:.2f}, {areas[1]:.2f}")
+
+
+def _area(values: torch.Tensor, own: torch.Tensor) -> float:
+    """The area under the ROC curve of values that should be high where ``own``."""
+    few = int(own.sum())
+    rank = values.argsort().argsort().double() + 1
+    above = float(rank[own].sum()) - few * (few + 1) / 2
+    return above / (few * (len(own) - few)) if 0 < few < len(own) else float("nan")
 
 
 def _likeness(rows: torch.Tensor, told: torch.Tensor) -> float:
