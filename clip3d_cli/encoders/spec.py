@@ -37,24 +37,32 @@ class ClosedHead:
     logit_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.names:
-            raise ValueError("the closed head names no class")
-        if not len(self.names) == len(self.class_ids) == len(self.colors):
-            raise ValueError("the closed head's names, class_ids and colors differ in number")
         for name in (self.vocabulary, *self.names):
             if not isinstance(name, str):
                 raise TypeError(f"the closed head's name {name!r} is no text")
             if not name.strip() or not name.isprintable():
                 raise ValueError(f"the closed head's name {name!r} cannot be printed")
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the closed head names {twice[0]!r} twice")
-        if not all(type(each) is int and 0 < each < 65536 for each in self.class_ids):
-            raise ValueError("a class_id of the closed head is no whole number 1…65535")
-        if not all(_is_color(color) for color in self.colors):
-            raise ValueError("a color of the closed head is not three whole numbers 0…255")
-        if not 0 < self.logit_scale < math.inf:
-            raise ValueError(f"the closed head's logit_scale is {self.logit_scale}, not above 0")
+        checks = (
+            (bool(self.names), "it names no class"),
+            (
+                len(self.names) == len(self.class_ids) == len(self.colors),
+                "its names, class_ids and colors differ in number",
+            ),
+            (not twice, f"it names {twice[:1]} twice"),
+            (
+                all(type(each) is int and 0 < each < 65536 for each in self.class_ids),
+                "a class_id is no whole number 1…65535",
+            ),
+            (
+                all(_is_color(color) for color in self.colors),
+                "a color is not three whole numbers 0…255",
+            ),
+            (0 < self.logit_scale < math.inf, f"its logit_scale is {self.logit_scale}"),
+        )
+        for holds, fault in checks:
+            if not holds:
+                raise ValueError(f"the closed head: {fault}")
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, logit_scale: float = 1.0) -> ClosedHead:

@@ -66,7 +66,7 @@ def read_spec(path: Path) -> EncoderSpec:
     """
     _refuse_foreign(path)
     try:
-        with safe_open(path, framework="numpy") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="numpy") as file:
             described = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise weights_fault(path, f"is not a whole safetensors file: {error}") from error
@@ -212,7 +212,7 @@ def _closed_of_fields(fields: dict[str, Any] | None) -> ClosedHead | None:
         raise TypeError("closed is no table")
     unknown = sorted(set(fields) - set(ClosedHead.__slots__))
     if unknown:
-        raise ValueError(f"the closed head has an unknown key {unknown[0]!r}")
+        raise ValueError(f"the closed head: it has an unknown key {unknown[0]!r}")
     return ClosedHead(
         **{
             **fields,
