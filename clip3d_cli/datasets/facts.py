@@ -115,7 +115,8 @@ class LabelTable:
             objects: (N,) which object of its label a point belongs to, below 65,536.
         """
         kind = self._kind_of_number[numbers.astype(np.intp)]
-        return objects.astype(np.int32) * np.int32(self._most_kinds) + kind
+        one: npt.NDArray[np.int32] = objects.astype(np.int32) * np.int32(self._most_kinds) + kind
+        return one
 
 
 def _facts(kind: str, dataset: str) -> dict[str, Any]:

@@ -20,7 +20,13 @@ from clip3d_cli.core.scenes import (
     pose_of_quaternion,
 )
 from clip3d_cli.core.vocabularies import named_vocabulary
-from clip3d_cli.datasets.facts import FileLabel, LabelTable, file_labels, split_numbers, thing_classes
+from clip3d_cli.datasets.facts import (
+    FileLabel,
+    LabelTable,
+    file_labels,
+    split_numbers,
+    thing_classes,
+)
 from clip3d_cli.datasets.lazy_scenes import LazyScenes
 from clip3d_cli.datasets.nuscenes_cache import frame_index
 from clip3d_cli.datasets.nuscenes_index import FrameIndex, scene_names
