@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -25,7 +27,7 @@ _SHARE_OF_FREE = 0.6
 
 
 class PointEncoder(nn.Module):
-    """Gives every voxel a unit vector in a text space.
+    """Gives every voxel a unit vector in a text space, or the logits of a closed head.
 
     Args:
         spec: what the network is.
@@ -47,7 +49,7 @@ class PointEncoder(nn.Module):
 
     @property
     def space(self) -> FeatureSpace:
-        """Where the vectors live."""
+        """Where the answers live."""
         return self.spec.space
 
     @property
@@ -80,6 +82,8 @@ class PointEncoder(nn.Module):
     def forward(self, tensor: SparseTensor) -> Tensor:
         """(M, D) float32, unit length: a vector for every voxel, in the order of the rows.
 
+        Through a closed head (``spec.head``) they are the logits of its D classes instead.
+
         Raises:
             InputError: E_VOXEL_RANGE, a cell beyond what keys hold.
             ValueError: the number of channels is not that of ``spec.inputs``.
@@ -92,6 +96,8 @@ class PointEncoder(nn.Module):
         plan = Plan(tensor.cells, self.backend)
         if not self.training:
             tensor = tensor.with_feats(tensor.feats.to(plan.backend.dtype))
+        if self.spec.head == "closed":
+            return self._logits(tensor, plan)
         feats = self.network(tensor, plan).float()
         # 512 channels of every voxel are the most that is ever held: not twice.
         in_place = not torch.is_grad_enabled() and feats is not tensor.feats
@@ -106,7 +112,32 @@ class PointEncoder(nn.Module):
         device = next(self.parameters()).device
         with torch.inference_mode():
             vectors = self(SparseTensor(batched, torch.from_numpy(channels)).to(device))
+            if self.spec.head == "closed":
+                return choose(vectors, question, self.spec.logit_scale)
             return compare(vectors, question, self.spec.logit_scale)
+
+    def _logits(self, tensor: SparseTensor, plan: Plan) -> Tensor:
+        """(M, D) float32: the head in float32 always, for halves often tie near the top."""
+        network: Any = self.network
+        feats = network.trunk(tensor, plan)
+        head: nn.Linear = network.head
+        return F.linear(feats.float(), head.weight.float(), head.bias.float())
+
+
+def choose(logits: Tensor, question: Question, logit_scale: float) -> VoxelAnswers:
+    """Rank a closed head's classes on the logits' device; as `rank_logits` does in numpy.
+
+    Args:
+        logits: (M, D) float32, of all classes of the head.
+        question: K of them; a score is the share of each in the softmax over all D.
+        logit_scale: what the logits are multiplied by before the softmax.
+    """
+    # By index, not by a product with the one-hot rows, which a GPU may round.
+    columns = torch.from_numpy(question.columns).to(logits.device)
+    best, index = logits[:, columns].topk(question.width, dim=1)
+    total = torch.logsumexp(logits * logit_scale, dim=1, keepdim=True)
+    score = (best * logit_scale - total).exp()
+    return VoxelAnswers(index.int().cpu().numpy(), score.cpu().numpy())
 
 
 def compare(vectors: Tensor, question: Question, logit_scale: float) -> VoxelAnswers:

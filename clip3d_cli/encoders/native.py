@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.encoders.spec import EncoderSpec
+from clip3d_cli.encoders.native_head import NativeHead
+from clip3d_cli.encoders.spec import EncoderSpec, HeadName
 from clip3d_cli.encoders.stored import State, check_tensors, read_weights, weights_fault
 from clip3d_cli.encoders.unet import Stage, UNetShape
-from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers, rank
+from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers, rank, rank_logits
 from clip3d_cli.sparse.native.arrays import (
     ArrayEngine,
     Feats,
@@ -76,7 +77,8 @@ class NativeEncoder:
     The vectors themselves are never made: for a voxel whose last features are x, with the head's
     weight H and bias b, a word w is as near as (x H w + b w) / |x H + b|; H w and b w are one
     small matrix for all words, and the length of x H + b is that of x R + r, where (R, r) is the
-    triangular factor of (H, b), of as few columns as x has.
+    triangular factor of (H, b), of as few columns as x has. Through a closed head, x H + b are the
+    logits of its classes, and these are ranked as they are.
 
     Args:
         spec: of architecture ``minkunet``.
@@ -117,24 +119,31 @@ class NativeEncoder:
         self._stem = layers.conv("stem.weight", "stem_norm", (shape.in_channels,))
         self._down = [layers.stage(f"down.{i}", stage) for i, stage in enumerate(shape.down)]
         self._up = [layers.stage(f"up.{i}", stage) for i, stage in enumerate(shape.up)]
-        self._head = _Head.of(state["head.weight"], state.get("head.bias"))
+        self._head = NativeHead.of(state["head.weight"], state.get("head.bias"))
 
     @classmethod
-    def load(cls, path: Path, *, precision: str = "exact") -> NativeEncoder:
-        """The encoder of a file.
+    def load(
+        cls, path: Path, *, precision: str = "exact", head: HeadName = "text"
+    ) -> NativeEncoder:
+        """The encoder of a file, answering through one of its heads.
 
         Raises:
             SetupError: E_WEIGHTS: it is no file of weights, or its tensors do not fit.
             NotUsable: the library is not there.
         """
-        return cls(*read_weights(path), path, precision=precision)
+        return cls(*read_weights(path, head), path, precision=precision)
 
     def answer(
         self, cells: npt.NDArray[np.int32], channels: Floats, question: Question
     ) -> VoxelAnswers:
         """The nearest classes of every voxel: see `VoxelEncoder`."""
-        chunks = self.similarities(cells, channels, question.words)
-        ranked = (rank(chunk, question, self.spec.logit_scale) for chunk in chunks)
+        scale = self.spec.logit_scale
+        if self.spec.head == "closed":
+            logits = self._answers(cells, channels, *self._head.plain())
+            ranked = (rank_logits(chunk, question, scale) for chunk in logits)
+        else:
+            chunks = self.similarities(cells, channels, question.words)
+            ranked = (rank(chunk, question, scale) for chunk in chunks)
         return VoxelAnswers.joined(ranked, question.width)
 
     def similarities(
@@ -151,19 +160,24 @@ class NativeEncoder:
             InputError: E_VOXEL_RANGE, a cell beyond what keys hold.
             ValueError: the cells are not sorted, or C is another.
         """
+        for answer in self._answers(cells, channels, *self._head.asked(words)):
+            length = np.sqrt(np.square(answer[:, : -len(words)]).sum(axis=1, keepdims=True))
+            yield answer[:, -len(words) :] / np.maximum(length, np.float32(_LEAST_LENGTH))
+
+    def _answers(
+        self, cells: npt.NDArray[np.int32], channels: Floats, weight: Floats, shift: Floats
+    ) -> Iterator[Floats]:
+        """What a last layer (C, A) with a shift (A,) makes of every voxel, some rows at a time."""
         if channels.shape[1] != len(self.spec.inputs):
             raise ValueError(
                 f"the encoder takes {len(self.spec.inputs)} channels "
                 f"({', '.join(self.spec.inputs)}), not {channels.shape[1]}"
             )
-        weight, shift = self._head.asked(words)
         packed = self.engine.pack(weight[None])
         feats = self._trunk(_Geometry(self.engine, keys_of(cells), self._stem_kernel), channels)
         rows = max(1, _CHUNK_NUMBERS // len(shift))
         for start in range(0, len(feats), rows):
-            answer = self.engine.linear(feats[start : start + rows], packed, shift)
-            length = np.sqrt(np.square(answer[:, : -len(words)]).sum(axis=1, keepdims=True))
-            yield answer[:, -len(words) :] / np.maximum(length, np.float32(_LEAST_LENGTH))
+            yield self.engine.linear(feats[start : start + rows], packed, shift)
 
     def _trunk(self, geometry: _Geometry, channels: Floats) -> Feats:
         """(M, C): what the head turns into vectors; as `MinkUNet.trunk`."""
@@ -263,31 +277,3 @@ class _Layers:
         scale = factor / np.sqrt(variance + np.float32(_NORM_EPSILON))
         packed = tuple(self._engine.pack(part) for part in columns)
         return _Conv(packed, scale, bias - mean * scale)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Head:
-    """The last, linear layer, and the triangular factor that gives its answers' lengths.
-
-    Attributes:
-        whole: (C + 1, D) float64, the weight above the bias.
-        factor: (C + 1, r) float64, r ≤ C + 1: |x @ whole| is |x @ factor| for every x.
-    """
-
-    whole: npt.NDArray[np.float64]
-    factor: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, weight: Floats, bias: Floats | None) -> _Head:
-        last = np.zeros(len(weight)) if bias is None else bias
-        whole = np.vstack((weight.T, last)).astype(np.float64)
-        _, triangle = np.linalg.qr(whole.T)
-        return cls(whole, triangle.T)
-
-    def asked(self, words: Floats) -> tuple[Floats, Floats]:
-        """The weight (C, r + W) and shift (r + W,) that give factors of lengths, and products."""
-        # Not matmul, whose last digits depend on how many threads there are.
-        products = np.einsum("cd,wd->cw", self.whole, words.astype(np.float64))
-        both = np.hstack((self.factor, products))
-        both = both.astype(np.float32)
-        return both[:-1], np.ascontiguousarray(both[-1])

@@ -17,10 +17,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """The words that voxels are compared with.
+    """The words that voxels are compared with, or the rows of a closed head that are asked for.
 
     Attributes:
-        words: (W, D) float32, unit length, those of a class side by side.
+        words: (W, D) float32, unit length, those of a class side by side; for a closed head of
+            D classes one-hot rows, one for each class asked for.
         first_word: (K,) int64, where the words of each class begin.
         width: R, how many classes to rank, 1…K.
     """
@@ -36,6 +37,12 @@ class Question:
         sorted_classes = classes.class_of_vector[order]
         first = np.searchsorted(sorted_classes, np.arange(len(classes.vocabulary)))
         return cls(classes.vectors[order], first.astype(np.int64), width)
+
+    @property
+    def columns(self) -> npt.NDArray[np.int64]:
+        """(K,) which of a closed head's classes each class is."""
+        columns: npt.NDArray[np.int64] = self.words.argmax(axis=1)
+        return columns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +68,7 @@ class VoxelAnswers:
 
 
 class VoxelEncoder(Protocol):
-    """Puts voxels into a text space and compares them with words there.
+    """Compares voxels with words in a text space, or judges them by a closed head.
 
     Attributes:
         spec: what it is.
@@ -109,13 +116,35 @@ def rank(similarity: Floats, question: Question, logit_scale: float) -> VoxelAns
     nearest = similarity
     if len(question.first_word) < similarity.shape[1]:
         nearest = np.maximum.reduceat(similarity, question.first_word, axis=1)
-    if question.width == 1:
-        index = nearest.argmax(axis=1)[:, None]
-    else:
-        index = np.argsort(-nearest, axis=1, kind="stable")[:, : question.width]
+    index = _best(nearest, question.width)
     scale = np.float32(logit_scale)
     best = np.take_along_axis(nearest, index, axis=1) * scale
     # The class "none of these" has similarity 0 to everything.
     top = np.maximum(best[:, :1], 0)
     total = np.exp(nearest * scale - top).sum(axis=1, keepdims=True) + np.exp(-top)
     return VoxelAnswers(index.astype(np.int32), np.exp(best - top) / total)
+
+
+def rank_logits(logits: Floats, question: Question, logit_scale: float) -> VoxelAnswers:
+    """Rank the classes of some voxels by a closed head's answers, as they are.
+
+    Args:
+        logits: (P, D) float32, of all classes of the head.
+        question: K of them; a score is the share of each in the softmax over all D.
+        logit_scale: what the logits are multiplied by before the softmax.
+    """
+    chosen = logits[:, question.columns]
+    index = _best(chosen, question.width)
+    scale = np.float32(logit_scale)
+    top = logits.max(axis=1, keepdims=True)
+    total = np.exp((logits - top) * scale).sum(axis=1, keepdims=True)
+    best = np.take_along_axis(chosen, index, axis=1)
+    return VoxelAnswers(index.astype(np.int32), np.exp((best - top) * scale) / total)
+
+
+def _best(nearness: Floats, width: int) -> npt.NDArray[np.int64]:
+    """(P, width): the columns with the greatest numbers, greatest first."""
+    if width == 1:
+        winner: npt.NDArray[np.int64] = nearness.argmax(axis=1)
+        return winner[:, None]
+    return np.argsort(-nearness, axis=1, kind="stable")[:, :width]
