@@ -17,7 +17,9 @@ from clip3d_cli.errors import SetupError, UsageError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-Kind = Literal["formats", "backends", "text_encoders", "point_encoders", "datasets", "teachers"]
+Kind = Literal[
+    "formats", "backends", "text_encoders", "point_encoders", "datasets", "submissions", "teachers"
+]
 
 _ROWS: dict[Kind, dict[str, str]] = {
     "formats": {
@@ -49,6 +51,11 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "scannet": "clip3d_cli.datasets.scannet:ScanNet",
         "pandaset": "clip3d_cli.datasets.pandaset:PandaSet",
         "folder": "clip3d_cli.datasets.folder:Folder",
+    },
+    "submissions": {
+        "nuscenes": "clip3d_cli.datasets.submission_nuscenes:NuScenesSubmission",
+        "semantickitti": "clip3d_cli.datasets.submission_semantickitti:SemanticKittiSubmission",
+        "scannet": "clip3d_cli.datasets.submission_scannet:ScanNetSubmission",
     },
     "teachers": {
         "openclip": "clip3d_cli.teachers.openclip:OpenClipTeacher",

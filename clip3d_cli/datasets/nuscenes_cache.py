@@ -16,7 +16,7 @@ from clip3d_cli.formats.landing import landing
 # Smaller tables are read again in a second or two: nothing is left behind for them.
 WORTH_KEEPING = 64 << 20
 
-_LAYOUT = "1"
+_LAYOUT = "2"
 
 
 def frame_index(folder: Path, *, worth_keeping: int = WORTH_KEEPING) -> FrameIndex:

@@ -38,6 +38,7 @@ class FrameIndex:
         scene_names: (A,) bytes, in the order of ``scene.json``.
         scene_of_sample: (S,) int32; samples are sorted by scene, then by time.
         sample_token: (S,) bytes.
+        lidar_token: (S,) bytes, the ``sample_data`` of the lidar's file.
         files_of_sample: (S, 7) int32 rows of files: the lidar's, then `CAMERAS`; −1 = none.
         truth: (S,) bytes, the label file below the root, empty where there is none.
         file_name: (F,) bytes, below the root.
@@ -53,6 +54,7 @@ class FrameIndex:
     scene_names: npt.NDArray[np.bytes_]
     scene_of_sample: npt.NDArray[np.int32]
     sample_token: npt.NDArray[np.bytes_]
+    lidar_token: npt.NDArray[np.bytes_]
     files_of_sample: npt.NDArray[np.int32]
     truth: npt.NDArray[np.bytes_]
     file_name: npt.NDArray[np.bytes_]
@@ -78,10 +80,12 @@ def scan_tables(folder: Path) -> FrameIndex:
     samples = _samples(folder)
     sensors = _sensors(folder / "calibrated_sensor.json", _channels(folder))
     files = _files(folder / "sample_data.json", samples, sensors)
+    token_of_scan = {row: token for token, row in files.lidar_row.items()}
     return FrameIndex(
         scene_names=_bytes(samples.scene_names),
         scene_of_sample=np.array(samples.scene_of_sample, dtype=np.int32),
         sample_token=_bytes(list(samples.row_of_token)),
+        lidar_token=_bytes([token_of_scan[row] for row in files.of_sample[:, 0].tolist()]),
         files_of_sample=files.of_sample,
         truth=_bytes(_truth(folder / "lidarseg.json", files, len(samples.row_of_token))),
         file_name=_bytes(files.name),
