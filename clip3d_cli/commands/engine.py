@@ -10,12 +10,13 @@ from pathlib import Path
 from clip3d_cli.commands.label_request import EngineChoice
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
+from clip3d_cli.encoders.closed import closed_classes
 from clip3d_cli.encoders.stored import file_sha256
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.pipelines.devices import choose_device
 from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.text.embed import embed_vocabulary, truncated_words
-from clip3d_cli.text.encoder import open_text_encoder
+from clip3d_cli.text.encoder import TextEncoder, open_text_encoder
 
 _SHOWN = 60
 
@@ -25,11 +26,11 @@ class Engine:
     """A point network and the words it is compared with, ready on a device.
 
     Attributes:
-        encoder: compares voxels with words.
-        classes: the words' vectors, of the same space.
+        encoder: compares voxels with words, or judges them by its closed head.
+        classes: the words' vectors, of the same space, or rows of the closed head.
         weights: the file of the network.
         sha256: of that file.
-        text_encoder: the name of what embedded the words.
+        text_encoder: the name of what embedded the words; None through a closed head.
         device: where the network is.
         backend: the name of what computes its convolutions.
         precision: of its matrix products: ``exact``, ``high`` or ``fast``.
@@ -41,7 +42,7 @@ class Engine:
     classes: ClassEmbeddings
     weights: Path
     sha256: str
-    text_encoder: str
+    text_encoder: str | None
     device: str
     backend: str
     precision: str
@@ -52,9 +53,12 @@ class Engine:
 def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> Engine:
     """The models of a choice, on its device, with the words of a vocabulary embedded.
 
+    Through a closed head no word is embedded: the vocabulary names some of its classes.
+
     Raises:
-        SetupError: weights or a package are missing, or words and points live in different
-            spaces.
+        UsageError: the closed head was not trained on one of the classes.
+        SetupError: weights or a package are missing, the weights have no such head, or words and
+            points live in different spaces.
     """
     began = time.perf_counter()
     device, reason = choose_device(choice.device)
@@ -64,24 +68,26 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
         backend=choice.backend,
         precision=choice.precision,
         seed=choice.seed,
+        head=choice.head,
     )
     voice.note(f"device: {device} ({reason})")
-    encoder = points.encoder
-    name = choice.text_encoder or encoder.spec.text_encoder
+    spec = points.encoder.spec
     voice.detail(f"weights: {choice.weights}")
     voice.detail(f"engine: {points.engine}; precision {points.precision}")
-    voice.detail(f"words: {len(choice.templates)} templates, embedded by {name}")
-    text = open_text_encoder(name)
-    encoder.spec.space.require(text.space, f"the text encoder {name}")
-    warnings = tuple(
-        f"{word[:_SHOWN]!r}... is longer than the text encoder reads: its end is not seen"
-        for word in truncated_words(vocabulary, text, choice.templates)
-    )
-    for warning in warnings:
-        voice.warn("--classes", warning)
-    classes = embed_vocabulary(vocabulary, text, choice.templates)
+    name: str | None = None
+    warnings: tuple[str, ...] = ()
+    if choice.head == "closed":
+        voice.detail(f"head: closed, {spec.space.dim} classes, {len(vocabulary)} asked for")
+        classes = closed_classes(spec, vocabulary)
+    else:
+        name = choice.text_encoder or spec.text_encoder
+        voice.detail(f"words: {len(choice.templates)} templates, embedded by {name}")
+        text = open_text_encoder(name)
+        spec.space.require(text.space, f"the text encoder {name}")
+        warnings = _warnings(vocabulary, text, choice, voice)
+        classes = embed_vocabulary(vocabulary, text, choice.templates)
     return Engine(
-        encoder=encoder,
+        encoder=points.encoder,
         classes=classes,
         weights=choice.weights,
         sha256=file_sha256(choice.weights),
@@ -92,3 +98,16 @@ def load_engine(choice: EngineChoice, vocabulary: Vocabulary, voice: Voice) -> E
         seconds={"load": time.perf_counter() - began},
         warnings=warnings,
     )
+
+
+def _warnings(
+    vocabulary: Vocabulary, text: TextEncoder, choice: EngineChoice, voice: Voice
+) -> tuple[str, ...]:
+    """What is to be said about words that are too long; the voice has said it."""
+    warnings = tuple(
+        f"{word[:_SHOWN]!r}... is longer than the text encoder reads: its end is not seen"
+        for word in truncated_words(vocabulary, text, choice.templates)
+    )
+    for warning in warnings:
+        voice.warn("--classes", warning)
+    return warnings

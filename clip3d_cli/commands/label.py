@@ -26,6 +26,13 @@ class Precision(str, Enum):
     fast = "fast"
 
 
+class Head(str, Enum):
+    """What judges a point."""
+
+    text = "text"
+    closed = "closed"
+
+
 class Scores(str, Enum):
     """What is written beside the winning class."""
 
@@ -128,6 +135,13 @@ def label(
             rich_help_panel=_MODEL,
         ),
     ] = None,
+    head: Annotated[
+        Head,
+        typer.Option(
+            help="text: any words; closed: the classes the weights were fine-tuned on.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Head.text,
     text_encoder: Annotated[
         str | None,
         typer.Option(
@@ -244,7 +258,7 @@ def label(
       clip3d label scan.ply --classes "car,tire,plastic bag"
       clip3d label 000000.bin --vocabulary semantickitti -o 000000.label
     """  # noqa: D301
-    from clip3d_cli.commands.classes import chosen_vocabulary
+    from clip3d_cli.commands.asked import asked_vocabulary, refuse_text_options
     from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS, Targets, weights_path
     from clip3d_cli.commands.label_request import (
         EngineChoice,
@@ -257,7 +271,8 @@ def label(
     from clip3d_cli.commands.terminal import Voice
 
     voice = Voice(quiet, verbose, not no_progress)
-    words = chosen_vocabulary(classes, vocabulary, voice)
+    if head is Head.closed:
+        refuse_text_options(templates, text_encoder)
     choice = EngineChoice(
         weights=weights_path(weights or DEFAULT_WEIGHTS),
         text_encoder=known_text_encoder(text_encoder),
@@ -266,7 +281,9 @@ def label(
         precision=precision.value,
         backend=backend,
         seed=seed,
+        head=head.value,
     )
+    words = asked_vocabulary(choice, classes, vocabulary, voice)
     request = LabelRequest(
         choice=choice,
         reading=reading_options(columns, allow_truncated=allow_truncated, max_memory=max_memory),

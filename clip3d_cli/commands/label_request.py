@@ -19,6 +19,7 @@ from clip3d_cli.formats.files import inspect_cloud
 from clip3d_cli.text.templates import read_templates, template_sets, templates_named
 
 if TYPE_CHECKING:
+    from clip3d_cli.encoders.spec import HeadName
     from clip3d_cli.sparse.backend import Precision
 
 USUAL_TEMPLATES = "photo"
@@ -31,11 +32,12 @@ class EngineChoice:
     Attributes:
         weights: the file of the point network.
         text_encoder: its name, with model and tag after a colon; None takes the weights' own.
-        templates: sentences around words, each with one ``{}``.
+        templates: sentences around words, each with one ``{}``; for the text head.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: of the network's matrix products.
         backend: ``auto``, or a name of kind ``backends`` in the registry.
         seed: of all randomness.
+        head: ``text`` answers any words, ``closed`` the classes the weights were trained on.
     """
 
     weights: Path
@@ -45,6 +47,7 @@ class EngineChoice:
     precision: Precision | Literal["auto"] = "auto"
     backend: str = "auto"
     seed: int = 0
+    head: HeadName = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +177,14 @@ def _show_plan(
                 "schema": "clip3d.plan/1",
                 "weights": str(weights),
                 "device": device,
+                "head": request.choice.head,
                 "classes": names,
                 "jobs": rows,
                 "failed": failed,
             }
         )
         return
-    give(f"weights {weights}, device {device}")
+    give(f"weights {weights}, {request.choice.head} head, device {device}")
     give(f"{len(names)} classes: {', '.join(names)}")
     for job, count in zip(plan.jobs, points, strict=True):
         give(f"{job.source} ({count:,} points) -> {job.target}")

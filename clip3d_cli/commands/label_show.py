@@ -107,6 +107,7 @@ def _engine_entries(engine: Engine) -> dict[str, object]:
     return {
         "vocabulary": vocabulary.name,
         "weights": {"file": engine.weights.name, "sha256": engine.sha256},
+        "head": engine.encoder.spec.head,
         "text_encoder": engine.text_encoder,
         "space": {"name": engine.classes.space.name, "dim": engine.classes.space.dim},
         "device": engine.device,
