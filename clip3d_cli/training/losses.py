@@ -46,8 +46,22 @@ def accepted_words_loss(vectors: Tensor, targets: WordTargets, logit_scale: Tens
         (), the mean over judged voxels; 0 when none is judged.
     """
     judged = targets.meaning != IGNORED
-    meaning = targets.meaning[judged]
-    logits = functional.pad(vectors[judged] @ targets.vectors.T * logit_scale, (0, 1))
-    right = logits.masked_fill(~targets.accepted[meaning], -torch.inf)
-    loss = logits.logsumexp(dim=1) - right.logsumexp(dim=1)
+    similarity = vectors[judged] @ targets.vectors.T
+    return right_words_loss(similarity, targets.accepted[targets.meaning[judged]], logit_scale)
+
+
+def right_words_loss(similarity: Tensor, right: Tensor, logit_scale: Tensor) -> Tensor:
+    """`accepted_words_loss` of similarities with the words.
+
+    Args:
+        similarity: (P, W), cosines.
+        right: (P, W + 1) bool: the words that are right for each row, and "none of these".
+        logit_scale: ().
+
+    Returns:
+        (), the mean over rows; 0 without any.
+    """
+    logits = functional.pad(similarity * logit_scale, (0, 1))
+    told = logits.masked_fill(~right, -torch.inf)
+    loss = logits.logsumexp(dim=1) - told.logsumexp(dim=1)
     return loss.sum() / max(1, len(loss))

@@ -23,29 +23,30 @@ def lovasz_softmax(probabilities: Tensor, truth: Tensor) -> Tensor:
     Returns:
         (), 0…1; 0 where nothing is judged.
     """
-    judged = truth != IGNORED
+    judged = torch.nonzero(truth != IGNORED)[:, 0]
     truth = truth[judged]
     present = torch.unique(truth)
-    is_class = (truth[:, None] == present).float()
-    errors = (is_class - probabilities[judged][:, present].float()).abs()
-    errors, order = errors.sort(dim=0, descending=True)
+    # A row per class: sorting walks along memory.
+    told = probabilities.index_select(0, judged).index_select(1, present).T.float()
+    is_class = present[:, None] == truth
+    errors, order = (is_class.float() - told).abs().sort(dim=1, descending=True)
     # A constant of the order: the gradient flows through the errors alone.
-    weights = _jaccard_growth(is_class.gather(0, order))
+    weights = _jaccard_growth(is_class.gather(1, order).float())
     total: Tensor = (errors * weights).sum()
     return total / max(1, len(present))
 
 
 def _jaccard_growth(is_class: Tensor) -> Tensor:
-    """(M, K): how much the Jaccard loss of each column grows with one more error.
+    """(K, M): how much the Jaccard loss of each class grows with one more error.
 
     With the first i rows wrong, the class without them is left in the intersection, and
     the union is the class with the wrong rows of others (Algorithm 1 of the paper).
 
     Args:
-        is_class: (M, K) float, 1 where a row is of the class, in the order of the errors.
+        is_class: (K, M) float, 1 where a row is of the class, in the order of the errors.
     """
-    inside = is_class.cumsum(dim=0)
-    outside = (1 - is_class).cumsum(dim=0)
-    size = is_class.sum(dim=0)
-    loss = 1 - (size - inside) / (size + outside)
-    return torch.diff(loss, dim=0, prepend=loss.new_zeros(1, loss.shape[1]))
+    wrong = is_class.cumsum(dim=1)
+    size = is_class.sum(dim=1, keepdim=True)
+    wrong_of_others = torch.arange(1, is_class.shape[1] + 1, device=is_class.device) - wrong
+    loss = 1 - (size - wrong) / (size + wrong_of_others)
+    return torch.diff(loss, dim=1, prepend=loss.new_zeros(len(loss), 1))

@@ -16,8 +16,9 @@ from clip3d_cli.core.words import ClassEmbeddings
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
+from clip3d_cli.training.cosines import head_agreement, head_cosines
 from clip3d_cli.training.labelled_batches import LabelledBatch
-from clip3d_cli.training.losses import IGNORED, WordTargets, accepted_words_loss
+from clip3d_cli.training.losses import IGNORED, right_words_loss
 from clip3d_cli.training.lovasz import lovasz_softmax
 
 
@@ -113,25 +114,23 @@ class FineTuner(nn.Module):
         options = self.options
         with torch.no_grad() if options.linear_probe else nullcontext():
             trunk = self._trunk(self.encoder, batch.voxels)
-        judged = batch.truth != IGNORED
-        truth = batch.truth[judged]
-        logits = self.closed(trunk[judged])
+        judged = torch.nonzero(batch.truth != IGNORED)[:, 0]
+        # Not by a mask: that gradient is scattered row by row, which takes as long as a network.
+        told, truth = trunk.index_select(0, judged), batch.truth[judged]
+        logits = self.closed(told)
         entropy = functional.cross_entropy(logits, truth, reduction="sum")
         parts = {"cross_entropy": entropy / max(1, len(truth))}
         if options.lovasz_weight:
             lovasz = lovasz_softmax(logits.softmax(dim=1), truth)
             parts["lovasz"] = options.lovasz_weight * lovasz
         if not options.linear_probe:
-            parts |= self._of_text_head(trunk, judged, batch)
+            parts |= self._of_words(told, truth)
+            parts |= self._of_start(trunk, batch.voxels)
         return torch.stack(list(parts.values())).sum(), parts
-
-    def text_vectors(self, voxels: SparseTensor) -> Tensor:
-        """(M, D) float32, unit length: what the text head says of every voxel."""
-        return _unit(self._head(self._trunk(self.encoder, voxels)))
 
     @property
     def _head(self) -> nn.Linear:
-        return cast(nn.Linear, self.encoder.network.head)
+        return _head_of(self.encoder)
 
     def _trunk(self, encoder: PointEncoder, voxels: SparseTensor) -> Tensor:
         """(M, C): what the heads read."""
@@ -139,26 +138,24 @@ class FineTuner(nn.Module):
         run = cast(Callable[..., Tensor], encoder.network.trunk)
         return run(voxels.with_feats(voxels.feats.to(self._dtype)), plan).float()
 
-    def _of_text_head(
-        self, trunk: Tensor, judged: Tensor, batch: LabelledBatch
-    ) -> dict[str, Tensor]:
-        options = self.options
-        parts: dict[str, Tensor] = {}
-        if options.words_weight:
-            targets = WordTargets(self.word_vectors, batch.truth[judged], self.accepted)
-            vectors = _unit(self._head(trunk[judged]))
-            words = accepted_words_loss(vectors, targets, self.logit_scale)
-            parts["words"] = options.words_weight * words
-        if options.keep_weight:
-            kept = (_unit(self._head(trunk)) * self._start_vectors(batch.voxels)).sum(dim=1)
-            parts["keep"] = options.keep_weight * (1 - kept.mean())
-        return parts
+    def _of_words(self, told: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """How far the text head's answers are from the words of the truth."""
+        if not self.options.words_weight:
+            return {}
+        cosines = head_cosines(told, self._head, self.word_vectors)
+        loss = right_words_loss(cosines, self.accepted[truth], self.logit_scale)
+        return {"words": self.options.words_weight * loss}
 
-    @torch.no_grad()
-    def _start_vectors(self, voxels: SparseTensor) -> Tensor:
-        start = self._start[0].to(voxels.cells.device)
-        return _unit(cast(nn.Linear, start.network.head)(self._trunk(start, voxels)))
+    def _of_start(self, trunk: Tensor, voxels: SparseTensor) -> dict[str, Tensor]:
+        """How far the text head's answers are from those of the start."""
+        if not self.options.keep_weight:
+            return {}
+        start = self._start[0].to(trunk.device)
+        with torch.no_grad():
+            before = self._trunk(start, voxels)
+        kept = head_agreement(trunk, self._head, before, _head_of(start))
+        return {"keep": self.options.keep_weight * (1 - kept.mean())}
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    return functional.normalize(vectors.float(), dim=1, eps=1e-6)
+def _head_of(encoder: PointEncoder) -> nn.Linear:
+    return cast(nn.Linear, encoder.network.head)
