@@ -1,0 +1,1 @@
+"""Objects: what belongs together in a labelled cloud."""
