@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,11 @@ from clip3d_cli.training.drawing import Rows, batched, disc, drawn_scene, turned
 from clip3d_cli.training.losses import IGNORED
 from clip3d_cli.training.posed_batches import NetworkInputs
 
+# Of every process that makes batches.
+_MEMORY_BYTES = 1 << 28
 _LEAVE_OUT = "Leave the scene out."
+
+Read = tuple[PointCloud, npt.NDArray[np.int32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,30 @@ class LabelledBatch:
         return LabelledBatch(self.voxels.to(device), self.truth.to(device))
 
 
+class _Memory:
+    """The scenes that a process read first, as many as fit: few labels are soon all there."""
+
+    def __init__(self) -> None:
+        self._scenes: dict[int, Read] = {}
+        self._room = _MEMORY_BYTES
+
+    def __reduce__(self) -> tuple[type[_Memory], tuple[()]]:
+        # Another process remembers what it read itself.
+        return _Memory, ()
+
+    def scene(self, place: int, read: Callable[[], Read]) -> Read:
+        """The scene of a place, read if it must be."""
+        if place in self._scenes:
+            return self._scenes[place]
+        cloud, truth = read()
+        arrays = (cloud.xyz, cloud.rgb, cloud.intensity, truth)
+        size = sum(array.nbytes for array in arrays if array is not None)
+        if size <= self._room:
+            self._room -= size
+            self._scenes[place] = cloud, truth
+        return cloud, truth
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledBatches:
     """The batch of any number: a function of it and of the seed, in whichever process.
@@ -75,6 +103,7 @@ class LabelledBatches:
     inputs: NetworkInputs
     options: LabelledOptions
     seed: int = 0
+    _memory: _Memory = field(default_factory=_Memory, init=False, repr=False)
 
     def __call__(self, number: int) -> LabelledBatch:
         """The batch of a number.
@@ -92,7 +121,7 @@ class LabelledBatches:
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """The (M, 3) cells, (M, C) channels and (M,) truth of a scene."""
         place, rng = drawn_scene(turn, len(self.scenes), self.seed)
-        cloud, truth = self._read(self.scenes[place])
+        cloud, truth = self._memory.scene(place, lambda: self._read(self.scenes[place]))
         middles = np.flatnonzero(truth != IGNORED)
         every = np.arange(len(cloud))
         kept = disc(cloud.xyz, every, middles if len(middles) else every, self.options.points, rng)
@@ -103,7 +132,7 @@ class LabelledBatches:
         channels = voxel_inputs(self.inputs.channels, part, grid, Terrain(xyz))
         return grid.cells, channels, commonest(truth[kept], grid.voxel_of_point, len(grid))
 
-    def _read(self, scene: PosedScene) -> tuple[PointCloud, npt.NDArray[np.int32]]:
+    def _read(self, scene: PosedScene) -> Read:
         """The usable points of a scene's key frame in the world, and their truth."""
         cloud, keep = world_cloud(self.dataset, scene.sweeps[0])
         truth = self.dataset.truth(scene)
