@@ -1,0 +1,111 @@
+"""Figures on paper or on a dark screen, drawn by matplotlib without a window."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clip3d_cli.errors import SetupError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The first that a machine has for a letter draws it: names of classes may be of any script.
+_FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Arial Unicode MS")
+_PAD_INCHES = 0.22
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """The colors of a figure, each as hex.
+
+    Attributes:
+        surface: behind everything.
+        ink: titles and numbers.
+        muted: labels of axes, and what is said aside.
+        line: grids and edges.
+        series: of curves side by side; told apart by the color-blind as well.
+        ramp: of a share from 0 to 1, the first near the surface.
+    """
+
+    surface: str
+    ink: str
+    muted: str
+    line: str
+    series: tuple[str, ...]
+    ramp: tuple[str, ...]
+
+
+LIGHT = Theme(
+    surface="#ffffff",
+    ink="#1a1d21",
+    muted="#5c6570",
+    line="#e3e6ea",
+    series=("#0068a8", "#d4560b", "#00865f", "#b45590", "#b07c00", "#3fa3dd", "#6b7078"),
+    ramp=("#ffffff", "#d6e6f4", "#abcfe6", "#6aaed6", "#3787c0", "#105ba4", "#08306b"),
+)
+DARK = Theme(
+    surface="#15181c",
+    ink="#eceff2",
+    muted="#9aa4af",
+    line="#2c3138",
+    series=("#4ba3e3", "#f27d3f", "#2fbf94", "#e08fc0", "#e0b040", "#9bd3f7", "#aab1ba"),
+    ramp=("#15181c", "#122b47", "#15446f", "#1f649c", "#3a8bc6", "#74b7e4", "#c8e6fb"),
+)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Matplotlib as it comes, whatever a user's settings say, with text taken literally.
+
+    Raises:
+        SetupError: E_SYSTEM: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import font_manager, style
+    except ImportError as error:
+        raise SetupError(
+            "E_SYSTEM",
+            "matplotlib",
+            "is not installed, and draws the pictures of a report",
+            'Run pip install "clip3d[report]".',
+        ) from error
+    there = set(font_manager.get_font_names())
+    ours = {
+        "font.family": [name for name in _FONTS if name in there],
+        # A dollar in the name of a class begins no formula.
+        "text.parse_math": False,
+        "axes.unicode_minus": True,
+    }
+    with style.context(["default", ours]), warnings.catch_warnings():
+        # A letter that no font has is drawn as a box: no reason to stop or to complain.
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        yield
+
+
+def new_figure(width_in: float, height_in: float, theme: Theme) -> Figure:
+    """An empty figure of a size in inches; see `drawing`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, height_in), facecolor=theme.surface)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png_of(figure: Figure, dpi: int) -> bytes:
+    """A figure as PNG, cut to what is drawn; the same bytes for the same figure."""
+    target = io.BytesIO()
+    figure.savefig(
+        target,
+        format="png",
+        dpi=dpi,
+        bbox_inches="tight",
+        pad_inches=_PAD_INCHES,
+        metadata={"Software": None},
+    )
+    return target.getvalue()
