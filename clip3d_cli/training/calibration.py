@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from clip3d_cli.training.clip2scene import Words
+from clip3d_cli.training.labelled_batches import LabelledBatch
 from clip3d_cli.training.learner import Clip2Scene
 from clip3d_cli.training.posed_batches import PosedBatch
+from clip3d_cli.training.supervised import FineTuner
+
+# (P, W) cosines of what was answered with W words, and which of these are right: (P, W) bool.
+Told = tuple[Tensor, Tensor]
 
 _SCALES = torch.logspace(0, 2, 41)
 
@@ -28,12 +34,38 @@ def fitted_scale(learner: Clip2Scene, batches: Sequence[PosedBatch]) -> float:
     """
     learner.eval()
     words = Words(learner.word_vectors, learner.class_of_word)
+
+    def told(batch: PosedBatch) -> Told:
+        right = words.class_of_word[batch.pair_word][:, None] == words.class_of_word
+        return learner.pair_vectors(batch) @ words.vectors.T, right
+
+    return _likeliest(map(told, batches))
+
+
+@torch.no_grad()
+def fitted_scales(tuner: FineTuner, batches: Sequence[LabelledBatch]) -> tuple[float, float]:
+    """The same of a fine-tuned network: of its text head, and of its closed head.
+
+    A closed head's similarities are the cosines of its logits with the axes of its classes.
+
+    Args:
+        tuner: trained; put into evaluation mode.
+        batches: on its device; without any judged voxel both answers are 1.
+    """
+    tuner.eval()
+    answers = [tuner.cosines(batch) for batch in batches]
+    text = [(words, tuner.accepted[truth, :-1]) for words, _, truth in answers]
+    closed = [(axes, functional.one_hot(truth, axes.shape[1]).bool()) for _, axes, truth in answers]
+    return _likeliest(text), _likeliest(closed)
+
+
+def _likeliest(answers: Iterable[Told]) -> float:
     losses = torch.zeros(len(_SCALES))
-    for batch in batches:
-        similarity = functional.pad(learner.pair_vectors(batch) @ words.vectors.T, (0, 1))
-        wrong = words.class_of_word[batch.pair_word][:, None] != words.class_of_word
-        masked = similarity.masked_fill(functional.pad(wrong, (0, 1), value=True), -torch.inf)
+    for similarity, right in answers:
+        # The class "none of these" has similarity 0 to everything, and is never right.
+        similarity = functional.pad(similarity, (0, 1))
+        masked = similarity.masked_fill(~functional.pad(right, (0, 1)), -torch.inf)
         for place, scale in enumerate(_SCALES.tolist()):
-            told = (similarity * scale).logsumexp(dim=1) - (masked * scale).logsumexp(dim=1)
-            losses[place] += told.sum().cpu()
+            loss = (similarity * scale).logsumexp(dim=1) - (masked * scale).logsumexp(dim=1)
+            losses[place] += loss.sum().cpu()
     return float(_SCALES[losses.argmin()])

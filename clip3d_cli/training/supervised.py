@@ -114,9 +114,7 @@ class FineTuner(nn.Module):
         options = self.options
         with torch.no_grad() if options.linear_probe else nullcontext():
             trunk = self._trunk(self.encoder, batch.voxels)
-        judged = torch.nonzero(batch.truth != IGNORED)[:, 0]
-        # Not by a mask: that gradient is scattered row by row, which takes as long as a network.
-        told, truth = trunk.index_select(0, judged), batch.truth[judged]
+        told, truth = _judged(trunk, batch.truth)
         logits = self.closed(told)
         entropy = functional.cross_entropy(logits, truth, reduction="sum")
         parts = {"cross_entropy": entropy / max(1, len(truth))}
@@ -127,6 +125,20 @@ class FineTuner(nn.Module):
             parts |= self._of_words(told, truth)
             parts |= self._of_start(trunk, batch.voxels)
         return torch.stack(list(parts.values())).sum(), parts
+
+    def cosines(self, batch: LabelledBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """What both heads say of the J judged voxels, and the truth.
+
+        Args:
+            batch: on the network's device.
+
+        Returns:
+            (J, W) the text head's cosines with the words, (J, K) the cosines of the closed
+            head's logits with the axes of its classes, (J,) int64 the truth.
+        """
+        told, truth = _judged(self._trunk(self.encoder, batch.voxels), batch.truth)
+        axes = functional.normalize(self.closed(told), dim=1, eps=1e-6)
+        return head_cosines(told, self._head, self.word_vectors), axes, truth
 
     @property
     def _head(self) -> nn.Linear:
@@ -155,6 +167,13 @@ class FineTuner(nn.Module):
             before = self._trunk(start, voxels)
         kept = head_agreement(trunk, self._head, before, _head_of(start))
         return {"keep": self.options.keep_weight * (1 - kept.mean())}
+
+
+def _judged(trunk: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows and classes of judged voxels alone."""
+    judged = torch.nonzero(truth != IGNORED)[:, 0]
+    # Not by a mask: its gradient is scattered row by row, which takes as long as a network.
+    return trunk.index_select(0, judged), truth[judged]
 
 
 def _head_of(encoder: PointEncoder) -> nn.Linear:
