@@ -27,11 +27,13 @@ def lovasz_softmax(probabilities: Tensor, truth: Tensor) -> Tensor:
     truth = truth[judged]
     present = torch.unique(truth)
     # A row per class: sorting walks along memory.
-    told = probabilities.index_select(0, judged).index_select(1, present).T.float()
-    is_class = present[:, None] == truth
-    errors, order = (is_class.float() - told).abs().sort(dim=1, descending=True)
+    told = probabilities.index_select(0, judged).index_select(1, present).T
+    # Halves do not count far.
+    told = told.to(torch.promote_types(told.dtype, torch.float32))
+    is_class = (present[:, None] == truth).to(told.dtype)
+    errors, order = (is_class - told).abs().sort(dim=1, descending=True)
     # A constant of the order: the gradient flows through the errors alone.
-    weights = _jaccard_growth(is_class.gather(1, order).float())
+    weights = _jaccard_growth(is_class.gather(1, order))
     total: Tensor = (errors * weights).sum()
     return total / max(1, len(present))
 
