@@ -49,6 +49,7 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "nuscenes": "clip3d_cli.datasets.nuscenes:NuScenes",
         "semantickitti": "clip3d_cli.datasets.semantickitti:SemanticKitti",
         "scannet": "clip3d_cli.datasets.scannet:ScanNet",
+        "scannet200": "clip3d_cli.datasets.scannet200:ScanNet200",
         "pandaset": "clip3d_cli.datasets.pandaset:PandaSet",
         "folder": "clip3d_cli.datasets.folder:Folder",
     },
@@ -56,6 +57,7 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "nuscenes": "clip3d_cli.datasets.submission_nuscenes:NuScenesSubmission",
         "semantickitti": "clip3d_cli.datasets.submission_semantickitti:SemanticKittiSubmission",
         "scannet": "clip3d_cli.datasets.submission_scannet:ScanNetSubmission",
+        "scannet200": "clip3d_cli.datasets.submission_scannet:ScanNetSubmission",
     },
     "teachers": {
         "openclip": "clip3d_cli.teachers.openclip:OpenClipTeacher",

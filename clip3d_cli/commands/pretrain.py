@@ -19,8 +19,8 @@ def pretrain(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="nuscenes, semantickitti, scannet, pandaset, or folder for scenes of your own "
-            "(docs/folder.md says how they lie).",
+            help="nuscenes, semantickitti, scannet, scannet200, pandaset, or folder for scenes of "
+            "your own (docs/folder.md says how they lie).",
             rich_help_panel=_DATA,
         ),
     ] = None,

@@ -26,6 +26,7 @@ from clip3d_cli.registry import unknown_name
 # Its script leaves the mean to the reader and scores such a class NaN; unknown ids are misses.
 SCANNET_RULES = BenchmarkRules("ScanNet, evaluate_semantic_label.py (3830fce)", unmet_iou=None)
 
+_NAME = "scannet"
 _ALL = "all"
 _FOLDERS = ("scans", "scans_test")
 _SCANS_PER_SPACE = 100
@@ -44,14 +45,15 @@ class ScanNet:
         InputError: E_NOT_FOUND: there is no scan in it.
     """
 
-    name = "scannet"
+    name = _NAME
+    _vocabulary_name = "scannet20"
     ego_m = 0.0
     things: frozenset[int] = frozenset()
     rules = SCANNET_RULES
 
     def __init__(self, root: Path) -> None:
         self.root = root.parent if root.name in _FOLDERS else root
-        self.vocabulary = named_vocabulary("scannet20")
+        self.vocabulary = named_vocabulary(self._vocabulary_name)
         self._folders = {
             folder.name: folder
             for place in _FOLDERS
@@ -69,7 +71,7 @@ class ScanNet:
     def splits(self) -> tuple[str, ...]:
         """``all`` that is here, and the official splits that are here as a whole."""
         here = {name for name in self._folders if self._mesh(name, "").is_file()}
-        whole = (split for split in split_numbers(self.name) if here.issuperset(_official(split)))
+        whole = (split for split in split_numbers(_NAME) if here.issuperset(_official(split)))
         return (*whole, _ALL)
 
     def scenes(self, split: str) -> Sequence[PosedScene]:
@@ -81,10 +83,10 @@ class ScanNet:
         """
         if split == _ALL:
             names = [name for name in self._folders if self._mesh(name, "").is_file()]
-        elif split in split_numbers(self.name):
+        elif split in split_numbers(_NAME):
             names = _official(split)
         else:
-            raise unknown_name("split of scannet", split, self.splits())
+            raise unknown_name(f"split of {self.name}", split, self.splits())
         for name in names:
             if name not in self._folders or not self._mesh(name, "").is_file():
                 raise InputError(
@@ -128,22 +130,25 @@ class ScanNet:
     def _mesh(self, name: str, kind: str) -> Path:
         return self._folders[name] / f"{name}_vh_clean_2{kind}.ply"
 
+    def _truth_file(self, name: str) -> Path:
+        return self._mesh(name, ".labels")
+
     def _scene(self, names: Sequence[str], number: int) -> PosedScene:
         name = names[number]
         folder = self._folders[name]
-        labels = self._mesh(name, ".labels")
+        truth = self._truth_file(name)
         places = (folder, self.root / "scannet_frames_25k" / name)
         frames = next((place for place in places if (place / "color").is_dir()), None)
         return PosedScene(
             name,
             (Sweep(self._mesh(name, ""), np.eye(4)),),
             () if frames is None else read_frames(frames, folder / f"{name}.txt"),
-            labels if labels.is_file() else None,
+            truth if truth.is_file() else None,
         )
 
 
 def _official(split: str) -> list[str]:
     """The names of the scans of an official split."""
-    numbers = split_numbers(ScanNet.name)[split]
+    numbers = split_numbers(_NAME)[split]
     spaces = (divmod(number, _SCANS_PER_SPACE) for number in numbers)
     return [f"scene{space:04d}_{scan:02d}" for space, scan in spaces]
