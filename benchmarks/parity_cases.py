@@ -1,6 +1,6 @@
 """Made-up truths and answers on which ours and the benchmarks' own scoring code must agree.
 
-Needs numpy only, of any version: numbers come from the raw bits of PCG64, which numpy never changes.
+Needs numpy alone. Numbers come from PCG64's raw bits, which no version of numpy changes.
 """
 
 from __future__ import annotations

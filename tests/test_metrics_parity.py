@@ -64,6 +64,12 @@ def test_semantic_scores_are_the_official_ones(benchmark: str) -> None:
         assert getattr(ours, name) == pytest.approx(theirs[name], abs=CLOSE), name
 
 
+@pytest.mark.parametrize("benchmark", ["nuscenes", "semantickitti", "scannet"])
+def test_the_rules_name_the_version_that_they_were_compared_with(benchmark: str) -> None:
+    version = EXPECTED[benchmark]["code"].split()[-1]
+    assert f"({version})" in rules_of(benchmark).source
+
+
 @pytest.mark.parametrize("benchmark", CASES)
 def test_the_cases_have_classes_that_are_absent_or_never_answered(benchmark: str) -> None:
     case = CASES[benchmark]

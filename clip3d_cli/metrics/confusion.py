@@ -28,7 +28,14 @@ class ConfusionMatrix:
     def of(
         cls, truth: npt.NDArray[np.int32], answer: npt.NDArray[np.int32], classes: int
     ) -> ConfusionMatrix:
-        """Count N points of which truth is 0…K−1, or −1 for not judged, and answer −1…K−1."""
+        """Count N points of which truth is 0…K−1, or −1 for not judged, and answer −1…K−1.
+
+        Raises:
+            ValueError: a class of K or more.
+        """
+        highest = max(int(truth.max(initial=-1)), int(answer.max(initial=-1)))
+        if highest >= classes:
+            raise ValueError(f"class {highest} of {classes}")
         judged = truth >= 0
         column = np.where(answer[judged] < 0, classes, answer[judged]).astype(np.int64)
         cell = truth[judged].astype(np.int64) * (classes + 1) + column
