@@ -134,9 +134,8 @@ def choose(logits: Tensor, question: Question, logit_scale: float) -> VoxelAnswe
     """
     # By index, not by a product with the one-hot rows, which a GPU may round.
     columns = torch.from_numpy(question.columns).to(logits.device)
-    best, index = logits[:, columns].topk(question.width, dim=1)
-    total = torch.logsumexp(logits * logit_scale, dim=1, keepdim=True)
-    score = (best * logit_scale - total).exp()
+    index = logits[:, columns].topk(question.width, dim=1).indices
+    score = torch.softmax(logits * logit_scale, dim=1).gather(1, columns[index])
     return VoxelAnswers(index.int().cpu().numpy(), score.cpu().numpy())
 
 

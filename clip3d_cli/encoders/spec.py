@@ -49,7 +49,7 @@ class ClosedHead:
                 len(self.names) == len(self.class_ids) == len(self.colors),
                 "its names, class_ids and colors differ in number",
             ),
-            (not twice, f"it names {twice[:1]} twice"),
+            (not twice, f"it names {', '.join(map(repr, twice))} twice"),
             (
                 all(type(each) is int and 0 < each < 65536 for each in self.class_ids),
                 "a class_id is no whole number 1…65535",

@@ -213,6 +213,11 @@ def _closed_of_fields(fields: dict[str, Any] | None) -> ClosedHead | None:
     unknown = sorted(set(fields) - set(ClosedHead.__slots__))
     if unknown:
         raise ValueError(f"the closed head: it has an unknown key {unknown[0]!r}")
+    for key in ("vocabulary", "names", "class_ids", "colors"):
+        if key not in fields:
+            raise ValueError(f"the closed head: it has no {key}")
+        if key != "vocabulary" and not isinstance(fields[key], list):
+            raise TypeError(f"the closed head: its {key} are no list")
     return ClosedHead(
         **{
             **fields,
