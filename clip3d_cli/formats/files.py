@@ -22,7 +22,7 @@ from clip3d_cli.formats.exports import (
     write_npz_file,
 )
 from clip3d_cli.formats.guard import read_head, require_file, require_unchanged, stamp_of
-from clip3d_cli.formats.landing import landing, require_folder, require_space
+from clip3d_cli.formats.landing import landing, require_folder, require_new, require_space
 from clip3d_cli.formats.ply_export import write_ply_file
 from clip3d_cli.formats.survey import surveyed
 
@@ -218,12 +218,7 @@ def _sidecar_of(target: Path) -> Path:
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:
     for path in (target, _sidecar_of(target)):
-        if path.is_dir():
-            raise UsageError("E_EXISTS", path, "is a folder", "Name another file with -o.")
-        if path.exists() and not overwrite:
-            raise UsageError(
-                "E_EXISTS", path, "exists already", "Replace it with --overwrite, or use -o."
-            )
+        require_new(path, overwrite=overwrite)
 
 
 def _write_part(

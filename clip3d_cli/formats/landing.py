@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from clip3d_cli.errors import OutputError
+from clip3d_cli.errors import OutputError, UsageError
 
 # Letters of up to four bytes each, in names of at most 255 bytes.
 _LONGEST_STEM = 60
@@ -69,6 +69,20 @@ def require_folder(target: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(
             "E_NOT_WRITABLE", folder, "may not be written to", "Write elsewhere with -o."
+        )
+
+
+def require_new(target: Path, *, overwrite: bool) -> None:
+    """Refuse to write a file over what is there, unless that was asked for.
+
+    Raises:
+        UsageError: E_EXISTS: a folder, or a file that may not be replaced.
+    """
+    if target.is_dir():
+        raise UsageError("E_EXISTS", target, "is a folder", "Name another file with -o.")
+    if target.exists() and not overwrite:
+        raise UsageError(
+            "E_EXISTS", target, "exists already", "Replace it with --overwrite, or use -o."
         )
 
 
