@@ -65,13 +65,13 @@ def _one(args: argparse.Namespace) -> dict[str, object]:
     places["teacher.features"] = args.out.parent / "features"
     settings += [f"{key}={str(path)!r}" for key, path in places.items()]
     config = with_settings(PretrainConfig(), settings)
-    judged = pretrain(config, args.out.with_suffix(".run"), resume=False).judgement
+    judged = pretrain(config, args.out.with_suffix(".run"), resume=False).judged
     if judged is None:
         raise SystemExit("the scenes have no truth")
     return {
-        "mean_iou": judged.mean_iou,
-        "counts": judged.confusion.counts.tolist(),
-        "classes": [entry.name for entry in judged.vocabulary.classes],
+        "mean_iou": judged.evaluation.scores().mean_iou,
+        "counts": judged.evaluation.confusion.counts.tolist(),
+        "classes": [entry.name for entry in judged.evaluation.vocabulary.classes],
     }
 
 

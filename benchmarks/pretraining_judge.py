@@ -15,11 +15,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from clip3d_cli.pipelines.judge import Judgement, judge_scenes, network_answer, teacher_answer
+from clip3d_cli.pipelines.evaluate import EvalOptions, Evaluation, evaluate, network_answer
 from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.pipelines.pretrain import open_scenes
 from clip3d_cli.pipelines.pretrain_config import PretrainConfig, with_settings
 from clip3d_cli.pipelines.pretrain_targets import look, open_teacher, targets_of
+from clip3d_cli.pipelines.teacher_answers import teacher_answer
 
 
 def main() -> None:
@@ -47,16 +48,16 @@ def main() -> None:
             ("teacher without occlusion test, all points", untested, None),
             ("network, all points", student, None),
         ):
-            _show(title, judge_scenes(dataset, scenes, answer, only=only))
+            _show(title, evaluate(dataset, scenes, answer, EvalOptions(only=only)))
 
 
-def _show(title: str, found: Judgement) -> None:
-    right = found.confusion.counts.diagonal().sum() / found.points
+def _show(title: str, found: Evaluation) -> None:
+    scores = found.scores()
     names = (entry.name for entry in found.vocabulary.classes)
     classes = ", ".join(
-        f"{name} {100 * iou:.0f}" for name, iou in zip(names, found.confusion.iou, strict=True)
+        f"{name} {100 * iou:.0f}" for name, iou in zip(names, scores.iou, strict=True)
     )
-    print(f"{title}: mIoU {100 * found.mean_iou:.1f} %, right {100 * right:.1f} % of")
+    print(f"{title}: mIoU {100 * scores.mean_iou:.1f} %, right {100 * scores.accuracy:.1f} % of")
     print(f"  {found.points:,} points; IoU % {classes}", flush=True)
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
 from clip3d_cli.core.words import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.metrics.rules import NO_BENCHMARK, BenchmarkRules
 from clip3d_cli.teachers.cache import write_features
 from clip3d_cli.training.pixel_pairs import BatchOptions
 from clip3d_cli.training.posed_batches import NetworkInputs, PosedBatch, PosedBatches
@@ -95,6 +96,8 @@ class InMemory:
     root: Path = Path()
     vocabulary: Vocabulary | None = None
     ego_m: float = 0.0
+    things: frozenset[int] = frozenset()
+    rules: BenchmarkRules = NO_BENCHMARK
 
     def splits(self) -> tuple[str, ...]:
         return ("all",)
@@ -107,6 +110,9 @@ class InMemory:
         return self.clouds[sweep.path]
 
     def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        return None
+
+    def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
         return None
 
     def scene(self, name: str, clouds: Sequence[PointCloud], views: Sequence[View]) -> PosedScene:

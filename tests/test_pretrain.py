@@ -121,19 +121,23 @@ def test_what_is_saved_says_what_it_is(config: PretrainConfig, done: Pretrained)
 
 
 def test_only_some_scenes_are_judged_by(config: PretrainConfig, tmp_path: Path) -> None:
-    judged = pretrain(
+    done = pretrain(
         with_settings(config, ["data.judged=val", "optimizer.steps=1"]), tmp_path / "run"
-    ).judgement
+    )
+    assert done.judged is not None
+    written = json.loads((tmp_path / "run" / "eval.val.json").read_text())
+    assert written == done.judged.document
+    assert (written["points"], written["split"]) == (133, "val")
+    judged = done.judged.evaluation
     # Two thirds of the points of the hall have truth; the classes are the data set's own.
-    assert judged is not None
     assert [entry.name for entry in judged.vocabulary.classes] == ["floor", "box"]
     assert judged.points == 133
     assert judged.confusion.counts.sum(axis=1).tolist() == [66, 67]
     # The yard, which has no truth, is the whole of the other split.
     chosen = with_settings(config, ["data.judged=train", "optimizer.steps=1"])
-    none = pretrain(chosen, tmp_path / "other").judgement
+    none = pretrain(chosen, tmp_path / "other").judged
     assert none is not None
-    assert none.points == 0
+    assert none.evaluation.points == 0
 
 
 def test_a_wrong_teacher_leaves_no_folder(

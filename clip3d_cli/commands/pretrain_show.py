@@ -7,11 +7,12 @@ import shlex
 from collections import deque
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clip3d_cli import __version__
-from clip3d_cli.commands.terminal import Voice, print_table, stderr_console, swatched
-from clip3d_cli.pipelines.judge import Judgement
+from clip3d_cli.commands.eval_show import show_judged
+from clip3d_cli.commands.terminal import Voice, stderr_console
+from clip3d_cli.pipelines.evaluate import EvalOptions
 from clip3d_cli.pipelines.pretrain import Pretrained
 from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.training.loop import Step
@@ -118,8 +119,8 @@ def show_end(ended: Pretrained, config: PretrainConfig, voice: Voice) -> None:
     if voice.quiet:
         return
     voice.note(f"{ended.steps:,} steps done; weights in {ended.weights}")
-    if ended.judgement is not None:
-        _show_judgement(ended.judgement, config.data.judged, voice)
+    if ended.judged is not None:
+        show_judged(ended.judged.evaluation, EvalOptions(), config.data.judged, voice)
     words = _words_to_ask_for(config)
     command = ["clip3d", "label", "scan.ply", "--weights", str(ended.weights), *words]
     voice.note(f"next: {shlex.join(command)}")
@@ -135,7 +136,7 @@ def run_document(ended: Pretrained, seconds: float) -> object:
         "steps": ended.steps,
         "weights": None if ended.weights is None else str(ended.weights),
         "seconds": round(seconds, 3),
-        "judgement": None if ended.judgement is None else _judgement_entry(ended.judgement),
+        "evaluation": None if ended.judged is None else ended.judged.document,
     }
 
 
@@ -152,51 +153,6 @@ def plan_document(
         "processes": processes,
         "config": config.tables(),
     }
-
-
-def _show_judgement(judgement: Judgement, split: str, voice: Voice) -> None:
-    confusion = judgement.confusion
-    points = confusion.counts.sum(axis=1)
-    rows: list[tuple[Any, ...]] = []
-    absent = []
-    for place, entry in enumerate(judgement.vocabulary.classes):
-        if not points[place]:
-            absent.append(entry.name)
-            continue
-        name = swatched(entry.name, entry.color)
-        numbers = (confusion.iou[place], confusion.recall[place])
-        rows.append((name, f"{points[place]:,}", *(f"{value:.1%}" for value in numbers)))
-    print_table(stderr_console(), ("class", "points", "IoU", "recall"), rows, numbers=3)
-    voice.note(
-        f"mean IoU {judgement.mean_iou:.1%} of {len(rows)} classes, "
-        f"{judgement.points:,} points of split {split}"
-    )
-    if absent:
-        voice.note(f"left out of the mean, as no point truly has them: {', '.join(absent)}")
-
-
-def _judgement_entry(judgement: Judgement) -> dict[str, object]:
-    confusion = judgement.confusion
-    rows = zip(
-        judgement.vocabulary.classes,
-        confusion.counts.sum(axis=1).tolist(),
-        confusion.iou.tolist(),
-        confusion.recall.tolist(),
-        strict=True,
-    )
-    return {
-        "points": judgement.points,
-        "mean_iou": _number(judgement.mean_iou),
-        "classes": [
-            {"name": entry.name, "points": points, "iou": _number(iou), "recall": _number(recall)}
-            for entry, points, iou, recall in rows
-        ],
-    }
-
-
-def _number(value: float) -> float | None:
-    """JSON has no word for what is not a number."""
-    return None if math.isnan(value) else round(value, 6)
 
 
 def _words_to_ask_for(config: PretrainConfig) -> list[str]:

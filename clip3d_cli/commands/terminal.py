@@ -112,7 +112,12 @@ def stdout_console() -> Console:
 
 
 def print_table(
-    console: Console, columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, numbers: int
+    console: Console,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Text | str]],
+    *,
+    numbers: int,
+    remarks: int = 0,
 ) -> None:
     """Print a table without borders; markup in texts is shown, not obeyed.
 
@@ -121,13 +126,15 @@ def print_table(
         columns: titles.
         rows: as many cells each.
         numbers: how many columns, counted from the right, hold numbers.
+        remarks: how many columns on the right of these hold text again.
     """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    end = len(columns) - remarks
     for position, title in enumerate(columns):
-        right = position >= len(columns) - numbers
+        right = end - numbers <= position < end
         table.add_column(title, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(plain(cell)) if isinstance(cell, str) else cell for cell in row))

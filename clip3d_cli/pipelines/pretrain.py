@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 
 from clip3d_cli import registry
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.vocabularies import named_vocabulary
-from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.datasets.chosen import default_split, thinned
 from clip3d_cli.datasets.contract import Dataset
 from clip3d_cli.encoders.weights import save_encoder
 from clip3d_cli.errors import InputError, UsageError
-from clip3d_cli.pipelines.judge import Judgement, judge_scenes, network_answer
+from clip3d_cli.pipelines.evaluation_document import write_document
+from clip3d_cli.pipelines.judge_weights import Judged, judge_weights
 from clip3d_cli.pipelines.label import Progress, silent
-from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.pipelines.pretrain_config import FREE, PretrainConfig
 from clip3d_cli.pipelines.pretrain_learner import (
     finished_encoder,
@@ -27,7 +27,6 @@ from clip3d_cli.pipelines.pretrain_learner import (
     loop_options,
 )
 from clip3d_cli.pipelines.pretrain_targets import (
-    Targets,
     kept_words,
     look,
     open_teacher,
@@ -58,14 +57,14 @@ class Pretrained:
         steps: how many were done in all.
         folder: the run's.
         weights: the encoder of the averaged weights; None when stopped.
-        judgement: on the split ``data.judged``, if one was named.
+        judged: on the split ``data.judged``, if one was named.
     """
 
     finished: bool
     steps: int
     folder: Path
     weights: Path | None
-    judgement: Judgement | None
+    judged: Judged | None
 
 
 def _nothing(*_: object) -> None:
@@ -158,8 +157,8 @@ def pretrain(
     trained = cast(Clip2Scene, trainee.averaged)
     scale = fitted_scale(trained, [batch_of(number).to(world.device) for number in range(_FITTED)])
     save_encoder(finished_encoder(config, trained, targets, trainee.done, scale), folder / WEIGHTS)
-    judgement = _judged(config, dataset, folder / WEIGHTS, targets)
-    return Pretrained(True, trainee.done, folder, folder / WEIGHTS, judgement)
+    judged = _judged(config, dataset, targets.templates, folder)
+    return Pretrained(True, trainee.done, folder, folder / WEIGHTS, judged)
 
 
 def _take_up(
@@ -185,7 +184,7 @@ def open_scenes(config: PretrainConfig) -> tuple[Dataset, Sequence[PosedScene]]:
     """
     options = config.data
     dataset: Dataset = registry.part("datasets", options.dataset)(Path(options.root))
-    split = options.split or default_split(dataset)
+    split = options.split or default_split(dataset, "train")
     scenes = thinned(dataset.scenes(split), options.limit)
     if not len(scenes) or not scenes[0].views:
         what = f"split {split!r} has no scene" if not len(scenes) else "has no posed images"
@@ -197,19 +196,6 @@ def open_scenes(config: PretrainConfig) -> tuple[Dataset, Sequence[PosedScene]]:
             "taken.",
         )
     return dataset, scenes
-
-
-def default_split(dataset: Dataset) -> str:
-    """``train`` where there is one, else the first."""
-    splits = dataset.splits()
-    return "train" if "train" in splits else splits[0]
-
-
-def thinned(scenes: Sequence[PosedScene], limit: int) -> Sequence[PosedScene]:
-    """At most so many scenes, spread evenly; 0 for all."""
-    if not 0 < limit < len(scenes):
-        return scenes
-    return [scenes[int(place)] for place in np.linspace(0, len(scenes) - 1, limit).round()]
 
 
 def _words(config: PretrainConfig, dataset: Dataset) -> Vocabulary:
@@ -243,15 +229,14 @@ def _loss_of(
 
 
 def _judged(
-    config: PretrainConfig,
-    dataset: Dataset,
-    weights: Path,
-    targets: Targets,
-) -> Judgement | None:
-    if not config.data.judged or dataset.vocabulary is None:
+    config: PretrainConfig, dataset: Dataset, templates: Sequence[str], folder: Path
+) -> Judged | None:
+    """How good the weights of a run are; also written beside them."""
+    split = config.data.judged
+    if not split or dataset.vocabulary is None:
         return None
-    scenes = thinned(dataset.scenes(config.data.judged), config.data.limit)
-    classes: ClassEmbeddings = targets.embed(dataset.vocabulary)
-    # As `clip3d label` opens them: what is measured is what users get.
-    encoder = open_encoder(weights).encoder
-    return judge_scenes(dataset, scenes, network_answer(encoder, classes))
+    judged = judge_weights(
+        folder / WEIGHTS, dataset, split, limit=config.data.limit, templates=templates
+    )
+    write_document(judged.document, folder / f"eval.{split}.json")
+    return judged

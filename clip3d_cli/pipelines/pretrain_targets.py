@@ -46,11 +46,6 @@ class Targets:
     text_encoder: str
     templates: tuple[str, ...]
 
-    def embed(self, vocabulary: Vocabulary) -> ClassEmbeddings:
-        """Another vocabulary, embedded as the words were."""
-        text = open_text_encoder(self.text_encoder)
-        return embed_vocabulary(vocabulary, text, self.templates)
-
 
 def open_teacher(config: PretrainConfig, device: torch.device) -> Teacher:
     """The frozen image model of a configuration.

@@ -124,13 +124,13 @@ def test_a_run_ends_with_weights_that_label_takes(
     assert document["schema"] == "clip3d.pretrain/1"
     assert (document["finished"], document["steps"]) == (True, 3)
     assert document["weights"] == "run/points.safetensors"
-    judged = document["judgement"]
+    judged = document["evaluation"]
     assert [entry["name"] for entry in judged["classes"]] == ["floor", "box"]
     assert judged["points"] == 400
     assert "scenes: 2; steps: 3" in said.err
     assert "step 3/3  loss " in said.err
     assert "encoder.layers = 14" in said.err
-    assert "mean IoU" in said.err
+    assert "mIoU" in said.err
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
     (line,) = (line for line in said.err.splitlines() if line.startswith("next: "))
     command = line.removeprefix("next: clip3d ").replace("scan.ply", str(scan)).split()
