@@ -12,6 +12,7 @@ import typer
 from clip3d_cli import __version__
 from clip3d_cli.commands.doctor import doctor
 from clip3d_cli.commands.door import run
+from clip3d_cli.commands.eval import evaluate
 from clip3d_cli.commands.help import GroupedCommand
 from clip3d_cli.commands.info import info
 from clip3d_cli.commands.label import label
@@ -25,8 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (label, info, vocabularies, pretrain, doctor):
+for command in (label, info, vocabularies, pretrain):
     app.command(cls=GroupedCommand)(command)
+app.command("eval", cls=GroupedCommand)(evaluate)
+app.command(cls=GroupedCommand)(doctor)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from clip3d_cli.commands.classes import chosen_vocabulary
 from clip3d_cli.commands.label_request import EngineChoice
 from clip3d_cli.commands.terminal import Voice
@@ -37,17 +39,20 @@ def asked_vocabulary(
     return closed_vocabulary(closed, wanted)
 
 
-def refuse_text_options(templates: str | None, text_encoder: str | None) -> None:
+def refuse_text_options(
+    templates: str | None, text_encoder: str | None, prompts: Path | None = None
+) -> None:
     """Refuse options that only words have a use for.
 
     Raises:
         UsageError: one of them is given.
     """
-    for option, value in (("--templates", templates), ("--text-encoder", text_encoder)):
+    given = {"--templates": templates, "--text-encoder": text_encoder, "--prompts": prompts}
+    for option, value in given.items():
         if value is not None:
             raise UsageError(
                 "E_USAGE",
                 option,
                 "has no use with --head closed, which reads no words",
-                "Leave it out, or label by words with --head text.",
+                "Leave it out, or go by words with --head text.",
             )
