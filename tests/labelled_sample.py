@@ -60,7 +60,8 @@ def park(dataset: LabelledMemory, number: int) -> PosedScene:
     balls = [0.5 * sphere + (*rng.uniform(-4, 4, 2), 4) for _ in range(3)]
     parts = [floor, np.concatenate(poles), np.concatenate(balls)]
     truth = np.repeat(np.arange(3), [len(part) for part in parts])
-    return dataset.labelled(f"park{number}", np.concatenate(parts), truth)
+    # Not on the borders of voxels.
+    return dataset.labelled(f"park{number}", np.concatenate(parts) + 0.07, truth)
 
 
 def parks(count: int = 2, seed: int = 0, **options: Any) -> LabelledBatches:
