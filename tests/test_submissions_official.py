@@ -118,6 +118,8 @@ def test_semantic_kitti_api_finds_every_folder_and_scan(
     with ZipFile(sent) as archive:
         assert archive.testzip() is None
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        # The hour of writing would make every archive another file.
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
     wanted = {"sequences/": 0}
     for sequence in range(11, 22):
         place = f"sequences/{sequence}/"
