@@ -17,6 +17,7 @@ from clip3d_cli.commands.help import GroupedCommand
 from clip3d_cli.commands.info import info
 from clip3d_cli.commands.label import label
 from clip3d_cli.commands.pretrain import pretrain
+from clip3d_cli.commands.report import report
 from clip3d_cli.commands.vocabularies import vocabularies
 from clip3d_cli.errors import UsageError
 
@@ -29,7 +30,8 @@ app = typer.Typer(
 for command in (label, info, vocabularies, pretrain):
     app.command(cls=GroupedCommand)(command)
 app.command("eval", cls=GroupedCommand)(evaluate)
-app.command(cls=GroupedCommand)(doctor)
+for command in (report, doctor):
+    app.command(cls=GroupedCommand)(command)
 
 
 def _show_version(wanted: bool) -> None:

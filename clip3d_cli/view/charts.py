@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-_DPI = 200
 _COLUMNS = 3
-_PANEL_IN = (3.5, 2.35)
+_PANEL_IN = (4.3, 2.6)
 _LEGEND_ROW_IN = 0.26
 _DASHES: tuple[tuple[float, Sequence[float]], ...] = ((0, ()), (0, (5, 1.6)), (0, (1.4, 1.2)))
 # More points than a panel has pixels.
@@ -80,15 +79,15 @@ def curves_png(panels: Sequence[Panel], runs: Sequence[str], theme: Theme) -> by
         legend_in = _legend_height(runs, wide)
         figure = new_figure(wide, high + legend_in, theme)
         top = 1 - legend_in / (high + legend_in)
-        grid = figure.add_gridspec(rows, columns, hspace=0.42, wspace=0.26, top=top, bottom=0.0)
+        grid = figure.add_gridspec(rows, columns, hspace=0.42, wspace=0.2, top=top, bottom=0.0)
         for number, panel in enumerate(panels):
             axes = figure.add_subplot(grid[divmod(number, columns)])
             _draw_panel(axes, panel, theme)
             if number + columns >= len(panels):
-                axes.set_xlabel("step", color=theme.muted, fontsize=8, labelpad=3)
+                axes.set_xlabel("step", color=theme.muted, fontsize=8.5, labelpad=3)
         if len(runs) > 1:
             _draw_legend(figure, runs, wide, theme)
-        return png_of(figure, _DPI)
+        return png_of(figure)
 
 
 def smoothed(values: Floats) -> Floats:
@@ -135,7 +134,7 @@ def _draw_panel(axes: Axes, panel: Panel, theme: Theme) -> None:
         means.append(mean)
     _set_range(axes, np.concatenate(means), singles)
     _dress(axes, theme)
-    axes.set_title(panel.title, loc="left", fontsize=9.5, fontweight="bold", color=theme.ink, pad=7)
+    axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", color=theme.ink, pad=7)
 
 
 def _set_range(axes: Axes, means: Floats, singles: Sequence[Floats]) -> None:
@@ -167,7 +166,7 @@ def _dress(axes: Axes, theme: Theme) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.6g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(which="both", length=0, labelsize=8, colors=theme.muted, pad=4)
+    axes.tick_params(which="both", length=0, labelsize=8.5, colors=theme.muted, pad=4)
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set(color=theme.muted, linewidth=0.7)
@@ -190,7 +189,7 @@ def _look(run: int, theme: Theme) -> tuple[str, tuple[float, Sequence[float]]]:
 
 def _legend_columns(runs: Sequence[str], wide: float) -> int:
     letters = max(len(name) for name in runs)
-    return max(1, min(len(runs), int(wide / (0.55 + 0.075 * letters))))
+    return max(1, min(len(runs), int(wide / (0.55 + 0.083 * letters))))
 
 
 def _legend_height(runs: Sequence[str], wide: float) -> float:
@@ -213,7 +212,7 @@ def _draw_legend(figure: Figure, runs: Sequence[str], wide: float, theme: Theme)
         bbox_to_anchor=(figure.subplotpars.left - 0.012, 1.0),
         ncols=_legend_columns(runs, wide),
         frameon=False,
-        fontsize=8.5,
+        fontsize=9.5,
         labelcolor=theme.ink,
         handlelength=1.9,
         columnspacing=1.8,

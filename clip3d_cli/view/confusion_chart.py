@@ -53,7 +53,7 @@ class ConfusionChart:
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """What suits up to so many classes: a cell's edge, inches; letters, points; dots an inch.
+    """What suits up to so many classes: a cell's edge, inches; letters, points.
 
     Letters of 0 points are not written.
     """
@@ -64,14 +64,13 @@ class _Size:
     names: float
     percent: float
     counts: float
-    dpi: int
 
 
 _SIZES = (
-    _Size(13, 0.56, 13, 9, 9.5, 6.2, 200),
-    _Size(26, 0.40, 13, 8.5, 7.5, 0, 200),
-    _Size(60, 0.22, 13, 7.5, 5.5, 0, 200),
-    _Size(10**9, 0.105, 20, 6, 0, 0, 160),
+    _Size(13, 0.56, 13, 9, 9.5, 6.2),
+    _Size(26, 0.40, 13, 8.5, 7.5, 0),
+    _Size(60, 0.22, 13, 7.5, 5.5, 0),
+    _Size(10**9, 0.105, 20, 6, 0, 0),
 )
 
 
@@ -138,7 +137,7 @@ def confusion_png(chart: ConfusionChart, theme: Theme) -> bytes:
         _draw_names(sheet, grid)
         _draw_margin(sheet, grid)
         _draw_titles(sheet, chart)
-        return png_of(figure, size.dpi)
+        return png_of(figure)
 
 
 def worst_confusions(confusion: ConfusionMatrix, most: int) -> list[tuple[int, int, int, float]]:
