@@ -51,6 +51,8 @@ CATEGORIES = (
     "flat.driveable_surface", "flat.other", "flat.sidewalk", "flat.terrain", "static.manmade",
     "static.other", "static.vegetation", "vehicle.ego",
 )  # fmt: skip
+# Of these, cars and pedestrians come as objects.
+THINGS = (2, 6, 17)
 EGO_RETURNS = np.array([[0.3, -0.4, -0.5], [-0.7, 0.2, -0.4]])
 
 _START_US = 1_532_402_927_600_000
@@ -101,11 +103,21 @@ def token(*parts: object) -> str:
     return hashlib.md5("-".join(str(part) for part in parts).encode()).hexdigest()
 
 
+def panoptic_numbers(points: int) -> npt.NDArray[np.uint16]:
+    """(N,) category * 1000 + object: two objects a category; every 50th point is in two boxes."""
+    numbers = np.resize(np.array(NUMBERS), points)
+    objects = np.where(np.isin(numbers, THINGS), 1 + np.arange(points) // 201, 0)
+    return np.where(np.arange(points) % 50 == 4, 0, numbers * 1000 + objects).astype(np.uint16)
+
+
 def write_tree(root: Path) -> None:
     tables: dict[str, list[dict[str, Any]]] = {
         name: []
-        for name in ("scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "lidarseg")
-    }
+        for name in (
+            "scene", "sample", "sample_data", "ego_pose", "calibrated_sensor", "lidarseg",
+            "panoptic",
+        )
+    }  # fmt: skip
     tables["sensor"] = [
         {"token": token("s", name), "channel": name, "modality": kind}
         for name, kind in [
@@ -131,14 +143,20 @@ def write_tree(root: Path) -> None:
 def _write_scene(root: Path, name: str, tables: dict[str, list[dict[str, Any]]]) -> None:
     full = name in FULL_SCENES
     keys, sweeps = (KEY_SWEEPS, KEY_SWEEPS[-1] + 1) if full else ((1,), 2)
-    tables["scene"].append({"token": token(name), "name": name, "description": "made up"})
+    samples = [token(name, "k", key) for key in keys]
+    ends = {"first_sample_token": samples[0], "last_sample_token": samples[-1]}
+    tables["scene"].append({"token": token(name), "name": name, "description": "made up", **ends})
     tables["sample"] += [
         {
-            "token": token(name, "k", key),
+            "token": own,
             "timestamp": _time_us(time_of_sweep(key)),
             "scene_token": token(name),
+            "prev": before,
+            "next": after,
         }
-        for key in keys
+        for key, own, before, after in zip(
+            keys, samples, ["", *samples], [*samples[1:], ""], strict=False
+        )
     ]
     _add_sensors(name, tables)
     for sweep in range(sweeps):
@@ -188,6 +206,9 @@ def _write_sweep(
         tables["lidarseg"].append(
             {"token": row["token"], "filename": labels, "sample_data_token": row["token"]}
         )
+        objects = f"panoptic/{VERSION}/{row['token']}_panoptic.npz"
+        np.savez_compressed(_file(root, objects), data=panoptic_numbers(len(rows)))
+        tables["panoptic"].append(tables["lidarseg"][-1] | {"filename": objects})
 
 
 def _write_image(

@@ -19,6 +19,7 @@ from clip3d_cli import registry
 from clip3d_cli.core.scenes import PosedScene, View, moved
 from clip3d_cli.datasets.contract import Dataset, swept_cloud
 from clip3d_cli.errors import InputError, UsageError
+from clip3d_cli.metrics.rules import NO_BENCHMARK
 
 NAMES = registry.names("datasets")
 
@@ -151,6 +152,29 @@ def test_truth_is_a_class_or_not_judged_for_every_point(
     assert judged > 0 or dataset.vocabulary is None
 
 
+def test_instances_are_of_every_point_where_there_are_things(
+    dataset: Dataset, scenes: list[PosedScene]
+) -> None:
+    classes = 0 if dataset.vocabulary is None else len(dataset.vocabulary)
+    assert dataset.things <= set(range(classes))
+    objects = set()
+    for scene in scenes:
+        instances, truth = dataset.instances(scene), dataset.truth(scene)
+        if instances is None or truth is None:
+            assert instances is None
+            continue
+        assert instances.dtype == np.int32 and instances.shape == truth.shape
+        assert instances.min() >= -1
+        things = np.isin(truth, list(dataset.things)) & (instances > 0)
+        objects |= set(zip(truth[things].tolist(), instances[things].tolist(), strict=True))
+    assert len(objects) > 1 or not dataset.things
+
+
+def test_the_benchmarks_rules_make_sense(dataset: Dataset) -> None:
+    assert dataset.rules.unmet_iou in (None, 0, 1) and dataset.rules.min_points >= 1
+    assert bool(dataset.rules.source) == (dataset.rules != NO_BENCHMARK)
+
+
 def test_sweeps_merge_in_the_world(dataset: Dataset, scenes: list[PosedScene]) -> None:
     for scene in scenes[:2]:
         merged = swept_cloud(dataset, scene.sweeps)
@@ -176,6 +200,7 @@ def test_reading_leaves_the_folder_as_it_was(tree: tuple[str, Path]) -> None:
         scene = dataset.scenes(split)[0]
         dataset.cloud(scene.sweeps[0])
         dataset.truth(scene)
+        dataset.instances(scene)
     assert _listing(root) == before
 
 

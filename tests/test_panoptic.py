@@ -50,6 +50,8 @@ def test_absent_classes_are_left_out_or_count_nothing() -> None:
     assert official.things.pq == pytest.approx(1 / 2)
     assert official.stuff.pq == pytest.approx(0.8 / 2)
     assert official.pq_dagger == pytest.approx((0.8 + 1) / 4)
+    reference = panoptic_scores_of(counts(truth, answer), "reference")
+    assert (reference.all, reference.pq_dagger) == (official.all, official.pq_dagger)
 
 
 def test_pq_dagger_takes_the_overlap_of_stuff_without_a_match() -> None:
