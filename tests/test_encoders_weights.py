@@ -95,6 +95,9 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
             "no edge": {"voxel_sizes_m": [0.1, 0]},
             "no scale": {"logit_scale": "14"},
             "no channel": {"inputs": []},
+            "no name": {"inputs": [1, 2]},
+            "no table": {"config": [14]},
+            "no notes": {"provenance": "mine"},
             "no such width": {"space": {"name": "a", "dim": -1}},
             "no text encoder": {"text_encoder": None},
         }
@@ -119,6 +122,9 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
         ("no edge", r"is 0\.0, not above 0"),
         ("no scale", "description that cannot be read"),
         ("no channel", "inputs name no channel"),
+        ("no name", "inputs are no names"),
+        ("no table", "config is no table"),
+        ("no notes", "provenance is no table"),
     ],
 )
 @pytest.mark.parametrize("load", [load_encoder, NativeEncoder.load])

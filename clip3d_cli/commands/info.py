@@ -1,8 +1,8 @@
-"""``clip3d info``: what a scan holds, and what may surprise about it."""
+"""``clip3d info``: what a scan or a file of weights holds, and what may surprise about it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +22,9 @@ def info(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT", readable=False, help="Scans: PLY, LAS, LAZ, PCD, BIN, NPY, NPZ."
+            metavar="INPUT",
+            readable=False,
+            help="Scans: PLY, LAS, LAZ, PCD, BIN, NPY, NPZ; or weights: SAFETENSORS.",
         ),
     ],
     columns: Annotated[
@@ -34,39 +36,54 @@ def info(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> int:
-    """Show what scans hold.
+    """Show what scans hold, or what point weights can do.
 
-    That is format, points, fields, bounds, density, coordinate system and warnings. Nothing is
-    written. The density counts points per square metre of occupied ground, over cells of one
-    metre, where the scan is small enough to be read at once.
+    Of scans that is format, points, fields, bounds, density, coordinate system and warnings. The
+    density counts points per square metre of occupied ground, over cells of one metre, where the
+    scan is small enough to be read at once. Of weights it is the network, its inputs and voxels,
+    the space of its words, the classes of its closed head, and where it comes from. Nothing is
+    written.
 
     \b
     Examples:
       clip3d info scan.ply
+      clip3d info runs/ft/points.safetensors
       clip3d info --json tiles/*.laz
     """  # noqa: D301
     from clip3d_cli.commands.door import error_entry, exit_code, refusal_of, report
     from clip3d_cli.commands.reading import reading_options
-    from clip3d_cli.commands.terminal import give_json
+    from clip3d_cli.commands.terminal import give, give_json
 
     reading = reading_options(columns, allow_truncated=allow_truncated, max_memory=None)
     entries: list[dict[str, object]] = []
     refusals: list[Clip3DError] = []
     for path in inputs:
         try:
-            facts, density = _look(path, reading)
+            entry, lines = _looked(path, reading)
         except Exception as error:  # noqa: BLE001 - one bad file must not stop the others
             refusal = refusal_of(error)
             report(refusal, error)
             refusals.append(refusal)
             entries.append({"input": str(path), "error": error_entry(refusal)})
             continue
-        entries.append(_entry(path, facts, density))
+        entries.append(entry)
         if not as_json:
-            _show(path, facts, density)
+            for line in lines:
+                give(line)
     if as_json:
         give_json({"schema": SCHEMA, "results": entries})
     return exit_code(refusals, len(inputs) - len(refusals))
+
+
+def _looked(path: Path, reading: ReadOptions) -> tuple[dict[str, object], list[str]]:
+    """What a file holds, for programs and line by line for people."""
+    from clip3d_cli.commands.info_weights import SUFFIX, WeightsFacts
+
+    if path.suffix.lower() == SUFFIX:
+        weights = WeightsFacts.of(path)
+        return weights.entry(), [*weights.lines()]
+    facts, density = _look(path, reading)
+    return _entry(path, facts, density), [*_lines(path, facts, density)]
 
 
 def _look(path: Path, reading: ReadOptions) -> tuple[CloudFacts, float | None]:
@@ -98,27 +115,25 @@ def _entry(path: Path, facts: CloudFacts, density: float | None) -> dict[str, ob
     }
 
 
-def _show(path: Path, facts: CloudFacts, density: float | None) -> None:
-    from clip3d_cli.commands.terminal import give
-
-    give(f"{path}: {facts.format}")
-    give(f"  points   {facts.points:,} in {path.stat().st_size:,} bytes")
+def _lines(path: Path, facts: CloudFacts, density: float | None) -> Iterator[str]:
+    yield f"{path}: {facts.format}"
+    yield f"  points   {facts.points:,} in {path.stat().st_size:,} bytes"
     shown = ", ".join(facts.fields[:_SHOWN_FIELDS])
     more = len(facts.fields) - _SHOWN_FIELDS
-    give(f"  fields   {shown}{f' and {more} more' if more > 0 else ''}")
+    yield f"  fields   {shown}{f' and {more} more' if more > 0 else ''}"
     if facts.label_fields:
-        give(f"  labels   {', '.join(facts.label_fields)}")
+        yield f"  labels   {', '.join(facts.label_fields)}"
     if facts.bounds is not None:
         low, high = facts.bounds
-        give(f"  size     {' x '.join(f'{side:.2f}' for side in high - low)} m")
-        give(f"  bounds   {_corner(low)} to {_corner(high)}")
+        yield f"  size     {' x '.join(f'{side:.2f}' for side in high - low)} m"
+        yield f"  bounds   {_corner(low)} to {_corner(high)}"
     if density is not None:
-        give(f"  density  {density:.1f} points per square metre")
-    give(f"  crs      {facts.crs or 'not given'}")
+        yield f"  density  {density:.1f} points per square metre"
+    yield f"  crs      {facts.crs or 'not given'}"
     for note in facts.notes:
-        give(f"  note     {note}")
+        yield f"  note     {note}"
     for warning in facts.warnings:
-        give(f"  warning  {warning}")
+        yield f"  warning  {warning}"
 
 
 def _corner(corner: Iterable[float]) -> str:

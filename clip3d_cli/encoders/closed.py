@@ -29,7 +29,7 @@ def closed_vocabulary(closed: ClosedHead, wanted: Vocabulary | None = None) -> V
             hint = f"Did you mean {near[0]}? " if near else ""
             raise UsageError(
                 "E_CLASSES",
-                "--classes",
+                wanted.name,
                 f"the closed head was not trained on {entry.name!r}",
                 f"{hint}It knows: {', '.join(closed.names)}. --head text takes any words.",
             )

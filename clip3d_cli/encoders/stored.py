@@ -194,6 +194,11 @@ def _spec_of_text(path: Path, text: str | None) -> EncoderSpec:
 def _spec_of_fields(fields: dict[str, Any]) -> EncoderSpec:
     if not isinstance(fields["text_encoder"], str):
         raise TypeError("text_encoder is no name")
+    for key in ("config", "provenance"):
+        if not isinstance(fields.get(key, {}), dict):
+            raise TypeError(f"{key} is no table")
+    if not all(isinstance(name, str) for name in fields["inputs"]):
+        raise TypeError("inputs are no names")
     return EncoderSpec(
         **{
             **fields,
