@@ -77,7 +77,8 @@ def label_cloud(
         N labels. A score is the softmax of the scaled similarities over the classes and one
         more, whose similarity is 0 and which stands for "none of these": CLIP2Scene puts the
         same zero row before its text matrix. It is comparable between points, and no
-        calibrated probability.
+        calibrated probability. Through a closed head it is the share of the softmax over all
+        classes that the head was trained on, whichever of them are asked for.
 
     Raises:
         SetupError: words and points live in different spaces.
