@@ -62,7 +62,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Which scenes; by default val where there is one, else the first split.",
+            help="Which scenes; by default val (or mini_val) where there is one, else the first.",
             rich_help_panel=SCENES,
         ),
     ] = None,

@@ -213,7 +213,7 @@ def _require_truth(scenes: Sequence[PosedScene], split: str, asked: EvalAsked) -
         raise UsageError(
             "E_DATASET",
             f"split {split}",
-            f"none of its {len(scenes):,} scenes has truth",
+            "no scene has truth",
             "Judge another split, or write the answers for a server with --submission DIR.",
         )
 
@@ -233,8 +233,14 @@ def _require_room(asked: EvalAsked, choice: EngineChoice, dataset: Dataset) -> N
         require_new(asked.output, overwrite=asked.overwrite)
     if asked.submission is None:
         return
-    if dataset.name not in registry.names("submissions"):
-        raise registry.unknown_name("--submission", dataset.name, registry.names("submissions"))
+    servers = registry.names("submissions")
+    if dataset.name not in servers:
+        raise UsageError(
+            "E_UNSUPPORTED",
+            "--submission",
+            f"no benchmark takes answers for {dataset.name}",
+            f"There is one for {', '.join(servers)}.",
+        )
     if asked.limit is not None:
         raise UsageError(
             "E_USAGE",

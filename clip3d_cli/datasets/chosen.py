@@ -11,9 +11,11 @@ from clip3d_cli.datasets.contract import Dataset
 
 
 def default_split(dataset: Dataset, usual: str) -> str:
-    """The usual split where there is one, else the first."""
+    """The usual split or its small brother, as ``mini_val`` is of ``val``; else the first."""
     splits = dataset.splits()
-    return usual if usual in splits else splits[0]
+    if usual in splits:
+        return usual
+    return next((split for split in splits if split.endswith(f"_{usual}")), splits[0])
 
 
 def thinned(scenes: Sequence[PosedScene], limit: int) -> Sequence[PosedScene]:

@@ -135,6 +135,7 @@ def _class_entries(
         {
             "name": entry.name,
             "id": entry.class_id,
+            "color": list(entry.color),
             "iou": _number(scores.iou[place]),
             "accuracy": _number(scores.recall[place]),
             "points": int(points[place]),
