@@ -33,6 +33,12 @@ def shared_oracles() -> Path:
     return folder
 
 
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is fetched from the Hugging Face hub."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
 @pytest.fixture(params=registry.names("backends"))
 def backend(request: pytest.FixtureRequest) -> Any:
     """Every backend of sparse convolution that runs here."""

@@ -1,51 +1,27 @@
+"""What a teacher says of every patch, computed a second time by hand."""
+
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
+from hand_clip import KINDS, Array, Hand, coca, correlative, nearby, own, picture, unit
 from PIL import Image
+from tiny_clip import MEAN, RESNET, STD, random_model, save_model, settings
 
-from clip3d_cli.errors import Clip3DError, SetupError, UsageError
 from clip3d_cli.teachers.openclip import OpenClipTeacher
 from clip3d_cli.teachers.towers import positions
-from clip3d_cli.text.openclip import OpenClipTextEncoder
-from tests.tiny_clip import MEAN, RESNET, STD, VIT, hub_cache, random_model, save_model, settings
 
-Array = npt.NDArray[np.float64]
+pytestmark = pytest.mark.usefixtures("no_hub")
+
 # The training size, a wide one, a tall one, a smaller one.
 SIZES = [(32, 32), (32, 56), (48, 32), (16, 24)]
-KINDS = {
-    "plain": settings(VIT),
-    "quick gelu": settings(VIT, quick_gelu=True),
-    "one layer": settings({**VIT, "layers": 1}),
-    "no ln_pre": settings({**VIT, "no_ln_pre": True}),
-    "mean pool": settings({**VIT, "pool_type": "avg", "final_ln_after_pool": True}),
-    "layer scale": settings({**VIT, "ls_init_value": 0.5}),
-    "oblong": settings({**VIT, "image_size": [32, 48]}),
-}
-POOL = {**VIT, "attentional_pool": True, "attn_pooler_queries": 5, "attn_pooler_heads": 2}
-
-
-def coca(embed_dim: int) -> dict[str, Any]:
-    text = {"width": embed_dim, "heads": 2, "layers": 1, "context_length": 76}
-    return {
-        **settings(POOL, custom_text=True, multimodal_cfg=text),
-        "embed_dim": embed_dim,
-        "text_cfg": {**text, "embed_cls": True, "output_tokens": True},
-    }
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture(scope="module")
@@ -58,124 +34,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]]
         return place if place.exists() else save_model(model_cfg, place)
 
     return folder
-
-
-def picture(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def unit(vectors: Array) -> Array:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
-def softmax(logits: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def cubic(distance: Array) -> Array:
-    """Keys' kernel with a = −1/2."""
-    x = np.abs(distance)
-    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
-
-
-def resampling(old: int, new: int) -> Array:
-    """(new, old): weights of a bicubic resize that widens the kernel when it shrinks."""
-    step = old / new
-    middle = (np.arange(new) + 0.5) * step - 0.5
-    weights = cubic((np.arange(old)[None] - middle[:, None]) / max(step, 1))
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-class Hand:
-    """A vision transformer in numpy, from its weights and the definition of its parts."""
-
-    def __init__(self, model_cfg: dict[str, Any]) -> None:
-        self.cfg = model_cfg["vision_cfg"]
-        self.quick = model_cfg.get("quick_gelu", False)
-        state = random_model(model_cfg).visual.state_dict()
-        self.w = {name: value.double().numpy() for name, value in state.items()}
-        self.heads = self.cfg["width"] // self.cfg["head_width"]
-
-    def norm(self, x: Array, name: str) -> Array:
-        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
-        return x * self.w[f"{name}.weight"] + self.w[f"{name}.bias"]
-
-    def linear(self, x: Array, name: str) -> Array:
-        return x @ self.w[f"{name}.weight"].T + self.w[f"{name}.bias"]
-
-    def mlp(self, x: Array, block: str) -> Array:
-        x = self.linear(self.norm(x, f"{block}.ln_2"), f"{block}.mlp.c_fc")
-        gate = (
-            1 / (1 + np.exp(-1.702 * x))
-            if self.quick
-            else np.vectorize(lambda v: (1 + math.erf(v / 2**0.5)) / 2)(x)
-        )
-        return self.linear(x * gate, f"{block}.mlp.c_proj") * self.w.get(f"{block}.ls_2.gamma", 1)
-
-    def attention(self, x: Array, block: str, mix: Callable[..., Array]) -> Array:
-        x = self.norm(x, f"{block}.ln_1")
-        both = x @ self.w[f"{block}.attn.in_proj_weight"].T + self.w[f"{block}.attn.in_proj_bias"]
-        parts = np.split(both, 3, axis=1)
-        per_head = [np.split(part, self.heads, axis=1) for part in parts]
-        mixed = np.hstack([mix(*qkv) for qkv in zip(*per_head, strict=True)])
-        return self.linear(mixed, f"{block}.attn.out_proj") * self.w.get(f"{block}.ls_1.gamma", 1)
-
-    def before_last(self, image: npt.NDArray[np.uint8], blocks: int) -> Array:
-        pixels = (image / 255 - np.array(MEAN)) / np.array(STD)
-        side, (height, width) = self.cfg["patch_size"], image.shape[:2]
-        h, w = height // side, width // side
-        cut = pixels.reshape(h, side, w, side, 3).transpose(0, 2, 4, 1, 3).reshape(h * w, -1)
-        patches = cut @ self.w["conv1.weight"].reshape(self.cfg["width"], -1).T
-        learned = self.w["positional_embedding"]
-        rows, columns = (int(s) // side for s in np.broadcast_to(self.cfg["image_size"], 2))
-        image_of = learned[1:].reshape(rows, columns, -1)
-        places = np.einsum("yr,xc,rcd->yxd", resampling(rows, h), resampling(columns, w), image_of)
-        tokens = np.vstack([self.w["class_embedding"], patches])
-        tokens = tokens + np.vstack([learned[:1], places.reshape(h * w, -1)])
-        tokens = tokens if self.cfg.get("no_ln_pre") else self.norm(tokens, "ln_pre")
-        for number in range(blocks):
-            name = f"transformer.resblocks.{number}"
-            tokens = tokens + self.attention(tokens, name, usual)
-            tokens = tokens + self.mlp(tokens, name)
-        return tokens
-
-    def dense(
-        self, image: npt.NDArray[np.uint8], mix: Callable[..., Array], whole: bool = False
-    ) -> Array:
-        last = self.cfg["layers"] - 1
-        tokens = self.before_last(image, last)
-        name = f"transformer.resblocks.{last}"
-        attended = self.attention(tokens, name, mix)
-        if whole:
-            attended = attended + tokens
-            attended = attended + self.mlp(attended, name)
-        vectors = self.norm(attended, "ln_post") @ self.w["proj"]
-        side = self.cfg["patch_size"]
-        return unit(vectors[1:]).reshape(image.shape[0] // side, image.shape[1] // side, -1)
-
-
-def usual(q: Array, k: Array, v: Array) -> Array:
-    return softmax(q @ k.T / np.sqrt(q.shape[1])) @ v
-
-
-def own(q: Array, k: Array, v: Array) -> Array:
-    return v
-
-
-def correlative(q: Array, k: Array, v: Array) -> Array:
-    root = np.sqrt(q.shape[1])
-    return (softmax(q @ q.T / root) + softmax(k @ k.T / root)) @ v
-
-
-def nearby(grid: tuple[int, int], q: Array, k: Array, v: Array) -> Array:
-    logits = k @ k.T / np.sqrt(k.shape[1])
-    for one in range(grid[0] * grid[1]):
-        for other in range(grid[0] * grid[1]):
-            (r, c), (s, d) = divmod(one, grid[1]), divmod(other, grid[1])
-            logits[1 + one, 1 + other] += np.exp(-((r - s) ** 2 + (c - d) ** 2) / 50)
-    return softmax(logits) @ v
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -335,141 +193,3 @@ def test_features_do_not_depend_on_what_came_before(saved: Any) -> None:
     teacher(picture(64, 40, seed=1))
     np.testing.assert_array_equal(teacher(picture(32, 56)), first)
     np.testing.assert_allclose(np.linalg.norm(first, axis=2), 1, atol=1e-5)
-
-
-def test_the_hubs_models_share_the_space_of_their_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import open_clip
-
-    model_cfg = KINDS["quick gelu"]
-    monkeypatch.setattr("open_clip.factory._MODEL_CONFIGS", {"tiny": KINDS["plain"]})
-    row = {"openai": {"hf_hub": "clip3d-tests/tiny/", "quick_gelu": True, "mean": MEAN, "std": STD}}
-    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", row)
-    cache = hub_cache(tmp_path / "hub", "clip3d-tests/tiny", model_cfg)
-    teacher = OpenClipTeacher("tiny/openai", image_px=32, cache=cache)
-    assert teacher.name == "tiny_openai_value_32"
-    assert teacher.text_encoder == "openclip:tiny/openai"
-    words = OpenClipTextEncoder("tiny/openai", cache=cache)
-    teacher.space.require(words.space, "words")
-    image = picture(32, 32)
-    np.testing.assert_allclose(teacher(image), Hand(model_cfg).dense(image, own), atol=2e-5)
-
-
-def test_folders_say_their_space(tmp_path: Path) -> None:
-    folder = save_model(settings(VIT), tmp_path / "my model")
-    teacher, words = OpenClipTeacher(str(folder)), OpenClipTextEncoder(str(folder))
-    assert teacher.space == words.space
-    assert teacher.text_encoder == f"openclip:{folder}"
-    assert teacher.name.startswith("my_model-") and teacher.name.endswith("_value_32")
-    other = OpenClipTeacher(str(folder), variant="self", image_px=48)
-    assert other.name != teacher.name
-    config = folder / "open_clip_config.json"
-    config.write_text(config.read_text().replace("0.25", "0.26"))
-    assert OpenClipTeacher(str(folder)).name != teacher.name
-    ours = {"space": {"name": "openclip/ViT-B-32/openai", "dim": 12}, "text_encoder": "mini"}
-    (folder / "clip3d.json").write_text(json.dumps(ours))
-    teacher = OpenClipTeacher(str(folder))
-    assert (teacher.space.name, teacher.text_encoder) == ("openclip/ViT-B-32/openai", "mini")
-    with pytest.raises(UsageError, match="embedded by mini"):
-        OpenClipTextEncoder(str(folder))
-
-
-def _no_weights(folder: Path) -> None:
-    weights = folder / "open_clip_model.safetensors"
-    weights.rename(folder / "open_clip_pytorch_model.bin")
-
-
-def _cut_off(folder: Path) -> None:
-    weights = folder / "open_clip_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:5000])
-
-
-def _write(file: str, text: str, folder: Path) -> None:
-    (folder / file).write_text(text)
-
-
-def _other_model(model_cfg: dict[str, Any], folder: Path) -> None:
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg}))
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (_no_weights, "has no open_clip_model.safetensors"),
-        (_cut_off, "cannot be loaded"),
-        (partial(_write, "open_clip_config.json", "{"), "open_clip_config.json cannot be read"),
-        (partial(_write, "open_clip_config.json", "[]"), "is no table"),
-        (partial(_write, "open_clip_config.json", "{}"), "model_cfg"),
-        (partial(_write, "clip3d.json", '{"spice": 1}'), "unknown key 'spice'"),
-        (partial(_write, "clip3d.json", '{"space": 1}'), "cannot be understood"),
-        (
-            partial(_write, "clip3d.json", '{"space": {"name": "a", "dim": 512}}'),
-            "512 dimensions, open_clip_config.json of 12",
-        ),
-        (partial(_other_model, settings({**VIT, "layers": 4})), "cannot be loaded"),
-        (
-            partial(_other_model, settings({"timm_model_name": "vit_tiny_patch16_224"})),
-            "an image tower of the package timm",
-        ),
-    ],
-)
-def test_folders_that_cannot_be_used(
-    damage: Callable[[Path], None], message: str, tmp_path: Path
-) -> None:
-    folder = save_model(settings(VIT), tmp_path / "model")
-    damage(folder)
-    with pytest.raises(Clip3DError) as caught:
-        OpenClipTeacher(str(folder))
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("model_cfg", "options", "message"),
-    [
-        (settings(VIT), {"variant": "values"}, "there is no 'values'"),
-        (settings(VIT), {"image_px": 7}, "less than a patch of 8"),
-        (coca(12), {"variant": "self"}, "no variant 'self'"),
-        (settings({**POOL, "attentional_pool": "parallel"}), {}, "pools by two attentions"),
-        (settings({**VIT, "qk_norm": True}), {}, "CustomResidualAttentionBlock"),
-    ],
-)
-def test_models_that_cannot_be_read_so(
-    model_cfg: dict[str, Any], options: dict[str, Any], message: str, saved: Any
-) -> None:
-    with pytest.raises(UsageError) as caught:
-        OpenClipTeacher(str(saved(model_cfg)), **options)
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("model", "code"),
-    [("ViT-B-16/openia", "E_UNKNOWN_NAME"), ("ViT-B-16-SigLIP/webli", "E_UNSUPPORTED")],
-)
-def test_models_of_the_hub_that_are_refused_first(model: str, code: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        OpenClipTeacher(model)
-    assert caught.value.code == code
-
-
-def test_offline_without_weights(tmp_path: Path) -> None:
-    with pytest.raises(SetupError) as caught:
-        OpenClipTeacher(cache=tmp_path)
-    assert caught.value.code == "E_WEIGHTS"
-    for part in ("ViT-B-16", "'openai'", str(tmp_path)):
-        assert part in str(caught.value)
-    assert "open_clip_model.safetensors" in caught.value.remedy
-    assert "mini" not in caught.value.remedy
-
-
-def test_weights_that_give_no_numbers(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    folder = save_model(settings(VIT), tmp_path / "model")
-    weights = load_file(folder / "open_clip_model.safetensors")
-    weights["visual.proj"][0, 0] = torch.nan
-    save_file(weights, folder / "open_clip_model.safetensors")
-    with pytest.raises(SetupError, match="not finite"):
-        OpenClipTeacher(str(folder))(picture(32, 32))

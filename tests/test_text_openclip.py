@@ -16,6 +16,8 @@ from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.text import openclip
 from clip3d_cli.text.openclip import OpenClipTextEncoder
 
+pytestmark = pytest.mark.usefixtures("no_hub")
+
 PROMPTS = ["a car", "a photo of a tree.", "road", "", "a very tall traffic light"]
 REPO = "clip3d-tests/tiny"
 TINY = {
@@ -38,11 +40,6 @@ def open_clip() -> ModuleType:
         import open_clip
 
         return open_clip
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture
