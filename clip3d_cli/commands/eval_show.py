@@ -61,11 +61,11 @@ def show_evaluation(evaluation: Evaluation, options: EvalOptions, voice: Voice) 
 
 
 def _show_classes(evaluation: Evaluation, scores: Scores, panoptic: PanopticScores | None) -> None:
-    """A row for every class that is there, in the order of the vocabulary."""
+    """A row for every class that the mean counts, in the order of the vocabulary."""
     counts = evaluation.confusion.counts
     rows: list[tuple[Text | str, ...]] = []
     for place, entry in enumerate(evaluation.vocabulary.classes):
-        if place in scores.absent:
+        if np.isnan(scores.iou[place]):
             continue
         quality = () if panoptic is None else (percent(panoptic.pq[place]),)
         rows.append(
