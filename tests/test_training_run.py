@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from test_training_resume import ADAM, batch_of, loss_of, trainee_of
+from small_trainee import ADAM, batch_of, loss_of, trainee_of
 from torch import nn
 
 from clip3d_cli.errors import Clip3DError
