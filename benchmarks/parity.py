@@ -4,6 +4,7 @@ Nothing of that code is kept here; it is imported from where it was installed or
 
     pip install nuscenes-devkit         in an environment of its own: it wants an older numpy
     python -m benchmarks.parity nuscenes
+    pip install pyyaml
     git clone https://github.com/PRBonn/semantic-kitti-api
     python -m benchmarks.parity semantickitti semantic-kitti-api
     git clone https://github.com/ScanNet/ScanNet
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.parity_cases import CASES, PANOPTIC, labelled, segmented
+from benchmarks.parity_files import nuscenes_files, semantickitti_files
 
 KEPT = Path(__file__).resolve().parents[1] / "tests" / "parity.json"
 NUSCENES_THINGS = frozenset(range(1, 11))
@@ -61,6 +63,7 @@ def nuscenes() -> dict[str, Any]:
         "mean_iou": matrix.get_mean_iou(),
         "frequency_weighted_iou": matrix.get_freqweighted_iou(),
         "panoptic": _panoptic(panoptic, NUSCENES_THINGS, result["all"]["PQ_dagger"]),
+        "files": nuscenes_files(),
     }
 
 
@@ -87,6 +90,7 @@ def semantickitti(checkout: Path) -> dict[str, Any]:
         "mean_iou": float(mean_iou),
         "accuracy": float(matrix.getacc()),
         "panoptic": _panoptic(panoptic, SEMANTICKITTI_THINGS, float(np.mean(mixed))),
+        "files": semantickitti_files(checkout),
     }
 
 
@@ -142,6 +146,7 @@ def _panoptic(evaluator: Any, things: frozenset[int], pq_dagger: float) -> dict[
     is_stuff = ~is_thing
     is_stuff[0] = False
     return {
+        "min_points": evaluator.min_points,
         "all": [float(pq_mean), float(sq_mean), float(rq_mean)],
         "things": [float(quality[is_thing].mean()) for quality in per_class],
         "stuff": [float(quality[is_stuff].mean()) for quality in per_class],

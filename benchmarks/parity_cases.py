@@ -5,6 +5,7 @@ Needs numpy alone. Numbers come from PCG64's raw bits, which no version of numpy
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -92,3 +93,22 @@ def _answers(case: Case, truth: Numbers, wrong: npt.NDArray[np.bool_], bits: Num
 
 def _without(numbers: Numbers, taboo: tuple[int, ...], instead: int) -> Numbers:
     return np.where(np.isin(numbers, taboo), instead, numbers)
+
+
+def tree_answers(
+    scene: str, truth: Numbers, labels: Numbers, classes: int, things: int
+) -> tuple[Numbers, Numbers]:
+    """Answers and their instances, (N,) each, for a scene of the small trees of the tests.
+
+    Args:
+        scene: its name, for the seed.
+        truth: (N,) classes from 1; 0 is not judged.
+        labels: (N,) as the files hold them, class and object in one number.
+        classes: K.
+        things: how many of the first classes come in single objects.
+    """
+    seed = int(hashlib.md5(scene.encode()).hexdigest()[:8], 16)
+    first, second = raw(seed, 2 * len(truth)).reshape(2, -1)
+    said = np.where((first % 10 < 6) & (truth > 0), truth, 1 + second % classes)
+    part = 1 + np.unique(labels, return_inverse=True)[1].reshape(-1) + (first // 16 % 12 == 0)
+    return said, np.where(said <= things, part, 0)

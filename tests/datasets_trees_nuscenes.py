@@ -145,7 +145,9 @@ def _write_scene(root: Path, name: str, tables: dict[str, list[dict[str, Any]]])
     keys, sweeps = (KEY_SWEEPS, KEY_SWEEPS[-1] + 1) if full else ((1,), 2)
     samples = [token(name, "k", key) for key in keys]
     ends = {"first_sample_token": samples[0], "last_sample_token": samples[-1]}
-    tables["scene"].append({"token": token(name), "name": name, "description": "made up", **ends})
+    tables["scene"].append(
+        {"token": token(name), "name": name, "nbr_samples": len(samples), "description": "", **ends}
+    )
     tables["sample"] += [
         {
             "token": own,

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import datasets_trees_nuscenes
+import datasets_trees_semantickitti
 import numpy as np
 import pytest
 
-from benchmarks.parity_cases import CASES, PANOPTIC, labelled, segmented
+from benchmarks.parity_cases import CASES, PANOPTIC, labelled, segmented, tree_answers
+from benchmarks.parity_files import MIN_POINTS
 from clip3d_cli import registry
+from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.vocabularies import named_vocabulary
 from clip3d_cli.datasets.contract import Dataset
 from clip3d_cli.datasets.facts import thing_classes
@@ -100,6 +105,7 @@ def panoptic_scores(benchmark: str) -> tuple[PanopticCounts, PanopticScores]:
 @pytest.mark.parametrize("benchmark", PANOPTIC)
 def test_panoptic_scores_are_the_official_ones(benchmark: str) -> None:
     (counts, ours), theirs = panoptic_scores(benchmark), EXPECTED[benchmark]["panoptic"]
+    assert rules_of(benchmark).min_points == theirs["min_points"]
     for name in ("matched", "missed", "invented"):
         assert getattr(counts, name).tolist() == theirs[name], name
     for name in ("pq", "sq", "rq"):
@@ -108,3 +114,75 @@ def test_panoptic_scores_are_the_official_ones(benchmark: str) -> None:
         mean: Quality = getattr(ours, name)
         assert (mean.pq, mean.sq, mean.rq) == pytest.approx(theirs[name], abs=CLOSE), name
     assert ours.pq_dagger == pytest.approx(theirs["pq_dagger"], abs=CLOSE)
+
+
+def judged(
+    dataset: Dataset, split: str, labels: np.ndarray, things: int
+) -> tuple[int, PanopticCounts, ConfusionMatrix]:
+    """Scenes, and counts over all of them, of the answers that the official code was given."""
+    assert dataset.vocabulary is not None
+    classes = len(dataset.vocabulary)
+    found = []
+    for scene in dataset.scenes(split):
+        truth, instances = dataset.truth(scene), dataset.instances(scene)
+        assert truth is not None and instances is not None
+        said, part = tree_answers(label_name(dataset, scene), truth + 1, labels, classes, things)
+        answer = Segments(index_of(said), part.astype(np.int32))
+        counts = PanopticCounts.of(
+            Segments(truth, instances),
+            answer,
+            classes,
+            things=dataset.things,
+            min_points=MIN_POINTS,
+        )
+        found.append((counts, ConfusionMatrix.of(truth, answer.class_index, classes)))
+    counts, confusion = found[0]
+    for more, points in found[1:]:
+        counts, confusion = counts + more, confusion + points
+    return len(found), counts, confusion
+
+
+def label_name(dataset: Dataset, scene: PosedScene) -> str:
+    """The name that the official code's answers were made with."""
+    return scene.name.split("_")[1] if dataset.name == "nuscenes" else scene.name
+
+
+@pytest.mark.parametrize(
+    ("tree", "split", "labels", "things"),
+    [
+        (
+            datasets_trees_nuscenes,
+            "mini_val",
+            datasets_trees_nuscenes.panoptic_numbers(402),
+            10,
+        ),
+        (
+            datasets_trees_semantickitti,
+            "val",
+            np.resize(datasets_trees_semantickitti.NUMBERS, 300),
+            8,
+        ),
+    ],
+    ids=["nuscenes", "semantickitti"],
+)
+def test_whole_folders_score_as_by_the_official_scripts(
+    tree: ModuleType, split: str, labels: np.ndarray, things: int, tmp_path: Path
+) -> None:
+    """The official scripts read the same files: truth, objects, and which scenes count."""
+    name = tree.__name__.removeprefix("datasets_trees_")
+    tree.write_tree(tmp_path)
+    dataset: Dataset = registry.part("datasets", name)(tmp_path)
+    theirs = EXPECTED[name]["files"]
+    scenes, counts, confusion = judged(dataset, split, labels, things)
+    semantic = scores_of(confusion, "official", dataset.rules)
+    objects = panoptic_scores_of(counts, "official")
+    assert scenes == theirs["scenes"] > 1
+    assert semantic.mean_iou == pytest.approx(theirs["mean_iou"], abs=CLOSE)
+    assert semantic.accuracy == pytest.approx(theirs.get("accuracy", semantic.accuracy), abs=CLOSE)
+    ours = {"pq_dagger": objects.pq_dagger}
+    for ending, mean in (("", objects.all), ("_things", objects.things), ("_stuff", objects.stuff)):
+        ours |= {f"pq{ending}": mean.pq, f"sq{ending}": mean.sq, f"rq{ending}": mean.rq}
+    assert {key: ours[key] for key in theirs["panoptic"]} == pytest.approx(
+        theirs["panoptic"], abs=CLOSE
+    )
+    assert len(theirs["panoptic"]) >= 4
