@@ -52,8 +52,8 @@ def file_labels(dataset: str) -> tuple[FileLabel, ...]:
 
 def thing_classes(dataset: str, vocabulary: Vocabulary) -> frozenset[int]:
     """The class indices of what comes in single objects, from ``labels/<dataset>.toml``."""
-    names = set(_facts("labels", dataset)["things"])
-    return frozenset(i for i, entry in enumerate(vocabulary.classes) if entry.name in names)
+    index_of_name = _index_of_name(vocabulary)
+    return frozenset(index_of_name[name] for name in _facts("labels", dataset)["things"])
 
 
 class LabelTable:
@@ -65,7 +65,7 @@ class LabelTable:
     """
 
     def __init__(self, labels: tuple[FileLabel, ...], vocabulary: Vocabulary) -> None:
-        index_of_name = {entry.name: index for index, entry in enumerate(vocabulary.classes)}
+        index_of_name = _index_of_name(vocabulary)
         highest = max(label.number for label in labels)
         self._class_of_number = np.full(highest + 2, _UNHEARD_OF, dtype=np.int32)
         self._kind_of_number = np.zeros(highest + 2, dtype=np.int32)
@@ -117,6 +117,10 @@ class LabelTable:
         kind = self._kind_of_number[numbers.astype(np.intp)]
         one: npt.NDArray[np.int32] = objects.astype(np.int32) * np.int32(self._most_kinds) + kind
         return one
+
+
+def _index_of_name(vocabulary: Vocabulary) -> dict[str, int]:
+    return {entry.name: index for index, entry in enumerate(vocabulary.classes)}
 
 
 def _facts(kind: str, dataset: str) -> dict[str, Any]:

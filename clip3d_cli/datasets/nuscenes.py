@@ -65,7 +65,8 @@ class NuScenes:
 
     name = "nuscenes"
     ego_m = 1.0
-    # ConfusionMatrix.get_mean_iou is a nanmean, and panoptic/evaluate.py asks for 15 points.
+    # ConfusionMatrix.get_mean_iou is a nanmean, and panoptic/evaluate.py asks for 15 points. The
+    # devkit takes no unlabeled answers; here they are misses.
     rules = BenchmarkRules("nuscenes-devkit (1.2.0)", unmet_iou=None, min_points=15)
 
     def __init__(self, root: Path) -> None:
