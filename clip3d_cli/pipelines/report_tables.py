@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,9 +29,10 @@ _TITLES = {
     "sq": "SQ",
     "rq": "RQ",
 }
-_MOST_CONFUSIONS = 12
+_MOST_CONFUSIONS = 10
 _MINUTE_S = 60
 _VERSIONS = ("began", "clip3d", "git_commit", "python", "torch", "device")
+_HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")
 
 
 def percent(share: float) -> str:
@@ -176,7 +178,7 @@ def version_table(runs: Sequence[RunRecord]) -> Table:
         (
             Cell(run.name),
             Cell(_said(start.get("after_step"))),
-            *(Cell(_said(start.get(key)), code=key == "git_commit") for key in _VERSIONS),
+            *(Cell(_HASH.sub(r"\1", _said(start.get(key)))) for key in _VERSIONS),
         )
         for run in runs
         for start in run.starts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from clip3d_cli import __version__
-from clip3d_cli.formats.landing import landing, require_new
+from clip3d_cli.formats.landing import landing, require_folder, require_new
 from clip3d_cli.pipelines import report_tables as tables
 from clip3d_cli.pipelines.eval_records import EvalRecord
 from clip3d_cli.pipelines.run_records import Records, RunRecord
@@ -53,7 +54,10 @@ def plan_report(records: Records, folder: Path, *, overwrite: bool = False) -> R
 
     Raises:
         UsageError: E_EXISTS: one of them is there, and may not be replaced.
+        OutputError: E_NOT_WRITABLE: the folder is none, or cannot be made.
     """
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    require_folder(there / PAGE)
     taken: set[str] = set()
     confusions = tuple(
         folder / f"confusion-{_slug(each.name, taken)}.png" if each.confusion.counts.any() else None
@@ -105,7 +109,8 @@ def report_page(
         if many
     ]
     names = [each.name for each in records.runs or records.evaluations]
-    title = names[0] if len(names) == 1 else f"{len(names)} runs compared"
+    kind = "runs" if records.runs else "evaluations"
+    title = names[0] if len(names) == 1 else f"{len(names)} {kind} compared"
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     return Page(title, " and ".join(counts), tuple(sections), f"clip3d {__version__} report, {now}")
 

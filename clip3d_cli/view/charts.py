@@ -134,7 +134,9 @@ def _draw_panel(axes: Axes, panel: Panel, theme: Theme) -> None:
         means.append(mean)
     _set_range(axes, np.concatenate(means), singles)
     _dress(axes, theme)
-    axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", color=theme.ink, pad=7)
+    axes.set_title(
+        panel.title, loc="left", fontsize=10.5, fontweight="bold", color=theme.ink, pad=7
+    )
 
 
 def _set_range(axes: Axes, means: Floats, singles: Sequence[Floats]) -> None:

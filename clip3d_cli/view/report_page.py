@@ -172,13 +172,15 @@ def _cell(cell: Cell, number: bool) -> str:
         if holds
     ]
     kind = f' class="{" ".join(kinds)}"' if kinds else ""
-    return f"<td{kind}>{_mark(cell)}{escape(cell.text)}</td>"
+    return f"<td{kind}>{_content(cell)}</td>"
 
 
-def _mark(cell: Cell) -> str:
-    """The bar of a cell, or its square of color."""
+def _content(cell: Cell) -> str:
+    """The text of a cell after its bar or its square of color."""
+    text = escape(cell.text)
     color = "" if cell.color is None else f"background:rgb{cell.color}".replace(" ", "")
     if not math.isnan(cell.share):
         share = min(max(cell.share, 0.0), 1.0)
-        return f'<i class="bar"><i style="width:{100 * share:.1f}%;{color}"></i></i>'
-    return f'<i class="dot" style="{color}"></i>' if color else ""
+        bar = f'<i class="bar"><i style="width:{100 * share:.1f}%;{color}"></i></i>'
+        return f'{bar}<span class="value">{text}</span>'
+    return f'<i class="dot" style="{color}"></i>{text}' if color else text
