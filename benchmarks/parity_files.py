@@ -6,6 +6,7 @@ reading of the data sets is compared too. Run by ``benchmarks/parity.py``.
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -18,8 +19,6 @@ from PIL import Image
 
 from benchmarks.parity_cases import tree_answers
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-
 MIN_POINTS = 5
 _VERSION = "v1.0-mini"
 _SPLIT = "mini_val"
@@ -28,14 +27,13 @@ _UNUSED = ("attribute", "visibility", "instance", "log", "sample_annotation")
 
 def nuscenes_files() -> dict[str, Any]:
     """Of LidarSegEval and NuScenesPanopticEval on the mini_val split of the tests' tree."""
-    import datasets_trees_nuscenes as tree
     from nuscenes.eval.lidarseg.evaluate import LidarSegEval
     from nuscenes.eval.panoptic.evaluate import NuScenesPanopticEval
     from nuscenes.nuscenes import NuScenes
 
     with tempfile.TemporaryDirectory() as folder:
         root, answers = Path(folder, "root"), Path(folder, "answers")
-        tree.write_tree(root)
+        _write_tree("nuscenes", root)
         _complete(root)
         devkit = NuScenes(_VERSION, str(root), verbose=False)
         (answers / "panoptic" / _SPLIT).mkdir(parents=True)
@@ -67,13 +65,12 @@ def nuscenes_files() -> dict[str, Any]:
 
 def semantickitti_files(checkout: Path) -> dict[str, Any]:
     """Of evaluate_semantics.py and evaluate_panoptic.py on sequence 08 of the tests' tree."""
-    import datasets_trees_semantickitti as tree
     import yaml
 
     table = yaml.safe_load((checkout / "config" / "semantic-kitti.yaml").read_text())
     with tempfile.TemporaryDirectory() as folder:
         root, answers = Path(folder, "dataset"), Path(folder, "answers")
-        tree.write_tree(Path(folder))
+        _write_tree("semantickitti", Path(folder))
         (answers / "sequences" / "08" / "predictions").mkdir(parents=True)
         labels = sorted((root / "sequences" / "08" / "labels").iterdir())
         for path in labels:
@@ -98,6 +95,11 @@ def semantickitti_files(checkout: Path) -> dict[str, Any]:
         "accuracy": semantic["accuracy_mean"],
         "panoptic": _entries(panoptic, lambda name: name.removesuffix("_mean")),
     }
+
+
+def _write_tree(dataset: str, root: Path) -> None:
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+    importlib.import_module(f"datasets_trees_{dataset}").write_tree(root)
 
 
 def _scores(checkout: Path, script: str, arguments: list[str]) -> dict[str, float]:
