@@ -26,10 +26,12 @@ from typing import cast
 import torch
 from torch.nn import functional
 
+from clip3d_cli.pipelines.config_files import merged, read_config, with_settings
 from clip3d_cli.pipelines.pretrain import open_scenes
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig, merged, read_config, with_settings
-from clip3d_cli.pipelines.pretrain_learner import fresh_trainee, loop_options
+from clip3d_cli.pipelines.pretrain_config import PretrainConfig
+from clip3d_cli.pipelines.pretrain_learner import fresh_trainee
 from clip3d_cli.pipelines.pretrain_targets import look, open_teacher, targets_of
+from clip3d_cli.pipelines.training_config import loop_options
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.training.checkpoints import Checkpoints
 from clip3d_cli.training.clip2scene import Words

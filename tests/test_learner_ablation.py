@@ -10,7 +10,8 @@ from typing import Any
 from posed_sample import make
 from small_learner import EARLY, IMAGE_TURN, OWN_TURN, learner_of
 
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig, with_settings
+from clip3d_cli.pipelines.config_files import with_settings
+from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 
 ABLATION = {
     "baseline": ["batch.sweeps=1", "loss.consistency=none", "loss.self_training=image"],

@@ -18,9 +18,11 @@ from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights import save_encoder
 from clip3d_cli.errors import SetupError, UsageError
+from clip3d_cli.pipelines.config_files import with_settings
 from clip3d_cli.pipelines.point_encoders import open_encoder
-from clip3d_cli.pipelines.pretrain import Hearing, Pretrained, pretrain
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig, with_settings
+from clip3d_cli.pipelines.pretrain import Pretrained, pretrain
+from clip3d_cli.pipelines.pretrain_config import PretrainConfig
+from clip3d_cli.pipelines.training_run import Hearing
 from clip3d_cli.training.loop import Step
 
 SPACE = FeatureSpace("openclip/ViT-B-32/openai", 512)

@@ -8,14 +8,8 @@ import pytest
 
 from clip3d_cli import registry
 from clip3d_cli.errors import UsageError
-from clip3d_cli.pipelines.pretrain_config import (
-    FREE,
-    PretrainConfig,
-    merged,
-    preset,
-    read_config,
-    with_settings,
-)
+from clip3d_cli.pipelines.config_files import merged, read_config, with_settings
+from clip3d_cli.pipelines.pretrain_config import FREE, PretrainConfig, preset
 from clip3d_cli.training.toml_text import flat, toml_table, toml_text
 
 DEFAULT = PretrainConfig()

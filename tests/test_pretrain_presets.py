@@ -12,11 +12,8 @@ from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.inputs import CHANNELS
 from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.pipelines.pretrain_config import (
-    DataOptions,
-    PretrainConfig,
-    preset,
-)
+from clip3d_cli.pipelines.pretrain_config import PretrainConfig, preset
+from clip3d_cli.pipelines.training_config import DataOptions
 from clip3d_cli.training.toml_text import flat
 
 DEFAULT = PretrainConfig()

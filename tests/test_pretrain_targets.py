@@ -17,7 +17,8 @@ from clip3d_cli.core.scenes import PosedScene, Sweep, View
 from clip3d_cli.core.words import ClassEmbeddings, FeatureSpace, Vocabulary
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.pipelines import pretrain_targets
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig, with_settings
+from clip3d_cli.pipelines.config_files import with_settings
+from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.pipelines.pretrain_targets import Targets, kept_words, look, targets_of
 from clip3d_cli.teachers.cache import write_features
 from clip3d_cli.text.embed import embed_vocabulary

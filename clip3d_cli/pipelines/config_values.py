@@ -61,7 +61,7 @@ def checked(value: object, kind: Any, where: str) -> object:
         values = value if isinstance(value, (list, tuple)) else [value]
         return tuple(checked(each, get_args(kind)[0], where) for each in values)
     if type(value) is not kind and (kind, type(value)) != (float, int):
-        raise refused(where, f"{value!r} is not {_KINDS[kind]}", "See clip3d pretrain --help.")
+        raise refused(where, f"{value!r} is not {_KINDS[kind]}", "See what --dry-run prints.")
     if isinstance(value, (int, float)) and not 0 <= value < _TOO_MANY:
         raise refused(where, f"{value} is out of range", "It is a number from 0 on.")
     return kind(value)

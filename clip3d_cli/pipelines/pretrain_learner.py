@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,26 +19,6 @@ from clip3d_cli.training.learner import Clip2Scene
 from clip3d_cli.training.trainee import LoopOptions, Trainee
 
 _START_SCALE = 14.0
-
-
-def loop_options(config: PretrainConfig, scenes: int, world: World) -> LoopOptions:
-    """How many steps there are, and how they are made."""
-    options = config.optimizer
-    a_step = config.batch.scenes * options.batches_per_step * world.size
-    steps = options.steps or options.epochs * math.ceil(scenes / a_step)
-    return LoopOptions(
-        steps=steps,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        warmup_steps=round(options.warmup * steps),
-        clip_norm=options.clip_norm,
-        average_decay=options.average_decay,
-        optimizer=options.kind,
-        momentum=options.momentum,
-        dampening=options.dampening,
-        batches_per_step=options.batches_per_step,
-        seed=config.run.seed,
-    )
 
 
 def fresh_trainee(

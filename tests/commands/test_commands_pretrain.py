@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clip3d_cli.commands.pretrain_launch import _code_of
+from clip3d_cli.commands.pretrain_rank import LEFT_ALONE, _Leaving, device_type_of_many
+from clip3d_cli.commands.pretrain_request import Asked, Machines, resolved
 from command_line import CommandLine, Said
 from datasets_trees_folder import VOCABULARY, room, write_ply
 from posed_camera import camera_entry, write_image, write_json
@@ -23,9 +26,6 @@ from tiny_clip import VIT, save_model, settings
 
 from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
-from clip3d_cli.commands.pretrain_launch import _code_of
-from clip3d_cli.commands.pretrain_rank import LEFT_ALONE, _Leaving, device_type_of_many
-from clip3d_cli.commands.pretrain_request import Asked, Machines, resolved
 from clip3d_cli.commands.pretrain_show import StepLines, duration
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.errors import Clip3DError, UsageError
