@@ -9,19 +9,18 @@ import sys
 from collections.abc import Mapping
 
 from clip3d_cli.commands.door import INTERRUPTED
-from clip3d_cli.commands.pretrain_rank import LEFT_ALONE, device_type_of_many
-from clip3d_cli.commands.pretrain_request import Asked, Machines
 from clip3d_cli.commands.terminal import Voice
+from clip3d_cli.commands.training_kind import Config, End, Training
+from clip3d_cli.commands.training_rank import LEFT_ALONE, device_type_of_many
+from clip3d_cli.commands.training_request import Asked, Machines
 from clip3d_cli.errors import Clip3DError, SetupError
-from clip3d_cli.pipelines.pretrain import open_scenes
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.training.distributed import launch_command
 
 _MODULE = "clip3d_cli"
 _TORCHRUN = "torch.distributed.run"
 
 
-def launch(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
+def launch(training: Training[Config, End], config: Config, asked: Asked, voice: Voice) -> int:
     """The exit code of processes that train together; one that fails has said why.
 
     Raises:
@@ -32,7 +31,7 @@ def launch(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
     kind = device_type_of_many(config.run.device)
     processes = _processes(machines, kind)
     # What every process would refuse is refused once.
-    open_scenes(config)
+    training.open_scenes(config, voice.progress)
     if kind == "cpu":
         share = max(1, (os.cpu_count() or 1) // processes)
         os.environ.setdefault("OMP_NUM_THREADS", str(share))

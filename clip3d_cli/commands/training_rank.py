@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 from clip3d_cli.commands.door import INTERRUPTED
-from clip3d_cli.commands.pretrain_request import Asked
-from clip3d_cli.commands.pretrain_run import train_in
 from clip3d_cli.commands.terminal import Voice
+from clip3d_cli.commands.training_kind import Config, End, Training
+from clip3d_cli.commands.training_request import Asked
+from clip3d_cli.commands.training_run import train_in
 from clip3d_cli.errors import Clip3DError, UsageError
 from clip3d_cli.pipelines.devices import choose_device
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.training.distributed import World
 
 # A fault that all processes have is said by the first one, long before the others wake up.
@@ -27,18 +27,23 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def train_as_one_of(
-    config: PretrainConfig, asked: Asked, voice: Voice, place: tuple[int, int, int]
+    training: Training[Config, End],
+    config: Config,
+    asked: Asked,
+    voice: Voice,
+    place: tuple[int, int, int],
 ) -> int:
     """The exit code of one process among others; the first one alone speaks, unless it fails.
 
     Args:
+        training: what is trained.
         config: the same in each.
         asked: likewise.
         voice: of the first one.
         place: rank, number of processes, and rank on this machine.
 
     Raises:
-        Clip3DError: see `clip3d_cli.pipelines.pretrain.pretrain`.
+        Clip3DError: of the training.
         SystemExit: stopped by a signal, or left alone by another process.
     """
     rank, size, local_rank = place
@@ -51,7 +56,7 @@ def train_as_one_of(
     for number in _SIGNALS:
         signal.signal(number, leaving)
     with _faults_said_once(world):
-        code = train_in(world, config, asked, voice, leaving.begin)
+        code = train_in(training, world, config, asked, voice, leaving.begin)
     if code == INTERRUPTED:
         # Not through the door: it would say in every process what one has said.
         raise SystemExit(code)

@@ -1,10 +1,10 @@
-"""A ``clip3d pretrain`` command line: refused early, resolved, and sent where it is done."""
+"""A command line that trains: refused early, resolved, and sent where it is done."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,8 @@ from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from clip3d_cli.pipelines.pretrain_config import PretrainConfig
+    from clip3d_cli.commands.training_kind import Config, End, Training
 
-METHODS = ("clip2scene",)
 _RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 
@@ -48,91 +47,94 @@ class Machines:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line says; None for what it does not say.
+    """What the command line says.
 
     Attributes:
-        folder: -o, of the run, or of the pictures of --check.
-        dataset: its name.
-        root: its folder.
-        split: which of its scenes.
-        limit: how many of these.
-        device: where to train.
+        folder: -o, of the run; None if not said.
+        flags: what its options mean, as tables of the configuration.
         config: a TOML file.
         settings: ``table.key=value``, in order.
         resume: go on with the run that is there.
-        check: draw pictures instead of training.
         dry_run: only say what would be done.
         as_json: give a document on stdout.
         machines: how many processes train.
     """
 
     folder: Path | None = None
-    dataset: str | None = None
-    root: Path | None = None
-    split: str | None = None
-    limit: int | None = None
-    device: str | None = None
+    flags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     config: Path | None = None
     settings: tuple[str, ...] = ()
     resume: bool = False
-    check: bool = False
     dry_run: bool = False
     as_json: bool = False
     machines: Machines = field(default_factory=Machines)
 
+    def flag(self, key: str) -> object:
+        """What the options say of a dotted key, or None."""
+        table, _, name = key.partition(".")
+        return self.flags.get(table, {}).get(name)
 
-def require_known(asked: Asked, method: str) -> None:
+
+def flags_of(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Options by dotted key as tables, without what was not said."""
+    tables: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        if value is not None:
+            table, _, name = key.partition(".")
+            tables.setdefault(table, {})[name] = value
+    return tables
+
+
+def place_of(path: Path | None) -> str | None:
+    """A path that leads to the same from any folder: a run may be resumed from another."""
+    return None if path is None else str(path.resolve())
+
+
+def require_known(asked: Asked) -> None:
     """Refuse what cannot mean anything, before anything heavy is imported.
 
     Raises:
-        UsageError: an unknown method or data set, options that exclude each other, or a training
-            without a folder.
+        UsageError: an unknown data set, a training without a folder, or machines that cannot
+            meet.
     """
-    if method not in METHODS:
-        raise registry.unknown_name("--method", method, METHODS)
-    if asked.dataset is not None and asked.dataset not in registry.names("datasets"):
-        raise registry.unknown_name("--dataset", asked.dataset, registry.names("datasets"))
-    if asked.check and (asked.resume or asked.dry_run):
-        other = "--resume" if asked.resume else "--dry-run"
-        raise UsageError(
-            "E_USAGE", "--check", f"and {other} cannot both be given", "It trains nothing."
-        )
-    trains = asked.resume or not (asked.check or asked.dry_run)
-    if trains and asked.folder is None:
+    dataset = asked.flag("data.dataset")
+    if isinstance(dataset, str) and dataset not in registry.names("datasets"):
+        raise registry.unknown_name("--dataset", dataset, registry.names("datasets"))
+    if asked.folder is None and (asked.resume or not asked.dry_run):
         raise UsageError("E_USAGE", "-o", "no folder of the run is given", "Say -o runs/a.")
+    _require_meeting_point(asked.machines)
 
 
-def run_pretrain(asked: Asked, voice: Voice) -> int:
-    """The exit code of a ``clip3d pretrain``.
+def run_training(load: Callable[[], Training[Config, End]], asked: Asked, voice: Voice) -> int:
+    """The exit code of a command that trains.
+
+    Args:
+        load: imports what is trained.
+        asked: the command line.
+        voice: hears how it goes.
 
     Raises:
         Clip3DError: of the command line, the scenes, this machine or the training.
     """
-    _require_meeting_point(asked.machines)
+    require_known(asked)
     with voice.busy("starting"):
         # Torch takes seconds to import: what can be refused without it has been.
-        from clip3d_cli.commands import (
-            pretrain_check,
-            pretrain_launch,
-            pretrain_rank,
-            pretrain_run,
-        )
+        from clip3d_cli.commands import training_launch, training_rank, training_run
 
-    config = resolved(asked)
-    if asked.check:
-        folder = asked.folder or Path("clip3d-check")
-        return pretrain_check.check(config, folder, voice, as_json=asked.as_json)
+        training = load()
+    config = resolved(training, asked)
     if asked.dry_run:
-        return pretrain_run.dry_run(config, asked, voice)
+        return training_run.dry_run(training, config, asked, voice)
     if all(name in os.environ for name in _RANK):
         rank, size, local_rank = (int(os.environ[name]) for name in _RANK)
-        return pretrain_rank.train_as_one_of(config, asked, voice, (rank, size, local_rank))
+        place = (rank, size, local_rank)
+        return training_rank.train_as_one_of(training, config, asked, voice, place)
     if asked.machines.several:
-        return pretrain_launch.launch(config, asked, voice)
-    return pretrain_run.train_alone(config, asked, voice)
+        return training_launch.launch(training, config, asked, voice)
+    return training_run.train_alone(training, config, asked, voice)
 
 
-def resolved(asked: Asked) -> PretrainConfig:
+def resolved(training: Training[Config, End], asked: Asked) -> Config:
     """The configuration that a command line means.
 
     Defaults, the data set's presets, --config, --set and the other options, each before the
@@ -143,18 +145,21 @@ def resolved(asked: Asked) -> PretrainConfig:
         InputError: there is no run to resume, or it was configured otherwise.
         OutputError: E_EXISTS: another run is in the folder of a new one.
     """
-    from clip3d_cli.pipelines.pretrain_config import FREE, merged, read_config, with_settings
+    from clip3d_cli.pipelines.config_files import merged, read_config, with_settings
     from clip3d_cli.training.run_folder import CONFIG, RunFolder
 
     tables = read_config(asked.config) if asked.config else {}
     own = None if asked.folder is None else asked.folder / CONFIG
-    base = _config_of_run(own) if asked.resume and own is not None else _preset(asked, tables)
+    if asked.resume and own is not None:
+        base = _config_of_run(training, own)
+    else:
+        base = _preset(training, asked, tables)
     config = with_settings(merged(base, tables, str(asked.config)), asked.settings)
-    config = merged(config, _flags(asked), "the options")
-    if asked.check or own is None:
+    config = merged(config, asked.flags, "the options")
+    if own is None:
         return config
     if asked.resume:
-        RunFolder(own.parent).require_same(config.tables(), free=FREE)
+        RunFolder(own.parent).require_same(config.tables(), free=training.free)
     elif own.exists():
         raise OutputError(
             "E_EXISTS", own.parent, "holds another run", "Add --resume, or name another -o."
@@ -162,29 +167,25 @@ def resolved(asked: Asked) -> PretrainConfig:
     return config
 
 
-def _config_of_run(path: Path) -> PretrainConfig:
-    from clip3d_cli.pipelines.pretrain_config import PretrainConfig, merged, read_config
+def _config_of_run(training: Training[Config, End], path: Path) -> Config:
+    from clip3d_cli.pipelines.config_files import merged, read_config
 
     if not path.is_file():
         raise InputError(
             "E_NOT_FOUND", path.parent, "holds no run to resume", "Start it without --resume."
         )
-    return merged(PretrainConfig(), read_config(path), str(path))
+    return merged(training.usual, read_config(path), str(path))
 
 
-def _preset(asked: Asked, tables: Mapping[str, Any]) -> PretrainConfig:
+def _preset(training: Training[Config, End], asked: Asked, tables: Mapping[str, Any]) -> Config:
     """What is usual for the data set that is named, wherever it is named."""
-    from clip3d_cli.pipelines.pretrain_config import (
-        PretrainConfig,
-        merged,
-        preset,
-        with_settings,
-    )
+    from clip3d_cli.pipelines.config_files import merged, with_settings
 
-    said = with_settings(merged(PretrainConfig(), tables, str(asked.config)), asked.settings)
-    for key, given in (("dataset", asked.dataset), ("root", asked.root)):
+    said = with_settings(merged(training.usual, tables, str(asked.config)), asked.settings)
+    for key in ("dataset", "root"):
         set_here = any(each.partition("=")[0].strip() == f"data.{key}" for each in asked.settings)
-        if given is None and not set_here and key not in tables.get("data", {}):
+        given = set_here or asked.flag(f"data.{key}") is not None
+        if not given and key not in tables.get("data", {}):
             raise UsageError(
                 "E_USAGE",
                 f"--{key}",
@@ -192,22 +193,10 @@ def _preset(asked: Asked, tables: Mapping[str, Any]) -> PretrainConfig:
                 f"Say which scenes: --dataset NAME --root DIR, where NAME is one of "
                 f"{', '.join(registry.names('datasets'))}.",
             )
-    name = asked.dataset or said.data.dataset
+    name = str(asked.flag("data.dataset") or said.data.dataset)
     if name not in registry.names("datasets"):
         raise registry.unknown_name("data.dataset", name, registry.names("datasets"))
-    return preset(name)
-
-
-def _flags(asked: Asked) -> dict[str, dict[str, Any]]:
-    """The options of the command line as the configuration's tables."""
-    # A run may be resumed from another folder than it was started in.
-    root = None if asked.root is None else str(asked.root.resolve())
-    shown = asked.limit or (3 if asked.check else None)
-    values = {"dataset": asked.dataset, "root": root, "split": asked.split, "limit": shown}
-    return {
-        "data": {key: value for key, value in values.items() if value is not None},
-        "run": {} if asked.device is None else {"device": asked.device},
-    }
+    return training.preset(name)
 
 
 def _require_meeting_point(machines: Machines) -> None:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from clip3d_cli.commands.door import INTERRUPTED
-from clip3d_cli.commands.pretrain_request import Asked
-from clip3d_cli.commands.pretrain_show import (
-    StepLines,
-    plan_document,
-    run_document,
-    show_config,
-    show_end,
-)
 from clip3d_cli.commands.terminal import Voice, counted, give, give_json, say
+from clip3d_cli.commands.training_kind import Config, End, Training
+from clip3d_cli.commands.training_request import Asked
+from clip3d_cli.commands.training_show import StepLines, plan_document, run_document, show_config
 from clip3d_cli.errors import Clip3DError, UsageError
 from clip3d_cli.pipelines.devices import choose_device
-from clip3d_cli.pipelines.pretrain import Hearing, Pretrained, open_scenes, pretrain
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig
-from clip3d_cli.pipelines.pretrain_learner import loop_options
+from clip3d_cli.pipelines.training_config import loop_options
+from clip3d_cli.pipelines.training_run import Hearing
 from clip3d_cli.training.curves import Curves, open_curves
 from clip3d_cli.training.distributed import World, joined_world
 from clip3d_cli.training.loop import Step
@@ -34,20 +28,21 @@ def nothing() -> None:
     """Let it begin."""
 
 
-def train_alone(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
+def train_alone(training: Training[Config, End], config: Config, asked: Asked, voice: Voice) -> int:
     """The exit code of a training in this process.
 
     Raises:
-        Clip3DError: see `clip3d_cli.pipelines.pretrain.pretrain`.
+        Clip3DError: of the training.
     """
     world, reason = _world_alone(config.run.device)
     voice.note(f"device: {world.device} ({reason})")
-    return train_in(world, config, asked, voice)
+    return train_in(training, world, config, asked, voice)
 
 
 def train_in(
+    training: Training[Config, End],
     world: World,
-    config: PretrainConfig,
+    config: Config,
     asked: Asked,
     voice: Voice,
     on_begin: Callable[[], None] = nothing,
@@ -55,6 +50,7 @@ def train_in(
     """The exit code of a training in one process of a world: 130 when a signal stopped it.
 
     Args:
+        training: what is trained.
         world: this process among others.
         config: every option.
         asked: where to, and whether to resume.
@@ -62,9 +58,9 @@ def train_in(
         on_begin: called when the first step is about to begin.
 
     Raises:
-        Clip3DError: see `clip3d_cli.pipelines.pretrain.pretrain`.
+        Clip3DError: of the training.
     """
-    show_config(config, voice)
+    show_config(config, training.usual, voice)
     folder = asked.folder or Path()
     began = time.perf_counter()
     curves: list[Curves] = []
@@ -83,31 +79,30 @@ def train_in(
             for each in curves:
                 each.add(step.number, {"loss": step.loss, **step.parts})
 
-        try:
-            ended = pretrain(
-                config,
-                folder,
-                resume=asked.resume,
-                world=world,
-                command_line=("clip3d", *sys.argv[1:]),
-                hearing=Hearing(voice.progress, voice.note, hear, begin),
-            )
-        except RuntimeError as error:
-            if "DataLoader worker" in str(error):
-                raise _worker_fault(error) from error
-            raise
+        stack.enter_context(_worker_faults())
+        ended = training.train(
+            config,
+            folder,
+            resume=asked.resume,
+            world=world,
+            command_line=("clip3d", *sys.argv[1:]),
+            hearing=Hearing(voice.progress, voice.note, hear, begin),
+        )
     if world.leads:
-        _say_end(ended, config, asked, voice, time.perf_counter() - began)
+        _say_end(training, ended, config, asked, voice)
+        if asked.as_json:
+            give_json(run_document(training, ended, time.perf_counter() - began))
     return 0 if ended.finished else INTERRUPTED
 
 
-def dry_run(config: PretrainConfig, asked: Asked, voice: Voice) -> int:
+def dry_run(training: Training[Config, End], config: Config, asked: Asked, voice: Voice) -> int:
     """Say what a training would do, and with which options."""
-    dataset, scenes = open_scenes(config)
+    dataset, scenes = training.open_scenes(config, voice.progress)
     size = (asked.machines.gpus or 1) * asked.machines.nodes
     steps = loop_options(config, len(scenes), World(size=size)).steps
     if asked.as_json:
-        give_json(plan_document(config, asked.folder, len(scenes), steps, size))
+        plan = {"scenes": len(scenes), "steps": steps, "processes": size}
+        give_json(plan_document(training.command, config, asked.folder, plan))
         return 0
     for line in toml_text(config.tables()).splitlines():
         give(line)
@@ -128,24 +123,29 @@ def _world_alone(device: str) -> tuple[World, str]:
     return World(local_rank=int(index or 0), device_type=kind), reason
 
 
-def _worker_fault(error: RuntimeError) -> Clip3DError:
+@contextmanager
+def _worker_faults() -> Iterator[None]:
     """What PyTorch says of a worker process that was killed, in words of clip3d."""
-    return Clip3DError(
-        "E_SYSTEM",
-        "a process that makes batches",
-        str(error).partition(") ")[2].rstrip(". ") or str(error),
-        "Perhaps memory ran out: lower run.workers or batch.scenes. --resume goes on from the last "
-        "checkpoint.",
-    )
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise Clip3DError(
+            "E_SYSTEM",
+            "a process that makes batches",
+            str(error).partition(") ")[2].rstrip(". ") or str(error),
+            "Perhaps memory ran out: lower run.workers or batch.scenes. --resume goes on from the "
+            "last checkpoint.",
+        ) from error
 
 
 def _say_end(
-    ended: Pretrained, config: PretrainConfig, asked: Asked, voice: Voice, seconds: float
+    training: Training[Config, End], ended: End, config: Config, asked: Asked, voice: Voice
 ) -> None:
     if ended.finished:
-        show_end(ended, config, voice)
-    else:
-        again = ["clip3d", "pretrain", "--resume", "-o", str(ended.folder), *asked.machines.options]
-        say(f"saved step {ended.steps:,}; go on with --resume: {shlex.join(again)}")
-    if asked.as_json:
-        give_json(run_document(ended, seconds))
+        training.show_end(ended, config, voice)
+        return
+    options = ["--resume", "-o", str(ended.folder), *asked.machines.options]
+    again = shlex.join(["clip3d", training.command, *options])
+    say(f"saved step {ended.steps:,}; go on with --resume: {again}")

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from clip3d_cli.commands.pretrain_launch import _code_of
 from clip3d_cli.commands.pretrain_rank import LEFT_ALONE, _Leaving, device_type_of_many
-from clip3d_cli.commands.pretrain_request import Asked, Machines, resolved
 from command_line import CommandLine, Said
 from datasets_trees_folder import VOCABULARY, room, write_ply
 from posed_camera import camera_entry, write_image, write_json
@@ -26,8 +25,12 @@ from tiny_clip import VIT, save_model, settings
 
 from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
-from clip3d_cli.commands.pretrain_show import StepLines, duration
+from clip3d_cli.commands.pretrain_request import Machines
 from clip3d_cli.commands.terminal import Voice
+from clip3d_cli.commands.training_launch import _code_of
+from clip3d_cli.commands.training_rank import LEFT_ALONE, _Leaving, device_type_of_many
+from clip3d_cli.commands.training_request import Machines
+from clip3d_cli.commands.training_show import StepLines, duration
 from clip3d_cli.errors import Clip3DError, UsageError
 from clip3d_cli.training.loop import Step
 from clip3d_cli.training.toml_text import toml_table
@@ -169,7 +172,7 @@ def test_curves_are_drawn_where_asked_for(
         assert (folder, done) == (Path("run/tensorboard"), 0)
         yield SimpleNamespace(add=lambda step, numbers: drawn.append((step, sorted(numbers))))
 
-    monkeypatch.setattr("clip3d_cli.commands.pretrain_run.open_curves", curves)
+    monkeypatch.setattr("clip3d_cli.commands.training_run.open_curves", curves)
     assert clip3d(*wanted, "-o", "run", "--set", "run.tensorboard=true").code == 0
     assert drawn == [(n, ["agreement", "consistency", "loss", "semantic"]) for n in (1, 2, 3)]
 
@@ -275,11 +278,17 @@ def test_a_check_draws_pictures(
     assert (tmp_path / "seen" / "hall").is_dir()
 
 
-def test_a_check_looks_at_a_few_scenes(scenes: Path) -> None:
-    def limit(**asked: Any) -> int:
-        return resolved(Asked(dataset="folder", root=scenes, **asked)).data.limit
-
-    assert (limit(), limit(check=True), limit(check=True, limit=7)) == (0, 3, 7)
+def test_a_check_looks_at_a_few_scenes(
+    clip3d: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(
+        "clip3d_cli.commands.pretrain_check.check",
+        lambda config, *_, **__: limits.append(config.data.limit) or 0,
+    )
+    for more in ((), ("--limit", "7")):
+        assert clip3d("pretrain", "--dataset", "folder", "--root", ".", "--check", *more).code == 0
+    assert limits == [3, 7]
 
 
 def test_a_check_fails_where_nothing_is_seen(clip3d: CommandLine, tmp_path: Path) -> None:
