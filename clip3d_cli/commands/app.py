@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from clip3d_cli import __version__
 from clip3d_cli.commands.doctor import doctor
 from clip3d_cli.commands.door import run
 from clip3d_cli.commands.eval import evaluate
+from clip3d_cli.commands.finetune import finetune
 from clip3d_cli.commands.help import GroupedCommand
 from clip3d_cli.commands.info import info
 from clip3d_cli.commands.label import label
@@ -27,11 +28,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (label, info, vocabularies, pretrain):
-    app.command(cls=GroupedCommand)(command)
-app.command("eval", cls=GroupedCommand)(evaluate)
-for command in (report, doctor):
-    app.command(cls=GroupedCommand)(command)
+_COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "label": label,
+    "info": info,
+    "vocabularies": vocabularies,
+    "pretrain": pretrain,
+    "finetune": finetune,
+    "eval": evaluate,
+    "report": report,
+    "doctor": doctor,
+}
+for name, command in _COMMANDS.items():
+    app.command(name, cls=GroupedCommand)(command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.datasets.contract import Dataset
-from clip3d_cli.pipelines.label import Progress
 from clip3d_cli.pipelines.training_config import TrainingConfig
 from clip3d_cli.pipelines.training_run import Ended, Hearing
 from clip3d_cli.training.distributed import World
@@ -56,7 +55,7 @@ class Training(Generic[Config, End]):
     usual: Config
     preset: Callable[[str], Config]
     free: Sequence[str]
-    open_scenes: Callable[[Config, Progress], tuple[Dataset, Sequence[PosedScene]]]
+    open_scenes: Callable[[Config], tuple[Dataset, Sequence[PosedScene]]]
     train: Train[Config, End]
     show_end: Callable[[End, Config, Voice], None]
     ending: Callable[[End], Mapping[str, Any]]

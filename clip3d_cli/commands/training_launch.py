@@ -31,7 +31,7 @@ def launch(training: Training[Config, End], config: Config, asked: Asked, voice:
     kind = device_type_of_many(config.run.device)
     processes = _processes(machines, kind)
     # What every process would refuse is refused once.
-    training.open_scenes(config, voice.progress)
+    training.open_scenes(config)
     if kind == "cpu":
         share = max(1, (os.cpu_count() or 1) // processes)
         os.environ.setdefault("OMP_NUM_THREADS", str(share))

@@ -97,7 +97,7 @@ def train_in(
 
 def dry_run(training: Training[Config, End], config: Config, asked: Asked, voice: Voice) -> int:
     """Say what a training would do, and with which options."""
-    dataset, scenes = training.open_scenes(config, voice.progress)
+    dataset, scenes = training.open_scenes(config)
     size = (asked.machines.gpus or 1) * asked.machines.nodes
     steps = loop_options(config, len(scenes), World(size=size)).steps
     if asked.as_json:

@@ -22,9 +22,17 @@ _PRESETS = Path(__file__).with_name("presets")
 
 
 def with_preset(config: T, name: str) -> T:
-    """The configuration with what the presets of that name say, if there are any."""
+    """The configuration with what the presets of that name say, if there are any.
+
+    A file that begins with ``like = "other"`` says what it has otherwise than that one.
+    """
     path = _PRESETS / f"{name}.toml"
-    return merged(config, read_config(path), str(path)) if path.is_file() else config
+    if not path.is_file():
+        return config
+    table = read_config(path)
+    if like := table.pop("like", None):
+        config = with_preset(config, like)
+    return merged(config, table, str(path))
 
 
 def read_config(path: Path) -> dict[str, Any]:

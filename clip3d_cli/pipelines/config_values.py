@@ -20,9 +20,10 @@ _ABOVE_ZERO = frozenset(
     {
         "width", "voxel_sizes_m", "scenes", "sweeps", "pairs", "temperature",
         "attention_temperature", "epochs", "batches_per_step", "save_every", "keep_last",
+        "fraction", "head_factor",
     }
 )  # fmt: skip
-_SHARES = frozenset({"least_share", "momentum", "dampening", "average_decay", "warmup"})
+_SHARES = frozenset({"least_share", "fraction", "momentum", "dampening", "average_decay", "warmup"})
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -76,6 +77,8 @@ def require_sense(key: str, value: Any, where: str) -> None:
     values = value if isinstance(value, tuple) else (value,)
     if key in _ABOVE_ZERO and not (values and all(each > 0 for each in values)):
         raise refused(where, f"{value} is not above 0", "Give it a number above 0.")
+    if key == "voxels_m" and not all(each > 0 for each in values):
+        raise refused(where, f"{value} is not above 0", "Give it edges above 0, or none.")
     if key in _SHARES and value > 1:
         raise refused(where, f"{value} is above 1", "It is a share, from 0 to 1.")
     if key == "inputs":

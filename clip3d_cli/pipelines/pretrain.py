@@ -16,7 +16,6 @@ from clip3d_cli.errors import InputError, UsageError
 from clip3d_cli.pipelines.chosen_scenes import open_split
 from clip3d_cli.pipelines.evaluation_document import write_document
 from clip3d_cli.pipelines.judge_weights import Judged, judge_weights
-from clip3d_cli.pipelines.label import Progress, silent
 from clip3d_cli.pipelines.pretrain_config import FREE, PretrainConfig
 from clip3d_cli.pipelines.pretrain_learner import finished_encoder, fresh_trainee
 from clip3d_cli.pipelines.pretrain_targets import (
@@ -111,14 +110,8 @@ def pretrain(
     return Pretrained(True, trainee.done, folder, folder / WEIGHTS, judged)
 
 
-def open_scenes(
-    config: PretrainConfig, progress: Progress = silent
-) -> tuple[Dataset, Sequence[PosedScene]]:
+def open_scenes(config: PretrainConfig) -> tuple[Dataset, Sequence[PosedScene]]:
     """The data set of a configuration, and the scenes to learn from.
-
-    Args:
-        config: names them.
-        progress: not needed: no scene is read.
 
     Raises:
         UsageError: there is no such data set or split.

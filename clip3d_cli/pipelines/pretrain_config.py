@@ -53,6 +53,17 @@ class WordOptions:
     least_share: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class StartedEncoderOptions(EncoderOptions):
+    """Which point network.
+
+    Attributes:
+        start: weights to go on from, whose network and inputs are taken; empty for fresh ones.
+    """
+
+    start: str = ""
+
+
 # What may differ when a run is resumed: it changes no result.
 FREE = (
     "run.device",
@@ -74,7 +85,7 @@ class PretrainConfig:
     data: DataOptions = field(default_factory=DataOptions)
     teacher: TeacherOptions = field(default_factory=TeacherOptions)
     words: WordOptions = field(default_factory=WordOptions)
-    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    encoder: StartedEncoderOptions = field(default_factory=StartedEncoderOptions)
     batch: BatchOptions = field(default_factory=BatchOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)

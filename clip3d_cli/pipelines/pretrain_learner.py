@@ -9,16 +9,13 @@ from pathlib import Path
 import torch
 
 from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.encoders.weights import load_encoder
 from clip3d_cli.pipelines.pretrain_config import PretrainConfig
 from clip3d_cli.pipelines.pretrain_targets import Targets
+from clip3d_cli.pipelines.training_encoder import fresh_encoder, stored_encoder
 from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.training.distributed import World
 from clip3d_cli.training.learner import Clip2Scene
 from clip3d_cli.training.trainee import LoopOptions, Trainee
-
-_START_SCALE = 14.0
 
 
 def fresh_trainee(
@@ -44,27 +41,19 @@ def _fresh_learner(
     torch.manual_seed(config.run.seed)
     options = config.encoder
     backend = backend_named(config.run.backend, world.device, precision="exact")
+    words = targets.words
     if options.start:
-        encoder = load_encoder(Path(options.start))
-        encoder.spec.space.require(targets.words.space, "the teacher")
-        spec = replace(encoder.spec, voxel_sizes_m=options.voxel_sizes_m)
-        encoder = PointEncoder(spec, encoder.network, backend=backend)
-    else:
-        shape = {"width": options.width}
-        if options.architecture == "minkunet":
-            shape["layers"] = options.layers
-        spec = EncoderSpec(
-            architecture=options.architecture,
-            config=shape,
-            inputs=options.inputs,
+        encoder = stored_encoder(
+            Path(options.start),
+            words.space,
+            "the teacher",
+            backend,
             voxel_sizes_m=options.voxel_sizes_m,
-            space=targets.words.space,
-            text_encoder=targets.text_encoder,
-            logit_scale=_START_SCALE,
         )
-        encoder = PointEncoder(spec, backend=backend)
+    else:
+        encoder = fresh_encoder(options, words.space, targets.text_encoder, backend)
     dtype = torch.bfloat16 if config.run.precision == "bf16" else torch.float32
-    learner = Clip2Scene(encoder, targets.words, config.loss, steps=steps, dtype=dtype)
+    learner = Clip2Scene(encoder, words, config.loss, steps=steps, dtype=dtype)
     return learner.to(world.device)
 
 

@@ -39,7 +39,6 @@ class EncoderOptions:
         width: all inner channels times this.
         inputs: the channels of a voxel.
         voxel_sizes_m: the voxel edges to choose from by a cloud's density, metres.
-        start: weights to go on from, whose network and inputs are taken; empty for fresh ones.
     """
 
     architecture: str = "minkunet"
@@ -54,7 +53,6 @@ class EncoderOptions:
         "log_voxel",
     )
     voxel_sizes_m: tuple[float, ...] = (0.1,)
-    start: str = ""
 
 
 @dataclass(frozen=True, slots=True)

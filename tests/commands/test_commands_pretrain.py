@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clip3d_cli.commands.pretrain_launch import _code_of
-from clip3d_cli.commands.pretrain_rank import LEFT_ALONE, _Leaving, device_type_of_many
 from command_line import CommandLine, Said
 from datasets_trees_folder import VOCABULARY, room, write_ply
 from posed_camera import camera_entry, write_image, write_json
@@ -25,7 +23,6 @@ from tiny_clip import VIT, save_model, settings
 
 from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
-from clip3d_cli.commands.pretrain_request import Machines
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.commands.training_launch import _code_of
 from clip3d_cli.commands.training_rank import LEFT_ALONE, _Leaving, device_type_of_many
@@ -436,7 +433,7 @@ def test_machines_are_asked_for_again() -> None:
 
 def test_many_processes_need_many_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "clip3d_cli.commands.pretrain_rank.choose_device", lambda _: ("cpu", "found no GPU")
+        "clip3d_cli.commands.training_rank.choose_device", lambda _: ("cpu", "found no GPU")
     )
     assert device_type_of_many("cpu") == "cpu"
     with pytest.raises(UsageError, match="found no GPU"):

@@ -1,0 +1,243 @@
+"""Fine-tuning: scenes with truth in, a point encoder with a closed head and its text head out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from clip3d_cli.core.scenes import PosedScene
+from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.datasets.contract import Dataset
+from clip3d_cli.datasets.fractions import every_nth
+from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.encoders.spec import ClosedHead, HeadName
+from clip3d_cli.encoders.weights import save_encoder
+from clip3d_cli.errors import Clip3DError, InputError, UsageError
+from clip3d_cli.pipelines.chosen_scenes import open_split
+from clip3d_cli.pipelines.evaluation_document import write_document
+from clip3d_cli.pipelines.finetune_config import FREE, IF_APART, FinetuneConfig
+from clip3d_cli.pipelines.finetune_start import (
+    Start,
+    embedded_words,
+    fresh_tuner,
+    open_start,
+    start_notes,
+)
+from clip3d_cli.pipelines.judge_weights import Judged, judge_weights
+from clip3d_cli.pipelines.training_config import loop_options
+from clip3d_cli.pipelines.training_run import WEIGHTS, Ended, Hearing, TrainingRun
+from clip3d_cli.text.templates import templates_named
+from clip3d_cli.training.calibration import fitted_scales
+from clip3d_cli.training.distributed import ALONE, World
+from clip3d_cli.training.labelled_batches import LabelledBatches
+from clip3d_cli.training.posed_batches import NetworkInputs
+from clip3d_cli.training.supervised import FineTuner
+from clip3d_cli.training.trainee import Trainee
+
+HEADS: tuple[HeadName, ...] = ("closed", "text")
+# Batches that tell how far apart similarities lie.
+_FITTED = 4
+# Scenes whose labels are read before anything else is done.
+_LOOKED_AT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuned(Ended):
+    """How a fine-tuning ended.
+
+    Attributes:
+        labelled: how many labelled scenes it learned from.
+        split: what it was judged on; empty if it was not.
+        judged: what each head was judged to be.
+    """
+
+    labelled: int = 0
+    split: str = ""
+    judged: Mapping[HeadName, Judged] = field(default_factory=dict)
+
+
+def finetune(
+    config: FinetuneConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    world: World = ALONE,
+    command_line: Sequence[str] = (),
+    hearing: Hearing | None = None,
+) -> Finetuned:
+    """Train a point encoder and a closed head on labelled scenes, as CLIP2Scene fine-tunes.
+
+    Args:
+        config: every option.
+        folder: where all results go.
+        resume: go on with the run that is there.
+        world: this process among others.
+        command_line: what the user typed, for the records.
+        hearing: who hears how it goes.
+
+    Raises:
+        Clip3DError: the configuration, a scene, the start or the folder cannot be used; the last
+            checkpoint is there.
+    """
+    hearing = hearing or Hearing()
+    start = open_start(config)
+    config = replace(
+        config,
+        run=replace(config.run, processes=world.size),
+        start=replace(config.start, sha256="" if start is None else start.sha256),
+    )
+    run = TrainingRun(config, folder, FREE, resume, world, command_line, hearing)
+    run.require_same()
+    dataset, scenes = open_scenes(config)
+    vocabulary = _vocabulary(dataset)
+    split = judged_split(config, dataset, scenes)
+    text_encoder, words = embedded_words(config, start, vocabulary)
+    options = replace(
+        loop_options(config, len(scenes), world), head_factor=config.optimizer.head_factor
+    )
+    tuner = fresh_tuner(config, start, text_encoder, words, world)
+    trainee = Trainee(tuner, options)
+    # All that can be refused has been.
+    run.begin()
+    for line in start_notes(config, start, vocabulary):
+        hearing.note(line)
+    spec = tuner.encoder.spec
+    inputs = NetworkInputs(spec.inputs, spec.voxel_sizes_m)
+    batch_of = LabelledBatches(dataset, scenes, inputs, config.batch, config.run.seed)
+    told = ", ".join(entry.name for entry in vocabulary.classes[:12])
+    finished = run.train(
+        trainee,
+        batch_of,
+        f"labelled scenes: {len(scenes):,}; steps: {options.steps:,}; classes: {told}",
+    )
+    ended = Finetuned(finished, trainee.done, folder, None, len(scenes))
+    if not (finished and world.leads):
+        return ended
+    tuned = cast(FineTuner, trainee.averaged)
+    batches = [batch_of(number).to(world.device) for number in range(_FITTED)]
+    text_scale, closed_scale = fitted_scales(tuned, batches)
+    spec = replace(
+        tuned.encoder.spec,
+        logit_scale=text_scale,
+        closed=ClosedHead.of(vocabulary, closed_scale),
+        provenance=_provenance(config, start, len(scenes), trainee.done),
+    )
+    encoder = PointEncoder(spec, tuned.encoder.network, backend=tuned.encoder.backend).eval()
+    save_encoder(encoder, folder / WEIGHTS, closed=tuned.closed)
+    judged = _judged(config, dataset, split, folder) if split else {}
+    return replace(ended, weights=folder / WEIGHTS, split=split, judged=judged)
+
+
+def open_scenes(config: FinetuneConfig) -> tuple[Dataset, Sequence[PosedScene]]:
+    """The data set of a configuration, and the scenes whose labels are learned from.
+
+    Raises:
+        UsageError: there is no such data set or split, the fraction is none, or nobody knows
+            what labels mean.
+        InputError: the folder is not of its layout, no scene has labels, or those of the first
+            ones are broken or of no class.
+    """
+    dataset, split, scenes = open_split(config.data)
+    _vocabulary(dataset)
+    chosen = every_nth(scenes, config.data.fraction)
+    labelled = [scene for scene in chosen if scene.truth is not None]
+    fault = ""
+    if not len(chosen):
+        fault = "has no scene"
+    elif not labelled:
+        fault = f"none of its {len(chosen):,} scenes has labels"
+    elif not any(_tells(dataset, scene) for scene in labelled[:_LOOKED_AT]):
+        fault = f"no label of {labelled[0].name} and the next ones is of a class that counts"
+    if fault:
+        raise InputError(
+            "E_DATASET",
+            f"{config.data.root}: split {split}",
+            fault,
+            "Fine-tuning learns from labels: name a split that has them, or use clip3d pretrain.",
+        )
+    return dataset, labelled
+
+
+def judged_split(config: FinetuneConfig, dataset: Dataset, scenes: Sequence[PosedScene]) -> str:
+    """The split that the result is judged on; empty for none.
+
+    Args:
+        config: names it, or leaves it to the scenes.
+        dataset: has splits.
+        scenes: that are learned from.
+
+    Raises:
+        UsageError: it is named, and is none.
+        InputError: it is named, and is not on the disk.
+    """
+    wanted = config.data.judged
+    if wanted != IF_APART:
+        if wanted:
+            dataset.scenes(wanted)
+        return wanted
+    if "val" not in dataset.splits():
+        return ""
+    try:
+        names = {scene.name for scene in dataset.scenes("val")}
+    except Clip3DError:
+        # Listed, and not unpacked.
+        return ""
+    return "" if names.intersection(scene.name for scene in scenes) else "val"
+
+
+def _vocabulary(dataset: Dataset) -> Vocabulary:
+    if dataset.vocabulary is None:
+        raise UsageError(
+            "E_DATASET",
+            str(dataset.root),
+            "has no vocabulary: nobody knows what its labels mean",
+            "Add vocabulary.toml, as docs/folder.md says.",
+        )
+    return dataset.vocabulary
+
+
+def _tells(dataset: Dataset, scene: PosedScene) -> bool:
+    truth = dataset.truth(scene)
+    return truth is not None and bool((truth >= 0).any())
+
+
+def _provenance(
+    config: FinetuneConfig, start: Start | None, labelled: int, steps: int
+) -> dict[str, str]:
+    origin: dict[str, object] = {"weights": config.start.weights}
+    if start is not None:
+        origin = {
+            "weights": start.path.name,
+            "sha256": start.sha256,
+            "provenance": dict(start.spec.provenance),
+        }
+    return {
+        "trained_by": "clip3d finetune" + (" --linear-probe" if config.loss.linear_probe else ""),
+        "start": json.dumps(origin, sort_keys=True),
+        "dataset": config.data.dataset,
+        "fraction": f"{config.data.fraction:g}",
+        "labelled_scenes": str(labelled),
+        "steps": str(steps),
+        "config": json.dumps(config.tables(), sort_keys=True),
+    }
+
+
+def _judged(
+    config: FinetuneConfig, dataset: Dataset, split: str, folder: Path
+) -> dict[HeadName, Judged]:
+    """How good each head of a run is; also written beside its weights."""
+    judged: dict[HeadName, Judged] = {}
+    for head in HEADS:
+        judged[head] = judge_weights(
+            folder / WEIGHTS,
+            dataset,
+            split,
+            limit=config.data.limit,
+            templates=templates_named(config.words.templates),
+            head=head,
+        )
+        write_document(judged[head].document, folder / f"eval.{split}.{head}.json")
+    return judged
