@@ -8,22 +8,29 @@ from typing import Annotated
 
 import typer
 
-_MODEL = "Model"
+from clip3d_cli.commands.options import (
+    MODEL,
+    SPEECH,
+    WORDS,
+    AsJson,
+    Backend,
+    Device,
+    NoProgress,
+    Precision,
+    PrecisionChoice,
+    Quiet,
+    Seed,
+    Templates,
+    TextEncoder,
+    Verbose,
+    Weights,
+)
+
 _RESULT = "Result"
 _INPUT = "Input"
-_SPEECH = "What is said"
 # Below these, a scan falls into so many tiles that labelling would not end in a day.
 _LEAST_VOXEL_M = 0.0001
 _LEAST_TILE_M = 1.0
-
-
-class Precision(str, Enum):
-    """The number formats of the network."""
-
-    auto = "auto"
-    exact = "exact"
-    high = "high"
-    fast = "fast"
 
 
 class Head(str, Enum):
@@ -53,7 +60,7 @@ def label(
             metavar="WORDS",
             help='The classes: "car,tire,plastic bag"; @classes.txt with one a line; or a '
             "classes.toml. Synonyms: car=sedan|van.",
-            rich_help_panel="Words",
+            rich_help_panel=WORDS,
         ),
     ] = None,
     vocabulary: Annotated[
@@ -61,18 +68,10 @@ def label(
         typer.Option(
             metavar="NAME",
             help="A set of classes that clip3d brings; see clip3d vocabularies.",
-            rich_help_panel="Words",
+            rich_help_panel=WORDS,
         ),
     ] = None,
-    templates: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help='Sentences around each word, such as "a {} in a scene": none, photo, scene, '
-            "clip2scene, or a file with one a line. Their vectors are averaged. By default photo.",
-            rich_help_panel="Words",
-        ),
-    ] = None,
+    templates: Templates = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -127,59 +126,25 @@ def label(
         int,
         typer.Option(min=1, metavar="K", help="The k of --scores topk.", rich_help_panel=_RESULT),
     ] = 3,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            help="The point network, a safetensors file; by default the one clip3d brings.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
+    weights: Weights = None,
     head: Annotated[
         Head,
         typer.Option(
             help="text: any words; closed: the classes the weights were fine-tuned on.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
         ),
     ] = Head.text,
-    text_encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="mini, or openclip[:MODEL/TAG]; by default the one the weights name. It must "
-            "live in the same space as the weights.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda|cuda:N|mps", help="Where it runs.", rich_help_panel=_MODEL
-        ),
-    ] = "auto",
-    precision: Annotated[
-        Precision,
-        typer.Option(
-            help="exact: float32; high: errors below 5e-5 (1e-3 on a GPU); fast: half precision, "
-            "where there are instructions for it.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = Precision.auto,
-    backend: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Of the convolutions: auto, native, triton, torchsparse, spconv or torch.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = "auto",
+    text_encoder: TextEncoder = None,
+    device: Device = "auto",
+    precision: PrecisionChoice = Precision.auto,
+    backend: Backend = "auto",
     voxel: Annotated[
         float | None,
         typer.Option(
             metavar="METRES",
             help="The edge of a voxel; by default the one of the weights' sizes that suits the "
             "density.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
         ),
     ] = None,
     tile: Annotated[
@@ -188,13 +153,10 @@ def label(
             metavar="METRES",
             help="The widest tile; by default only what does not fit is cut. Labels do not "
             "depend on it.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
         ),
     ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(min=0, max=2**32 - 1, help="Of all randomness.", rich_help_panel=_MODEL),
-    ] = 0,
+    seed: Seed = 0,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -225,25 +187,13 @@ def label(
         typer.Option(
             "--dry-run",
             help="Say what would be done; load no model, write nothing.",
-            rich_help_panel=_SPEECH,
+            rich_help_panel=SPEECH,
         ),
     ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=_SPEECH),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("-q", "--quiet", help="Only errors.", rich_help_panel=_SPEECH)
-    ] = False,
-    verbose: Annotated[
-        bool,
-        typer.Option(
-            "-v", "--verbose", help="Also what was chosen, and why.", rich_help_panel=_SPEECH
-        ),
-    ] = False,
-    no_progress: Annotated[
-        bool, typer.Option("--no-progress", help="No moving bar.", rich_help_panel=_SPEECH)
-    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_progress: NoProgress = False,
 ) -> int:
     """Label every point of scans by words.
 
