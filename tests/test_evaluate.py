@@ -152,6 +152,13 @@ def test_objects_are_connected_answers_of_a_class(dataset: Judged) -> None:
     assert apart.panoptic is not None
     assert apart.panoptic.pq.tolist() == [1, 1, 0]
     assert apart.panoptic.matched.tolist() == [4, 2, 0]
+    lost: Any = lambda _, cloud: np.array([0, 0, 0, 1, 1, 1, 1, 1], np.int32)  # noqa: E731
+    half = evaluate(dataset, [scene], lost, EvalOptions(panoptic=True, link_m=0.5))
+    assert half.panoptic is not None
+    assert (half.panoptic.matched.tolist(), half.panoptic.missed.tolist()) == (
+        [1, 0, 0],
+        [1, 1, 0],
+    )
     merged = evaluate(dataset, [scene], answer, EvalOptions(panoptic=True, link_m=1.5))
     assert merged.panoptic is not None
     assert merged.panoptic.pq.tolist() == [0, 1, 0]
