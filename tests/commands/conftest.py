@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import CommandLine, Said
+from small_runs import quick_settings, write_scenes
 from tiny_text import SPACE
 
 from clip3d_cli import registry
@@ -58,3 +59,21 @@ def scan(tmp_path: Path) -> Path:
     path = tmp_path / "scan.ply"
     write_scan(path, street()[::20])
     return path
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scenes to learn from and one to judge; nobody changes them."""
+    return write_scenes(tmp_path_factory.mktemp("data") / "scenes")
+
+
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options of a training that takes a second."""
+    return quick_settings(tmp_path_factory.mktemp("teacher"))
+
+
+@pytest.fixture
+def wanted(scenes: Path, quick: list[str]) -> list[str]:
+    """A command line of a pretraining that lacks only a folder for the run."""
+    return ["pretrain", "--dataset", "folder", "--root", str(scenes), *quick]
