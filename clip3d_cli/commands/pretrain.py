@@ -7,33 +7,6 @@ from typing import Annotated
 import typer
 
 from clip3d_cli.commands.options import SCENES, AsJson, NoProgress, Quiet, Root, Verbose
-<<<<<<< clip3d_cli/commands/pretrain.py
-
-_TRAINING = "Training"
-_MACHINES = "Machines"
-_LOOKING = "Looking before training"
-
-
-def pretrain(
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="nuscenes, semantickitti, scannet, scannet200, pandaset, or folder for scenes of "
-            "your own (docs/folder.md says how they lie).",
-            rich_help_panel=SCENES,
-        ),
-    ] = None,
-    root: Root = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The scenes to learn from; by default train where there is one.",
-            rich_help_panel=SCENES,
-        ),
-    ] = None,
-=======
 from clip3d_cli.commands.training_options import (
     LOOKING,
     TRAINING,
@@ -55,7 +28,6 @@ def pretrain(
     dataset: DatasetName = None,
     root: Root = None,
     split: Split = None,
->>>>>>> /tmp/land.new
     limit: Annotated[
         int | None,
         typer.Option(
@@ -63,20 +35,6 @@ def pretrain(
             metavar="N",
             help="Only so many scenes, spread evenly over the split; with --check by default 3.",
             rich_help_panel=SCENES,
-<<<<<<< clip3d_cli/commands/pretrain.py
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="RUN",
-            help="The folder of the run: its configuration, metrics, checkpoints, and at the end "
-            "points.safetensors.",
-            rich_help_panel=_TRAINING,
-=======
->>>>>>> /tmp/land.new
         ),
     ] = None,
     output: RunFolder = None,
@@ -105,10 +63,7 @@ def pretrain(
             rich_help_panel=LOOKING,
         ),
     ] = False,
-<<<<<<< clip3d_cli/commands/pretrain.py
-=======
     dry_run: DryRun = False,
->>>>>>> /tmp/land.new
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
