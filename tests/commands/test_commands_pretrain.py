@@ -17,8 +17,8 @@ from small_runs import write_scenes
 
 from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
-from clip3d_cli.commands.training_show import StepLines, duration
 from clip3d_cli.commands.terminal import Voice
+from clip3d_cli.commands.training_show import StepLines, duration
 from clip3d_cli.training.loop import Step
 from clip3d_cli.training.toml_text import toml_table
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from command_line import CommandLine
 from posed_camera import camera_entry, write_json
 from small_runs import write_scenes
-
-from clip3d_cli.commands.pretrain_request import Asked, resolved
 
 
 def test_a_check_draws_pictures(
@@ -35,11 +32,17 @@ def test_a_check_draws_pictures(
     assert (tmp_path / "seen" / "hall").is_dir()
 
 
-def test_a_check_looks_at_a_few_scenes(scenes: Path) -> None:
-    def limit(**asked: Any) -> int:
-        return resolved(Asked(dataset="folder", root=scenes, **asked)).data.limit
-
-    assert (limit(), limit(check=True), limit(check=True, limit=7)) == (0, 3, 7)
+def test_a_check_looks_at_a_few_scenes(
+    clip3d: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(
+        "clip3d_cli.commands.pretrain_check.check",
+        lambda config, *_, **__: limits.append(config.data.limit) or 0,
+    )
+    for more in ((), ("--limit", "7")):
+        assert clip3d("pretrain", "--dataset", "folder", "--root", ".", "--check", *more).code == 0
+    assert limits == [3, 7]
 
 
 def test_a_check_fails_where_nothing_is_seen(clip3d: CommandLine, tmp_path: Path) -> None:
