@@ -16,6 +16,8 @@ from clip3d_cli.errors import Clip3DError, InputError, OutputError, SetupError, 
 
 SOME_FAILED = 3
 INTERRUPTED = 130
+# Where faults are that are found below files, or in none of clip3d's own checks.
+_NO_FILES = ("the cloud", "clip3d", "a file")
 _COMMANDS_OF_A_FILE = "clip3d info {0}, or clip3d label {0} --classes 'car,tree,road'"
 
 
@@ -101,6 +103,13 @@ def refusal_of(error: Exception, arguments: Sequence[str] = ()) -> Clip3DError:
         "This is a fault of clip3d, not yours. Run again with CLIP3D_DEBUG=1 to see where, "
         "and report it with what clip3d doctor says.",
     )
+
+
+def placed(refusal: Clip3DError, source: Path) -> Clip3DError:
+    """The refusal, of the file that was at work where it knows of none: there may be many."""
+    if refusal.where not in _NO_FILES:
+        return refusal
+    return type(refusal)(refusal.code, source, refusal.fault, refusal.remedy)
 
 
 def error_entry(refusal: Clip3DError) -> dict[str, str]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from clip3d_cli import registry
+from clip3d_cli.commands.door import placed
 from clip3d_cli.commands.engine import Engine, load_engine
 from clip3d_cli.commands.eval_request import EvalRequest
 from clip3d_cli.commands.eval_show import show_judged
@@ -14,6 +15,7 @@ from clip3d_cli.commands.terminal import Voice, counted, give_json
 from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.datasets.submission import Submission
+from clip3d_cli.errors import Clip3DError
 from clip3d_cli.pipelines.evaluate import (
     Answer,
     ClassIndex,
@@ -69,7 +71,10 @@ class _Timed:
 
     def __call__(self, scene: PosedScene, cloud: PointCloud) -> ClassIndex:
         began = time.perf_counter()
-        found = self._answer(scene, cloud)
+        try:
+            found = self._answer(scene, cloud)
+        except Clip3DError as refusal:
+            raise placed(refusal, scene.sweeps[0].path) from refusal
         self.seconds += time.perf_counter() - began
         self.points += len(cloud)
         return found

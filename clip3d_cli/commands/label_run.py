@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import time
 
-from clip3d_cli.commands.door import exit_code, refusal_of, report
+from clip3d_cli.commands.door import exit_code, placed, refusal_of, report
 from clip3d_cli.commands.engine import Engine, load_engine
 from clip3d_cli.commands.label_plan import Failed, Job, Plan
 from clip3d_cli.commands.label_request import LabelRequest
 from clip3d_cli.commands.label_show import Labelled, Outcome, run_document, show_line, show_table
 from clip3d_cli.commands.terminal import give_json
 from clip3d_cli.core.words import Vocabulary
-from clip3d_cli.errors import Clip3DError
 from clip3d_cli.formats.files import read_cloud, write_labels
 from clip3d_cli.pipelines.label import LabelOptions, label_cloud, voxel_for
 from clip3d_cli.pipelines.report import class_shares
-
-# Where faults are that are found below files, or in none of clip3d's own checks.
-_NO_FILES = ("the cloud", "clip3d", "a file")
 
 
 def label_jobs(plan: Plan, vocabulary: Vocabulary, request: LabelRequest, *, as_json: bool) -> int:
@@ -91,18 +87,11 @@ def label_file(job: Job, engine: Engine, request: LabelRequest) -> Labelled:
     )
 
 
-def _placed(refusal: Clip3DError, job: Job) -> Clip3DError:
-    """The refusal, of the input where it knows of no file: there may be many."""
-    if refusal.where not in _NO_FILES:
-        return refusal
-    return type(refusal)(refusal.code, job.source, refusal.fault, refusal.remedy)
-
-
 def _outcome(job: Job, engine: Engine, request: LabelRequest) -> Outcome:
     try:
         done = label_file(job, engine, request)
     except Exception as error:  # noqa: BLE001 - one bad file must not stop the others
-        refusal = _placed(refusal_of(error), job)
+        refusal = placed(refusal_of(error), job.source)
         report(refusal, error)
         return Failed(job.source, refusal)
     show_line(done, request.voice)

@@ -49,14 +49,14 @@ def mine(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def write_closed(path: Path, names: list[str]) -> Path:
+def write_closed(
+    path: Path, names: list[str], inputs: tuple[str, ...] = ("one", "height_near")
+) -> Path:
     """Untrained weights with a text head and a closed one for these classes."""
     torch.manual_seed(1)
     config = {"layers": 14, "width": 0.25}
     head = ClosedHead.of(Vocabulary.of_words(names, "mine"))
-    spec = EncoderSpec(
-        "minkunet", config, ("one", "height_near"), (0.4,), SPACE, "tiny", 20.0, closed=head
-    )
+    spec = EncoderSpec("minkunet", config, inputs, (0.4,), SPACE, "tiny", 20.0, closed=head)
     encoder = PointEncoder(spec)
     channels = int(encoder.network.get_parameter("head.weight").shape[1])
     save_encoder(encoder, path, closed=nn.Linear(channels, len(names)))
@@ -323,6 +323,15 @@ def test_a_cut_off_scan_leaves_no_submission(clip3d: CommandLine, tmp_path: Path
     assert str(scans[1]) in said.err.splitlines()[-2]
     assert not {"send", "found.json"} & {path.name for path in tmp_path.iterdir()}
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_channel_that_a_scan_lacks_is_missing_in_that_scan(
+    clip3d: CommandLine, mine: Path, tmp_path: Path
+) -> None:
+    weights = write_closed(tmp_path / "colors.safetensors", ["box"], inputs=("red",))
+    said = clip3d("eval", "--dataset", "folder", "--root", mine, "--weights", weights)
+    assert said.code == 1
+    assert f"error[E_NO_CHANNEL]: {mine / 'hall' / 'cloud.ply'}: " in said.err
 
 
 def test_a_closed_head_answers_where_it_knows_all_classes(
