@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,20 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def wanted(scenes: Path, quick: list[str]) -> list[str]:
     """A command line of a pretraining that lacks only a folder for the run."""
     return ["pretrain", "--dataset", "folder", "--root", str(scenes), *quick]
+
+
+@pytest.fixture(scope="session")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The root of every data set's tree; nobody changes them."""
+    roots = {}
+    for name in registry.names("datasets"):
+        roots[name] = tmp_path_factory.mktemp(name)
+        importlib.import_module(f"datasets_trees_{name}").write_tree(roots[name])
+    return roots
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """The tree of one's own scenes, in a folder that may be changed."""
+    importlib.import_module("datasets_trees_folder").write_tree(tmp_path / "mine")
+    return tmp_path / "mine"

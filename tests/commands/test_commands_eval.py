@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from command_line import CommandLine
-from datasets_trees_folder import room, write_tree
-from tiny_text import SPACE, TinyTextEncoder
-from torch import nn
+from datasets_trees_folder import room
+from tiny_text import TinyTextEncoder
 
 from clip3d_cli import __version__, registry
 from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
 from clip3d_cli.core.scenes import moved
 from clip3d_cli.core.words import Vocabulary
 from clip3d_cli.datasets.contract import Dataset
-from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
-from clip3d_cli.encoders.weights import save_encoder
 from clip3d_cli.pipelines.label import label_cloud
 from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.templates import templates_named
 
 DATASETS = registry.names("datasets")
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The root of every data set's tree."""
-    roots = {}
-    for name in DATASETS:
-        roots[name] = tmp_path_factory.mktemp(name)
-        importlib.import_module(f"datasets_trees_{name}").write_tree(roots[name])
-    return roots
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> Path:
-    """The tree of one's own scenes, in a folder that may be changed."""
-    write_tree(tmp_path / "mine")
-    return tmp_path / "mine"
-
-
-def write_closed(
-    path: Path, names: list[str], inputs: tuple[str, ...] = ("one", "height_near")
-) -> Path:
-    """Untrained weights with a text head and a closed one for these classes."""
-    torch.manual_seed(1)
-    config = {"layers": 14, "width": 0.25}
-    head = ClosedHead.of(Vocabulary.of_words(names, "mine"))
-    spec = EncoderSpec("minkunet", config, inputs, (0.4,), SPACE, "tiny", 20.0, closed=head)
-    encoder = PointEncoder(spec)
-    channels = int(encoder.network.get_parameter("head.weight").shape[1])
-    save_encoder(encoder, path, closed=nn.Linear(channels, len(names)))
-    return path
 
 
 def counted_by_hand(dataset: Dataset, split: str, weights: Path) -> list[Any]:
@@ -281,78 +244,3 @@ def test_the_document_goes_into_a_file(clip3d: CommandLine, mine: Path, tmp_path
 def test_limit_spreads_over_the_split(clip3d: CommandLine, trees: dict[str, Path]) -> None:
     where = ("eval", "--dataset", "semantickitti", "--root", trees["semantickitti"], "--json")
     assert clip3d(*where, "--split", "train", "--limit", 3).document["scenes"] == 3
-
-
-@pytest.mark.parametrize("name", registry.names("submissions"))
-def test_answers_are_written_for_a_server(
-    clip3d: CommandLine, trees: dict[str, Path], tmp_path: Path, name: str
-) -> None:
-    where = ("eval", "--dataset", name, "--root", trees[name], "--submission", "made/send")
-    said = clip3d(*where, "--json")
-    assert said.code == 0, said.err
-    assert Path(said.document["submission"]).exists()
-    assert (tmp_path / "made" / "send").is_dir()
-    assert f"to send: {said.document['submission']}" in said.err
-    assert said.document["scores"]["miou"] is not None
-    again = clip3d(*where)
-    assert again.code == 2
-    assert "error[E_EXISTS]" in again.err
-
-
-def test_secret_truth_gives_a_submission_without_scores(
-    clip3d: CommandLine, trees: dict[str, Path]
-) -> None:
-    root = trees["semantickitti"]
-    where = ("eval", "--dataset", "semantickitti", "--root", root, "--split", "test", "--json")
-    said = clip3d(*where, "--submission", "send")
-    assert said.code == 0, said.err
-    assert "no point has truth, so there are no scores" in said.err
-    document = said.document
-    assert document["scores"] == dict.fromkeys(SHARES)
-    assert (document["points"], document["scenes_without_truth"]) == (0, 11)
-    assert "3,300 points labelled" in said.err
-
-
-def test_a_cut_off_scan_leaves_no_submission(clip3d: CommandLine, tmp_path: Path) -> None:
-    importlib.import_module("datasets_trees_semantickitti").write_tree(tmp_path / "kitti")
-    scans = sorted((tmp_path / "kitti").rglob("sequences/08/velodyne/*.bin"))
-    scans[1].write_bytes(scans[1].read_bytes()[:-3])
-    where = ("eval", "--dataset", "semantickitti", "--root", tmp_path / "kitti")
-    said = clip3d(*where, "--submission", "send", "-o", "found.json")
-    assert said.code == 1
-    assert str(scans[1]) in said.err.splitlines()[-2]
-    assert not {"send", "found.json"} & {path.name for path in tmp_path.iterdir()}
-    assert not list(tmp_path.glob("*.part"))
-
-
-def test_a_channel_that_a_scan_lacks_is_missing_in_that_scan(
-    clip3d: CommandLine, mine: Path, tmp_path: Path
-) -> None:
-    weights = write_closed(tmp_path / "colors.safetensors", ["box"], inputs=("red",))
-    said = clip3d("eval", "--dataset", "folder", "--root", mine, "--weights", weights)
-    assert said.code == 1
-    assert f"error[E_NO_CHANNEL]: {mine / 'hall' / 'cloud.ply'}: " in said.err
-
-
-def test_a_closed_head_answers_where_it_knows_all_classes(
-    clip3d: CommandLine, mine: Path, tmp_path: Path
-) -> None:
-    weights = write_closed(tmp_path / "tuned.safetensors", ["tree", "box", "floor"])
-    where = ("eval", "--dataset", "folder", "--root", mine, "--weights", weights, "--json")
-    document = clip3d(*where, "-v").document
-    assert (document["head"], document["text_encoder"]) == ("closed", None)
-    assert (document["words"], document["templates"]) == ({}, [])
-    assert clip3d(*where, "--head", "closed").document["confusion"] == document["confusion"]
-    by_words = clip3d(*where, "--templates", "none")
-    assert by_words.document["head"] == "text"
-    assert clip3d(*where, "--head", "text").document["head"] == "text"
-    refused = clip3d(*where, "--head", "closed", "--templates", "none")
-    assert refused.code == 2
-    assert "error[E_USAGE]: --templates: has no use with --head closed" in refused.err
-    fewer = write_closed(tmp_path / "fewer.safetensors", ["tree", "box"])
-    other = ("eval", "--dataset", "folder", "--root", mine, "--weights", fewer, "--json")
-    assert clip3d(*other).document["head"] == "text"
-    refused = clip3d(*other, "--head", "closed")
-    assert refused.code == 2
-    assert "error[E_CLASSES]" in refused.err
-    assert "'floor'" in refused.err
