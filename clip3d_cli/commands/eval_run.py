@@ -51,7 +51,8 @@ def judge(request: EvalRequest, voice: Voice) -> int:
         sent = None if submission is None else submission.finish()
     rest = time.perf_counter() - began - answer.seconds
     seconds = {**engine.seconds, "label": answer.seconds, "read and count": rest}
-    voice.note(f"{counted(answer.points, 'point')} labelled in {answer.seconds:.1f} s")
+    labelled = f"{counted(answer.points, 'point')} labelled in {answer.seconds:.1f} s"
+    voice.note(f"{labelled} by the {request.choice.head} head")
     show_judged(evaluation, request.options, request.split, voice)
     document = evaluation_document(evaluation, request.options, _about(request, engine, seconds))
     if sent is not None:

@@ -29,6 +29,8 @@ _SUMMARY = ("mIoU", "mAcc", "fwIoU", "accuracy")
 
 def show_judged(evaluation: Evaluation, options: EvalOptions, split: str, voice: Voice) -> None:
     """Say on stderr what was judged, and how good the answers are."""
+    if voice.quiet:
+        return
     if not evaluation.points:
         voice.note(f"split {split}: no point has truth, so there are no scores")
         return
@@ -38,13 +40,11 @@ def show_judged(evaluation: Evaluation, options: EvalOptions, split: str, voice:
         f"split {split}: {counted(evaluation.points, 'point')} of "
         f"{counted(evaluation.scenes, 'scene')} judged"
     )
-    show_evaluation(evaluation, options, voice)
+    _show_tables(evaluation, options, voice)
 
 
-def show_evaluation(evaluation: Evaluation, options: EvalOptions, voice: Voice) -> None:
-    """Say on stderr how well every class is found, and all of them together."""
-    if voice.quiet:
-        return
+def _show_tables(evaluation: Evaluation, options: EvalOptions, voice: Voice) -> None:
+    """How well every class is found, and all of them together."""
     scores = evaluation.scores(options.convention)
     panoptic = None
     if evaluation.panoptic is not None:
