@@ -43,7 +43,9 @@ def test_a_closed_head_answers_where_it_knows_all_classes(
 ) -> None:
     weights = write_closed(tmp_path / "tuned.safetensors", ["tree", "box", "floor"])
     where = ("eval", "--dataset", "folder", "--root", mine, "--weights", weights, "--json")
-    document = clip3d(*where, "-v").document
+    said = clip3d(*where)
+    assert "by the closed head" in said.err
+    document = said.document
     assert (document["head"], document["text_encoder"]) == ("closed", None)
     assert (document["words"], document["templates"]) == ({}, [])
     assert clip3d(*where, "--head", "closed").document["confusion"] == document["confusion"]
