@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip3d_cli.commands.options import AsJson, Quiet
+
 if TYPE_CHECKING:
     from clip3d_cli.pipelines.run_records import Records
     from clip3d_cli.pipelines.run_report import ReportFiles
 
 SCHEMA = "clip3d.report/1"
+_RESULT = "Result"
 
 
 def report(
@@ -25,13 +28,22 @@ def report(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="DIR", help="The folder to write; made if missing."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="The folder to write; made if missing.",
+            rich_help_panel=_RESULT,
+        ),
     ] = Path("report"),
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a report that is there.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace a report that is there.", rich_help_panel=_RESULT
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only errors.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show how trainings went, and compare them.
 
