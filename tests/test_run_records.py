@@ -75,7 +75,7 @@ def test_an_evaluation_is_read_once(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     document = write_eval(run / "eval.val.text.json")
     (each,) = read_records([run, document]).evaluations
-    assert each.name == "a · val.text"
+    assert each.name == "a · val · text"
 
 
 def test_an_evaluation_is_read_back(tmp_path: Path) -> None:

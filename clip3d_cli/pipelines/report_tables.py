@@ -92,7 +92,7 @@ def class_table(evaluations: Sequence[EvalRecord]) -> Table:
     more = () if len(evaluations) > 1 else ("accuracy %",)
     means = [Cell(percent(each.scores["miou"])) for each in evaluations]
     means += [Cell(percent(one.scores["macc"]))] if more else []
-    rows.append((Cell("mean"), *means, Cell(f"{one.points:,}")))
+    rows.append((Cell("mean, all points"), *means, Cell(f"{one.points:,}")))
     names = ("IoU %",) if more else tuple(f"{each.name}, IoU %" for each in evaluations)
     titles = ("class", *names, *more, "points")
     return Table(titles, tuple(rows), numbers=len(titles) - 1, footer=1)

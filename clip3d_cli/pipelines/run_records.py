@@ -202,8 +202,10 @@ def _subject(document: Path) -> Path:
 
 
 def _evaluation_name(document: Path, subject: str) -> str:
-    aside = document.stem.removeprefix("eval").strip("._-")
-    return f"{subject} · {aside}" if aside and document.name.startswith("eval") else subject
+    if not document.name.startswith("eval"):
+        return subject
+    parts = document.stem.removeprefix("eval").strip("._-").split(".")
+    return " · ".join(part for part in (subject, *parts) if part)
 
 
 def _place(path: Path) -> Path:

@@ -27,6 +27,10 @@ _NOT_DRAWN = frozenset({"seconds"})
 _SMOOTH = frozenset({"learning_rate"})
 _LAST_PANELS = ("learning_rate", "gradient_norm")
 _LONGEST_SLUG = 80
+_HOW_DRAWN = (
+    "Faint: single steps, in long runs means of a few. "
+    "Strong: their mean over a bell-shaped window."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +157,7 @@ def _training_sections(runs: Sequence[RunRecord], curves: Picture | None) -> Ite
     if not runs:
         return
     pictures = () if curves is None else (curves,)
-    aside = (
-        ""
-        if curves is None
-        else ("Faint: single steps. Strong: their mean over a bell-shaped window.")
-    )
+    aside = "" if curves is None else _HOW_DRAWN
     blocks = (tables.run_table(runs), *pictures, tables.weights_table(runs))
     yield Section("Training" if len(runs) == 1 else "Trainings", aside, blocks)
     config = tables.config_table(runs)

@@ -19,8 +19,13 @@ Floats = npt.NDArray[np.float64]
 
 _COLUMNS = 3
 _PANEL_IN = (4.3, 2.6)
-_LEGEND_ROW_IN = 0.26
-_DASHES: tuple[tuple[float, Sequence[float]], ...] = ((0, ()), (0, (5, 1.6)), (0, (1.4, 1.2)))
+_LEGEND_ROW_IN = 0.212
+_DASHES: tuple[tuple[float, Sequence[float]], ...] = (
+    (0, ()),
+    (0, (5, 1.6)),
+    (0, (1.4, 1.2)),
+    (0, (6, 1.2, 1.2, 1.2)),
+)
 # More points than a panel has pixels.
 _MOST_POINTS = 2000
 # The window of the mean, as a share of the curve; jumps of single steps tell nothing.
