@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from clip3d_cli.commands.eval_show import percent
-from clip3d_cli.commands.terminal import Voice, print_table, stderr_console, swatched
+from clip3d_cli.commands.terminal import Voice, counted, print_table, stderr_console, swatched
 from clip3d_cli.metrics.scores import metric_name
 from clip3d_cli.pipelines.evaluate import EvalOptions
 from clip3d_cli.pipelines.finetune import HEADS, Finetuned
@@ -53,9 +53,11 @@ def _show_judged(ended: Finetuned, voice: Voice) -> None:
             rows.append((swatched(entry.name, entry.color), f"{points[place]:,}", *shares))
     rows.append(("mIoU", f"{points.sum():,}", *(percent(each.mean_iou) for each in scores)))
     columns = ("class", "points", *(f"{head} head IoU" for head in HEADS))
-    voice.note(f"split {ended.split}, {evaluations[0].scenes:,} scenes:")
+    voice.note(f"split {ended.split}, {counted(evaluations[0].scenes, 'scene')}:")
     print_table(stderr_console(), columns, rows, numbers=3)
     voice.note(metric_name(convention, evaluations[0].rules))
+    files = " and ".join(f"eval.{ended.split}.{head}.json" for head in HEADS)
+    voice.note(f"in full: {files} in {ended.folder}")
     if absent:
         names = ", ".join(vocabulary.classes[place].name for place in absent)
         voice.note(f"absent, so left out of the mean: {names}")

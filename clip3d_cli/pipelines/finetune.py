@@ -127,7 +127,11 @@ def finetune(
     )
     encoder = PointEncoder(spec, tuned.encoder.network, backend=tuned.encoder.backend).eval()
     save_encoder(encoder, folder / WEIGHTS, closed=tuned.closed)
-    judged = _judged(config, dataset, split, folder) if split else {}
+    if not split:
+        return replace(ended, weights=folder / WEIGHTS)
+    # It can take longer than the training, and judges on the CPU.
+    hearing.note(f"judging both heads on split {split}, on the CPU")
+    judged = _judged(config, dataset, split, folder)
     return replace(ended, weights=folder / WEIGHTS, split=split, judged=judged)
 
 
