@@ -40,9 +40,40 @@ def test_every_run_has_a_curve_of_its_color(theme: Theme) -> None:
     assert amount(one, theme.series[1]) == pytest.approx(amount(both, theme.series[1]), rel=0.3)
 
 
+# What dichromats see of linear RGB: Machado, Oliveira and Fernandes, 2009, severity 1.
+SEEN_BY = {
+    "all": np.eye(3),
+    "protanopes": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopes": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopes": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def oklab(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Coordinates of linear RGB in which distances are as people see them (Ottosson, 2020)."""
+    cones = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]])
+    lab = np.array(
+        [[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]]
+    )
+    return np.cbrt(np.clip(linear, 0, 1) @ cones.T) @ lab.T
+
+
+@pytest.mark.parametrize("eyes", SEEN_BY)
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_the_color_blind_tell_curves_apart(theme: Theme, eyes: str) -> None:
+    colors = np.array([ImageColor.getrgb(color) for color in (*theme.series, theme.surface)]) / 255
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    seen = oklab(linear @ np.array(SEEN_BY[eyes]).T)
+    apart = np.linalg.norm(seen[:, None] - seen, axis=-1)
+    # 0.02 is just noticeable side by side.
+    assert apart[~np.eye(len(seen), dtype=bool)].min() > 0.1
+
+
 def test_more_runs_than_colors_can_be_drawn() -> None:
     runs = range(3 * len(LIGHT.series) + 1)
-    assert amount(curves_png([panel(runs, steps=3)], [f"run {n}" for n in runs], LIGHT), "#0068a8")
+    assert amount(
+        curves_png([panel(runs, steps=3)], [f"run {n}" for n in runs], LIGHT), LIGHT.series[0]
+    )
 
 
 def test_a_wide_span_gets_a_logarithmic_axis(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,7 +202,7 @@ def _legend_columns(runs: Sequence[str], wide: float) -> int:
 def _legend_height(runs: Sequence[str], wide: float) -> float:
     if len(runs) < 2:
         return 0.0
-    return -(-len(runs) // _legend_columns(runs, wide)) * _LEGEND_ROW_IN + 0.3
+    return -(-len(runs) // _legend_columns(runs, wide)) * _LEGEND_ROW_IN + 0.45
 
 
 def _draw_legend(figure: Figure, runs: Sequence[str], wide: float, theme: Theme) -> None:

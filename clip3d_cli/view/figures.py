@@ -47,7 +47,7 @@ LIGHT = Theme(
     ink="#1a1d21",
     muted="#5c6570",
     line="#e3e6ea",
-    series=("#0068a8", "#d4560b", "#00865f", "#b45590", "#b07c00", "#3fa3dd", "#6b7078"),
+    series=("#283ba6", "#c6290f", "#16786e", "#513950", "#d28224", "#5b96b9"),
     ramp=("#ffffff", "#d6e6f4", "#abcfe6", "#6aaed6", "#3787c0", "#105ba4", "#08306b"),
 )
 DARK = Theme(
@@ -55,7 +55,7 @@ DARK = Theme(
     ink="#eceff2",
     muted="#9aa4af",
     line="#2c3138",
-    series=("#4ba3e3", "#f27d3f", "#2fbf94", "#e08fc0", "#e0b040", "#9bd3f7", "#aab1ba"),
+    series=("#548bfd", "#d9a285", "#a5fad3", "#d14ea3", "#898524", "#38d0fc"),
     ramp=("#15181c", "#122b47", "#15446f", "#1f649c", "#3a8bc6", "#74b7e4", "#c8e6fb"),
 )
 
