@@ -24,6 +24,7 @@ from clip3d_cli.pipelines.finetune import Finetuned, finetune, judged_split, ope
 from clip3d_cli.pipelines.finetune_config import FinetuneConfig
 from clip3d_cli.pipelines.judge_weights import judge_weights
 from clip3d_cli.pipelines.training_run import Hearing
+from clip3d_cli.training.checkpoints import read_snapshot
 from clip3d_cli.training.loop import Step
 
 SPACE = FeatureSpace("openclip/ViT-B-32/openai", 512)
@@ -163,6 +164,21 @@ def test_seeds_change_the_weights(config: FinetuneConfig, done: Finetuned, tmp_p
     tensors = [load_file(weights_of(each)) for each in (done, other)]
     assert tensors[0].keys() == tensors[1].keys()
     assert any(not torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_the_head_has_a_rate_of_its_own(config: FinetuneConfig, tmp_path: Path) -> None:
+    chosen = ["optimizer.steps=1", "optimizer.head_factor=7", "optimizer.learning_rate=0.5"]
+    finetune(with_settings(config, chosen), tmp_path / "run")
+    (path,) = (tmp_path / "run" / "checkpoints").iterdir()
+    options = read_snapshot(path).scalars["options"]
+    assert (options["head_factor"], options["learning_rate"]) == (7.0, 0.5)
+
+
+def test_half_precision_trains_too(config: FinetuneConfig, tmp_path: Path) -> None:
+    chosen = ["optimizer.steps=1", "run.precision=bf16"]
+    ended = finetune(with_settings(config, chosen), tmp_path / "run")
+    # Weights with a number that is not finite are refused.
+    assert load_encoder(weights_of(ended), head="closed").spec.head == "closed"
 
 
 def test_a_linear_probe_leaves_the_network_as_it_is(
