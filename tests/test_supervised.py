@@ -56,10 +56,13 @@ def test_the_loss_is_the_sum_of_what_is_said_of_it(batch: LabelledBatch, words_e
     targets = WordTargets(torch.from_numpy(words.vectors), batch.truth, tuner.accepted)
     head: Any = tuner.encoder.network.head
     vectors = functional.normalize(head(trunk), dim=1)
+    shares = functional.pad(14 * vectors @ targets.vectors.T, (0, 1)).softmax(dim=1)[judged]
+    of_class = [shares[:, k * words_each : (k + 1) * words_each].sum(dim=1) for k in range(3)]
+    lovasz = lovasz_softmax(torch.stack(of_class, dim=1), batch.truth[judged])
     wanted = {
         "cross_entropy": functional.cross_entropy(logits, batch.truth, ignore_index=-1),
         "lovasz": 0.5 * lovasz_softmax(logits.softmax(dim=1)[judged], batch.truth[judged]),
-        "words": 2 * accepted_words_loss(vectors, targets, torch.tensor(14.0)),
+        "words": 2 * accepted_words_loss(vectors, targets, torch.tensor(14.0)) + 2 * 0.5 * lovasz,
     }
     assert list(parts) == list(wanted)
     for name, value in wanted.items():

@@ -27,8 +27,8 @@ class SupervisedOptions:
     """What is minimised: the cross-entropy of the closed head, and the rest by weights.
 
     Attributes:
-        lovasz_weight: of the Lovász-softmax loss of the closed head; CLIP2Scene's is 1.
-        words_weight: of the cross-entropy of the text head with the words of the classes, so
+        lovasz_weight: of the Lovász-softmax loss beside cross-entropy; CLIP2Scene's is 1.
+        words_weight: of the same two losses of the text head with the words of the classes, so
             that it goes on answering words; 0 leaves the text head to itself.
         keep_weight: of one minus the cosine to the vectors that the start gave, so that words
             of no class are answered as before; it costs a second pass through the network.
@@ -152,11 +152,17 @@ class FineTuner(nn.Module):
 
     def _of_words(self, told: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """How far the text head's answers are from the words of the truth."""
-        if not self.options.words_weight:
+        options = self.options
+        if not options.words_weight:
             return {}
         cosines = head_cosines(told, self._head, self.word_vectors)
         loss = right_words_loss(cosines, self.accepted[truth], self.logit_scale)
-        return {"words": self.options.words_weight * loss}
+        if options.lovasz_weight:
+            shares = functional.pad(cosines * self.logit_scale, (0, 1)).softmax(dim=1)
+            # A class has the shares of all of its words.
+            of_class = shares @ self.accepted.T.to(shares.dtype)
+            loss = loss + options.lovasz_weight * lovasz_softmax(of_class, truth)
+        return {"words": options.words_weight * loss}
 
     def _of_start(self, trunk: Tensor, voxels: SparseTensor) -> dict[str, Tensor]:
         """How far the text head's answers are from those of the start."""
