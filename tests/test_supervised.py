@@ -81,6 +81,17 @@ def test_features_of_half_precision_are_learned_from(batch: LabelledBatch) -> No
     assert all(torch.isfinite(weight.grad).all() for weight in half.parameters())  # type: ignore[arg-type]
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("options", [{"keep_weight": 1.0}, {"linear_probe": True}])
+def test_on_a_gpu_the_loss_is_the_same(batch: LabelledBatch, options: dict[str, Any]) -> None:
+    wanted = tuner_of(**options)(batch, 0)[0].item()
+    tuner = tuner_of(**options).to("cuda")
+    loss, _ = tuner(batch.to("cuda"), 0)
+    assert loss.item() == pytest.approx(wanted, rel=1e-3)
+    loss.backward()
+    assert all(0 < scale <= 100 for scale in fitted_scales(tuner, [batch.to("cuda")]))
+
+
 def test_what_has_no_weight_is_not_there(batch: LabelledBatch) -> None:
     tuner = tuner_of(lovasz_weight=0.0, words_weight=0.0)
     loss, parts = tuner(batch, 0)
