@@ -120,6 +120,9 @@ def test_what_is_saved_says_what_it_is(
     assert spec.voxel_sizes_m == (0.2,)
     assert spec.closed is not None
     assert (spec.closed.names, spec.closed.class_ids) == (("floor", "box"), (3, 1))
+    # Logits are taken as they were trained, cosines are fitted to the words of these classes.
+    assert spec.closed.logit_scale == 1.0
+    assert spec.logit_scale not in (1.0, read_spec(start).logit_scale)
     assert spec.provenance["trained_by"] == "clip3d finetune"
     assert json.loads(spec.provenance["start"]) == {
         "weights": "start.safetensors",
@@ -190,6 +193,7 @@ def test_a_linear_probe_leaves_the_network_as_it_is(
     assert after.keys() - before.keys() == {"closed.weight", "closed.bias"}
     assert all(torch.equal(before[name], after[name]) for name in before)
     spec = read_spec(weights_of(ended))
+    assert spec.logit_scale == read_spec(start).logit_scale
     assert spec.provenance["trained_by"] == "clip3d finetune --linear-probe"
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert {"cross_entropy", "lovasz"} <= json.loads(metrics[0]).keys()

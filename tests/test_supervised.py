@@ -14,7 +14,7 @@ from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.errors import SetupError
 from clip3d_cli.pipelines.label import label_cloud
-from clip3d_cli.training.calibration import fitted_scales
+from clip3d_cli.training.calibration import fitted_words_scale
 from clip3d_cli.training.labelled_batches import LabelledBatch
 from clip3d_cli.training.loop import Loss, Step, train
 from clip3d_cli.training.losses import WordTargets, accepted_words_loss
@@ -89,7 +89,7 @@ def test_on_a_gpu_the_loss_is_the_same(batch: LabelledBatch, options: dict[str, 
     loss, _ = tuner(batch.to("cuda"), 0)
     assert loss.item() == pytest.approx(wanted, rel=1e-3)
     loss.backward()
-    assert all(0 < scale <= 100 for scale in fitted_scales(tuner, [batch.to("cuda")]))
+    assert 0 < fitted_words_scale(tuner, [batch.to("cuda")]) <= 100
 
 
 def test_what_has_no_weight_is_not_there(batch: LabelledBatch) -> None:
@@ -207,7 +207,7 @@ def learned() -> FineTuner:
 
 def test_both_heads_learn_what_can_be_told_apart(learned: FineTuner) -> None:
     unseen = parks(5, scenes=5, augment=False)
-    text, closed, truth = learned.cosines(unseen(0))
+    text, closed, truth = learned.answers(unseen(0))
     for answers in (text, closed):
         right = answers.argmax(dim=1) == truth
         for index in range(3):
@@ -223,24 +223,21 @@ def test_what_labels_clouds_answers_words_as_well(learned: FineTuner) -> None:
     assert all((found == truth)[truth == index].mean() > 0.9 for index in range(3))
 
 
-def test_the_scales_of_both_heads_fit_how_sure_they_can_be(learned: FineTuner) -> None:
+def test_the_scale_of_words_fits_how_sure_they_can_be(learned: FineTuner) -> None:
     made = [parks(5, scenes=1)(number) for number in range(3)]
     # One answer in five is wrong: so sure they can be, and no surer.
     batches = [
         replace(batch, truth=(batch.truth + (torch.arange(len(batch.truth)) % 5 == 0)) % 3)
         for batch in made
     ]
-    text, closed = fitted_scales(learned, batches)
-    assert 1 < text < fitted_scales(learned, made)[0]
-    assert 1 < closed < fitted_scales(learned, made)[1]
-    answers = [learned.cosines(batch) for batch in batches]
+    fitted = fitted_words_scale(learned, batches)
+    assert 1 < fitted < fitted_words_scale(learned, made)
+    answers = [learned.answers(batch) for batch in batches]
     truth = torch.cat([truth for *_, truth in answers])
-    for head, fitted in enumerate((text, closed)):
-        cosines = torch.cat([answer[head] for answer in answers])
-        logits = functional.pad(cosines, (0, 1))
-        entropies = [
-            functional.cross_entropy(scale * logits, truth).item()
-            for scale in (fitted, fitted / 1.3, fitted * 1.3)
-        ]
-        assert entropies[0] == min(entropies)
-    assert fitted_scales(learned, []) == (1, 1)
+    logits = functional.pad(torch.cat([cosines for cosines, *_ in answers]), (0, 1))
+    entropies = [
+        functional.cross_entropy(scale * logits, truth).item()
+        for scale in (fitted, fitted / 1.3, fitted * 1.3)
+    ]
+    assert entropies[0] == min(entropies)
+    assert fitted_words_scale(learned, []) == 1

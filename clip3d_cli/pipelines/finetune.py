@@ -30,7 +30,7 @@ from clip3d_cli.pipelines.judge_weights import Judged, judge_weights
 from clip3d_cli.pipelines.training_config import loop_options
 from clip3d_cli.pipelines.training_run import WEIGHTS, Ended, Hearing, TrainingRun
 from clip3d_cli.text.templates import templates_named
-from clip3d_cli.training.calibration import fitted_scales
+from clip3d_cli.training.calibration import fitted_words_scale
 from clip3d_cli.training.distributed import ALONE, World
 from clip3d_cli.training.labelled_batches import LabelledBatches
 from clip3d_cli.training.posed_batches import NetworkInputs
@@ -117,14 +117,14 @@ def finetune(
     if not (finished and world.leads):
         return ended
     tuned = cast(FineTuner, trainee.averaged)
-    batches = [batch_of(number).to(world.device) for number in range(_FITTED)]
-    text_scale, closed_scale = fitted_scales(tuned, batches)
     spec = replace(
         tuned.encoder.spec,
-        logit_scale=text_scale,
-        closed=ClosedHead.of(vocabulary, closed_scale),
+        closed=ClosedHead.of(vocabulary),
         provenance=_provenance(config, start, len(scenes), trainee.done),
     )
+    if not config.loss.linear_probe:
+        batches = [batch_of(number).to(world.device) for number in range(_FITTED)]
+        spec = replace(spec, logit_scale=fitted_words_scale(tuned, batches))
     encoder = PointEncoder(spec, tuned.encoder.network, backend=tuned.encoder.backend).eval()
     save_encoder(encoder, folder / WEIGHTS, closed=tuned.closed)
     if not split:

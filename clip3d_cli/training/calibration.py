@@ -43,20 +43,18 @@ def fitted_scale(learner: Clip2Scene, batches: Sequence[PosedBatch]) -> float:
 
 
 @torch.no_grad()
-def fitted_scales(tuner: FineTuner, batches: Sequence[LabelledBatch]) -> tuple[float, float]:
-    """The same of a fine-tuned network: of its text head, and of its closed head.
+def fitted_words_scale(tuner: FineTuner, batches: Sequence[LabelledBatch]) -> float:
+    """The same of the text head of a fine-tuned network.
 
-    A closed head's similarities are the cosines of its logits with the axes of its classes.
+    Its closed head needs none: the softmax over its logits is what was trained.
 
     Args:
         tuner: trained; put into evaluation mode.
-        batches: on its device; without any judged voxel both answers are 1.
+        batches: on its device; without any judged voxel the answer is 1.
     """
     tuner.eval()
-    answers = [tuner.cosines(batch) for batch in batches]
-    text = [(words, tuner.accepted[truth, :-1]) for words, _, truth in answers]
-    closed = [(axes, functional.one_hot(truth, axes.shape[1]).bool()) for _, axes, truth in answers]
-    return _likeliest(text), _likeliest(closed)
+    answers = [tuner.answers(batch) for batch in batches]
+    return _likeliest((words, tuner.accepted[truth, :-1]) for words, _, truth in answers)
 
 
 def _likeliest(answers: Iterable[Told]) -> float:

@@ -126,19 +126,18 @@ class FineTuner(nn.Module):
             parts |= self._of_start(trunk, batch.voxels)
         return torch.stack(list(parts.values())).sum(), parts
 
-    def cosines(self, batch: LabelledBatch) -> tuple[Tensor, Tensor, Tensor]:
+    def answers(self, batch: LabelledBatch) -> tuple[Tensor, Tensor, Tensor]:
         """What both heads say of the J judged voxels, and the truth.
 
         Args:
             batch: on the network's device.
 
         Returns:
-            (J, W) the text head's cosines with the words, (J, K) the cosines of the closed
-            head's logits with the axes of its classes, (J,) int64 the truth.
+            (J, W) the text head's cosines with the words, (J, K) the closed head's logits,
+            (J,) int64 the truth.
         """
         told, truth = _judged(self._trunk(self.encoder, batch.voxels), batch.truth)
-        axes = functional.normalize(self.closed(told), dim=1, eps=1e-6)
-        return head_cosines(told, self._head, self.word_vectors), axes, truth
+        return head_cosines(told, self._head, self.word_vectors), self.closed(told), truth
 
     @property
     def _head(self) -> nn.Linear:
