@@ -67,9 +67,14 @@ def done(config: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory) -> Fi
     return finetune(config, tmp_path_factory.mktemp("runs") / "done")
 
 
-def saved(path: Path, space: FeatureSpace = SPACE, closed: ClosedHead | None = None) -> Path:
+def saved(
+    path: Path,
+    space: FeatureSpace = SPACE,
+    closed: ClosedHead | None = None,
+    inputs: tuple[str, ...] = INPUTS,
+) -> Path:
     spec = EncoderSpec(
-        "minkunet", SHAPE, INPUTS, (0.2,), space, "mini", 14.0, {"by": "a test"}, closed
+        "minkunet", SHAPE, inputs, (0.2,), space, "mini", 14.0, {"by": "a test"}, closed
     )
     torch.manual_seed(3)
     encoder = PointEncoder(spec).eval()

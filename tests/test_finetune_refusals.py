@@ -84,6 +84,12 @@ def test_points_and_words_share_a_space(config: FinetuneConfig, tmp_path: Path) 
         assert "the text encoder mini" in str(refusal)
 
 
+def test_scans_have_what_the_start_reads(config: FinetuneConfig, tmp_path: Path) -> None:
+    start = saved(tmp_path / "bright.safetensors", inputs=("one", "intensity"))
+    refusal = refusal_of(config, tmp_path / "run", [f"start.weights={start}"])
+    assert "intensity" in str(refusal)
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_from_its_own_start(config: FinetuneConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"

@@ -100,13 +100,14 @@ def finetune(
     )
     tuner = fresh_tuner(config, start, text_encoder, words, world)
     trainee = Trainee(tuner, options)
-    # All that can be refused has been.
+    inputs = NetworkInputs(tuner.encoder.spec.inputs, tuner.encoder.spec.voxel_sizes_m)
+    batch_of = LabelledBatches(dataset, scenes, inputs, config.batch, config.run.seed)
+    if not resume:
+        # What can be refused is refused before anything is written: channels that scans lack.
+        batch_of(0)
     run.begin()
     for line in start_notes(config, start, vocabulary):
         hearing.note(line)
-    spec = tuner.encoder.spec
-    inputs = NetworkInputs(spec.inputs, spec.voxel_sizes_m)
-    batch_of = LabelledBatches(dataset, scenes, inputs, config.batch, config.run.seed)
     told = ", ".join(entry.name for entry in vocabulary.classes[:12])
     finished = run.train(
         trainee,
