@@ -32,7 +32,7 @@ from clip3d_cli.pipelines.training_run import WEIGHTS, Ended, Hearing, TrainingR
 from clip3d_cli.text.templates import templates_named
 from clip3d_cli.training.calibration import fitted_words_scale
 from clip3d_cli.training.distributed import ALONE, World
-from clip3d_cli.training.labelled_batches import LabelledBatches
+from clip3d_cli.training.labelled_batches import LabelledBatch, LabelledBatches
 from clip3d_cli.training.posed_batches import NetworkInputs
 from clip3d_cli.training.supervised import FineTuner
 from clip3d_cli.training.trainee import Trainee
@@ -118,15 +118,9 @@ def finetune(
     if not (finished and world.leads):
         return ended
     tuned = cast(FineTuner, trainee.averaged)
-    spec = replace(
-        tuned.encoder.spec,
-        closed=ClosedHead.of(vocabulary),
-        provenance=_provenance(config, start, len(scenes), trainee.done),
-    )
-    if not config.loss.linear_probe:
-        batches = [batch_of(number).to(world.device) for number in range(_FITTED)]
-        spec = replace(spec, logit_scale=fitted_words_scale(tuned, batches))
-    encoder = PointEncoder(spec, tuned.encoder.network, backend=tuned.encoder.backend).eval()
+    batches = [batch_of(number).to(world.device) for number in range(_FITTED)]
+    provenance = _provenance(config, start, len(scenes), trainee.done)
+    encoder = _finished_encoder(tuned, batches, vocabulary, provenance)
     save_encoder(encoder, folder / WEIGHTS, closed=tuned.closed)
     if not split:
         return replace(ended, weights=folder / WEIGHTS)
@@ -207,6 +201,21 @@ def _vocabulary(dataset: Dataset) -> Vocabulary:
 def _tells(dataset: Dataset, scene: PosedScene) -> bool:
     truth = dataset.truth(scene)
     return truth is not None and bool((truth >= 0).any())
+
+
+def _finished_encoder(
+    tuner: FineTuner,
+    batches: Sequence[LabelledBatch],
+    vocabulary: Vocabulary,
+    provenance: Mapping[str, str],
+) -> PointEncoder:
+    """The encoder, told its classes, its scale and where it comes from."""
+    spec = replace(
+        tuner.encoder.spec, closed=ClosedHead.of(vocabulary), provenance=dict(provenance)
+    )
+    if not tuner.options.linear_probe:
+        spec = replace(spec, logit_scale=fitted_words_scale(tuner, batches))
+    return PointEncoder(spec, tuner.encoder.network, backend=tuner.encoder.backend).eval()
 
 
 def _provenance(
