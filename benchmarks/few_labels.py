@@ -1,4 +1,4 @@
-"""Curves of few labels: a random and a pretrained start, fine-tuned on a share of the key frames.
+"""Curves of few labels: a random and a pretrained start, trained on a share of the key frames.
 
     python -m benchmarks.few_labels --root proof/scenes --pretrained proof/run/points.safetensors \\
         -o proof/few
@@ -32,11 +32,12 @@ else:
 
 _SETTINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _HEADS = ("closed", "text")
+_STARTS = ("scratch", "pretrained", "probe")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One run."""
+    """One run: from scratch, from pretrained weights, or a linear probe of these."""
 
     fraction: float
     start: str
@@ -48,10 +49,10 @@ class Cell:
 
 def main() -> None:
     args = _arguments()
-    starts = ("scratch", "pretrained")
+    seeds = range(args.seeds)
     cells = [
         Cell(fraction, start, seed)
-        for seed, fraction, start in itertools.product(range(args.seeds), args.fractions, starts)
+        for seed, fraction, start in itertools.product(seeds, args.fractions, _STARTS)
     ]
     args.out.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(args.jobs) as pool:
@@ -65,10 +66,11 @@ def _run(cell: Cell, args: argparse.Namespace) -> None:
     folder = cell.folder(args.out)
     if _miou(folder, "closed") is not None:
         return
-    start = str(args.pretrained) if cell.start == "pretrained" else "scratch"
+    start = "scratch" if cell.start == "scratch" else str(args.pretrained)
     command = [sys.executable, "-m", "clip3d_cli", "finetune", "--dataset", "folder", "--quiet"]
     command += ["--root", str(args.root), "--from", start, "--fraction", f"{cell.fraction:g}"]
     command += ["--split", "train", "-o", str(folder)]
+    command += ["--linear-probe"] if cell.start == "probe" else []
     for setting in (*_SETTINGS["settings"], *args.settings, f"run.seed={cell.seed}"):
         command += ["--set", setting]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -88,7 +90,7 @@ def _table(out: Path, cells: list[Cell], head: str) -> str:
     fractions = sorted({cell.fraction for cell in cells})
     lines = ["| start | " + " | ".join(f"{100 * share:g} %" for share in fractions) + " |"]
     lines.append("|---" * (1 + len(fractions)) + "|")
-    for start in ("scratch", "pretrained"):
+    for start in _STARTS:
         texts = []
         for share in fractions:
             mine = [c for c in cells if (c.start, c.fraction) == (start, share)]
