@@ -12,24 +12,20 @@ import pytest
 import torch
 from labelled_rooms import write_rooms
 from safetensors.torch import load_file
+from small_start import INPUTS, SPACE, saved
 
-from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.datasets.folder import Folder
-from clip3d_cli.encoders.encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
+from clip3d_cli.encoders.spec import ClosedHead
 from clip3d_cli.encoders.stored import file_sha256, read_spec
-from clip3d_cli.encoders.weights import load_encoder, save_encoder
+from clip3d_cli.encoders.weights import load_encoder
 from clip3d_cli.pipelines.config_files import with_settings
-from clip3d_cli.pipelines.finetune import Finetuned, finetune, judged_split, open_scenes
+from clip3d_cli.pipelines.finetune import Finetuned, finetune
 from clip3d_cli.pipelines.finetune_config import FinetuneConfig
 from clip3d_cli.pipelines.judge_weights import judge_weights
 from clip3d_cli.pipelines.training_run import Hearing
 from clip3d_cli.training.checkpoints import read_snapshot
 from clip3d_cli.training.loop import Step
 
-SPACE = FeatureSpace("openclip/ViT-B-32/openai", 512)
-SHAPE = {"layers": 14, "width": 0.25}
-INPUTS = ("one", "height_near")
 STEPS, STOPPED = 4, 2
 
 
@@ -65,23 +61,6 @@ def config(rooms: Path, start: Path) -> FinetuneConfig:
 @pytest.fixture(scope="module")
 def done(config: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
     return finetune(config, tmp_path_factory.mktemp("runs") / "done")
-
-
-def saved(
-    path: Path,
-    space: FeatureSpace = SPACE,
-    closed: ClosedHead | None = None,
-    inputs: tuple[str, ...] = INPUTS,
-) -> Path:
-    spec = EncoderSpec(
-        "minkunet", SHAPE, inputs, (0.2,), space, "mini", 14.0, {"by": "a test"}, closed
-    )
-    torch.manual_seed(3)
-    encoder = PointEncoder(spec).eval()
-    channels = encoder.network.get_parameter("head.weight").shape[1]
-    head = None if closed is None else torch.nn.Linear(channels, len(closed.names))
-    save_encoder(encoder, path, closed=head)
-    return path
 
 
 def weights_of(ended: Finetuned) -> Path:
@@ -248,51 +227,6 @@ def test_voxels_are_the_starts_own_unless_told_otherwise(
     assert "voxels" not in notes_of(
         with_settings(config, ["optimizer.steps=1"]), tmp_path / "other"
     )
-
-
-def test_every_second_scene_is_learned_from(config: FinetuneConfig) -> None:
-    _, scenes = open_scenes(config)
-    assert [scene.name for scene in scenes] == ["a", "c"]
-    _, scenes = open_scenes(with_settings(config, ["data.fraction=0.01"]))
-    assert [scene.name for scene in scenes] == ["a"]
-
-
-def test_scenes_without_labels_are_left_out(config: FinetuneConfig, tmp_path: Path) -> None:
-    root = write_rooms(tmp_path / "rooms", unlabelled=("a", "c"))
-    _, scenes = open_scenes(with_settings(config, [f"data.root={root}", "data.fraction=1"]))
-    assert [scene.name for scene in scenes] == ["b", "d"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "found"),
-    [
-        ([], "val"),
-        (["data.judged="], ""),
-        (["data.judged=train"], "train"),
-        # It would be judged by what it has learned.
-        (["data.split=val", "data.fraction=1"], ""),
-        (["data.split=all", "data.fraction=1"], ""),
-        # The first scene alone is not of val.
-        (["data.split=all", "data.fraction=0.01"], "val"),
-    ],
-)
-def test_the_judged_split_shares_no_scene(
-    config: FinetuneConfig, settings: list[str], found: str
-) -> None:
-    chosen = with_settings(config, settings)
-    dataset, scenes = open_scenes(chosen)
-    assert judged_split(chosen, dataset, scenes) == found
-
-
-def test_a_val_that_is_not_there_is_not_judged(config: FinetuneConfig, tmp_path: Path) -> None:
-    root = write_rooms(tmp_path / "rooms")
-    (root / "splits" / "val.txt").write_text("gone\n")
-    chosen = with_settings(config, [f"data.root={root}"])
-    assert judged_split(chosen, *open_scenes(chosen)) == ""
-    (root / "splits" / "val.txt").unlink()
-    ended = finetune(with_settings(chosen, ["optimizer.steps=1"]), tmp_path / "run")
-    assert (ended.split, dict(ended.judged)) == ("", {})
-    assert not list((tmp_path / "run").glob("eval*"))
 
 
 def test_a_start_may_move_but_not_change(config: FinetuneConfig, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from labelled_rooms import write_rooms
-from test_finetune import SPACE, saved
+from small_start import SPACE, saved
 
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.errors import Clip3DError
