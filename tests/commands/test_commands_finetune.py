@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +200,16 @@ def test_a_dry_run_prints_a_configuration_that_can_be_given_back(
     assert again["config"] == json.loads(json.dumps(toml_table(said.out)))
     told = (again["schema"], again["scenes"], again["steps"])
     assert told == ("clip3d.finetune-plan/1", 2, 3)
+
+
+def test_help_is_a_manual_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom clip3d_cli.commands.app import main\n"
+        "try: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, "finetune", "-h"], capture_output=True, text=True, check=True
+    )
+    assert not {"torch", "numpy", "rich"} & set(said.stderr.split())
+    examples = said.stdout.partition("Examples:")[2].splitlines()[1:5]
+    assert [line.split()[:2] for line in examples] == [["clip3d", "finetune"]] * 4
