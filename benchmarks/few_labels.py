@@ -29,9 +29,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_SETTINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _HEADS = ("closed", "text")
-_STARTS = ("scratch", "pretrained", "probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def main() -> None:
     seeds = range(args.seeds)
     cells = [
         Cell(fraction, start, seed)
-        for seed, fraction, start in itertools.product(seeds, args.fractions, _STARTS)
+        for seed, fraction, start in itertools.product(seeds, args.fractions, _TABLE["starts"])
     ]
     args.out.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(args.jobs) as pool:
@@ -70,8 +69,8 @@ def _run(cell: Cell, args: argparse.Namespace) -> None:
     command += ["--root", str(args.root), "--from", start, "--fraction", f"{cell.fraction:g}"]
     command += ["--split", "train", "-o", str(folder)]
     command += ["--linear-probe"] if cell.start == "probe" else []
-    own = (f"data.judged={args.judged}", f"run.seed={cell.seed}")
-    for setting in (*_SETTINGS["settings"], *args.settings, *own):
+    told = [*_TABLE["settings"], *_TABLE["starts"][cell.start], *args.settings]
+    for setting in (*told, f"data.judged={args.judged}", f"run.seed={cell.seed}"):
         command += ["--set", setting]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(command, env=quiet, check=False)
@@ -90,7 +89,7 @@ def _table(args: argparse.Namespace, cells: list[Cell], head: str) -> str:
     fractions = sorted({cell.fraction for cell in cells})
     lines = ["| start | " + " | ".join(f"{100 * share:g} %" for share in fractions) + " |"]
     lines.append("|---" * (1 + len(fractions)) + "|")
-    for start in _STARTS:
+    for start in _TABLE["starts"]:
         texts = []
         for share in fractions:
             mine = [c for c in cells if (c.start, c.fraction) == (start, share)]
