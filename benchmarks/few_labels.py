@@ -72,6 +72,8 @@ def _run(cell: Cell, args: argparse.Namespace) -> None:
     told = [*_TABLE["settings"], *_TABLE["starts"][cell.start], *args.settings]
     for setting in (*told, f"data.judged={args.judged}", f"run.seed={cell.seed}"):
         command += ["--set", setting]
+    if (folder / "config.toml").is_file():
+        command = [*command[:4], "--quiet", "--resume", "-o", str(folder)]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(command, env=quiet, check=False)
     ended = "failed" if done.returncode else _miou(folder, args.judged, "closed")
