@@ -46,10 +46,9 @@ _UNSEEN_BEFORE = 1_000_000
 
 def main() -> None:
     args = _arguments()
-    print(
-        "| run | step | gradient of Eq. 1 | of Eq. 2 | Eq. 2 (least 0.269) | cosine, other words:"
-    )
-    print(" points | pixels | own words said | agree |\n|---|---|---|---|---|---|---|---|---|")
+    titles = ("run", "step", "gradient of the semantic loss", "of Eq. 2", "Eq. 2 (least 0.269)")
+    titles += ("cosine of points, other words", "of pixels", "own words said", "agree")
+    print("| " + " | ".join(titles) + " |\n" + "|---" * len(titles) + "|")
     for run in args.runs:
         _look_into(run, args)
 
