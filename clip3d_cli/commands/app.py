@@ -10,16 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from clip3d_cli import __version__
-from clip3d_cli.commands.doctor import doctor
 from clip3d_cli.commands.door import run
-from clip3d_cli.commands.eval import evaluate
-from clip3d_cli.commands.finetune import finetune
+from clip3d_cli.commands.evaluating.eval import evaluate
+from clip3d_cli.commands.evaluating.report import report
+from clip3d_cli.commands.finetuning.finetune import finetune
 from clip3d_cli.commands.help import GroupedCommand
-from clip3d_cli.commands.info import info
-from clip3d_cli.commands.label import label
-from clip3d_cli.commands.pretrain import pretrain
-from clip3d_cli.commands.report import report
-from clip3d_cli.commands.vocabularies import vocabularies
+from clip3d_cli.commands.labelling.label import label
+from clip3d_cli.commands.looking.doctor import doctor
+from clip3d_cli.commands.looking.info import info
+from clip3d_cli.commands.looking.vocabularies import vocabularies
+from clip3d_cli.commands.pretraining.pretrain import pretrain
 from clip3d_cli.errors import UsageError
 
 app = typer.Typer(

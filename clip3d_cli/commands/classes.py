@@ -1,17 +1,46 @@
-"""The words a user asks for, from the command line, a text file or a TOML file."""
+"""The classes a user asks for: any words, or some that the weights were trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from clip3d_cli.commands.engine_choice import EngineChoice
 from clip3d_cli.commands.terminal import Voice, plain
 from clip3d_cli.core.vocabularies import named_vocabulary, vocabulary_names
 from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.encoders.closed import closed_vocabulary
+from clip3d_cli.encoders.stored import read_spec, require_closed
 from clip3d_cli.errors import UsageError
 
 # Far above any list of classes: a larger file is something else, such as a scan.
 _LIST_BYTES = 4 << 20
+
+
+def asked_vocabulary(
+    choice: EngineChoice, classes: str | None, vocabulary: str | None, voice: Voice
+) -> Vocabulary:
+    """The classes that --classes or --vocabulary ask for; all of a closed head's if none is given.
+
+    Of the weights it reads what they say of themselves, not the network.
+
+    Args:
+        choice: the weights and their head.
+        classes: see `chosen_vocabulary`; None if not given.
+        vocabulary: the name of a vocabulary that clip3d brings; None if not given.
+        voice: hears which names were given twice.
+
+    Raises:
+        UsageError: both are given, or none to the text head, or a class that the closed head was
+            not trained on.
+        SetupError: E_WEIGHTS: the file has no closed head, and it was asked for.
+    """
+    if choice.head == "text":
+        return chosen_vocabulary(classes, vocabulary, voice)
+    given = classes is not None or vocabulary is not None
+    wanted = chosen_vocabulary(classes, vocabulary, voice) if given else None
+    closed = require_closed(read_spec(choice.weights), choice.weights)
+    return closed_vocabulary(closed, wanted)
 
 
 def chosen_vocabulary(classes: str | None, vocabulary: str | None, voice: Voice) -> Vocabulary:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clip3d_cli.commands.label_request import EngineChoice
+from clip3d_cli.commands.engine_choice import EngineChoice
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
 from clip3d_cli.encoders.closed import closed_classes

@@ -13,8 +13,8 @@ from tiny_text import SPACE
 from clip3d_cli import registry
 from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
-from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
-from clip3d_cli.commands.trial import street, write_scan
+from clip3d_cli.commands.engine_choice import DEFAULT_WEIGHTS
+from clip3d_cli.commands.looking.trial import street, write_scan
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec

@@ -13,7 +13,7 @@ import torch
 from command_line import CommandLine
 from torch import nn
 
-from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
+from clip3d_cli.commands.engine_choice import DEFAULT_WEIGHTS
 from clip3d_cli.core.words import ClassName, Vocabulary
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.spec import ClosedHead

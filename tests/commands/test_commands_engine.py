@@ -12,7 +12,7 @@ import plyfile
 import pytest
 from command_line import CommandLine
 
-from clip3d_cli.commands.trial import street, write_scan
+from clip3d_cli.commands.looking.trial import street, write_scan
 from clip3d_cli.pipelines import devices, point_encoders
 from clip3d_cli.sparse.native import library
 
@@ -103,11 +103,11 @@ def test_the_doctor_says_which_engine_runs(
     clip3d: CommandLine, monkeypatch: pytest.MonkeyPatch, missing: bool
 ) -> None:
     found = library.Status(library.FOLDER, "it was not built" if missing else None, "avx2", 3)
-    monkeypatch.setattr("clip3d_cli.commands.checkup.import_module", lambda _: None)
+    monkeypatch.setattr("clip3d_cli.commands.looking.checkup.import_module", lambda _: None)
     monkeypatch.setattr(point_encoders, "status", lambda: found)
     monkeypatch.setattr(library, "status", lambda *_: found)
-    monkeypatch.setattr("clip3d_cli.commands.trial.trial_run", lambda: "labelled")
-    monkeypatch.setattr("clip3d_cli.commands.checkup._weights", lambda: iter(()))
+    monkeypatch.setattr("clip3d_cli.commands.looking.trial.trial_run", lambda: "labelled")
+    monkeypatch.setattr("clip3d_cli.commands.looking.checkup._weights", lambda: iter(()))
     findings = clip3d("doctor", "--json").document["findings"]
     (engine,) = (each for each in findings if each["what"] == "engine")
     assert engine["state"] == ("note" if missing else "good")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from command_line import CommandLine
 
-from clip3d_cli.commands.trial import write_scan
+from clip3d_cli.commands.looking.trial import write_scan
 from clip3d_cli.errors import InputError
 
 WORDS = ("--classes", "car,tree")
@@ -178,7 +178,7 @@ def test_every_fault_is_two_lines_and_a_code(
     def read(*_: object) -> NoReturn:
         raise fault
 
-    monkeypatch.setattr("clip3d_cli.commands.label_run.read_cloud", read)
+    monkeypatch.setattr("clip3d_cli.commands.labelling.run.read_cloud", read)
     said = clip3d("label", scan, *WORDS, "--json")
     assert said.code == exit_code
     assert f"error[{code}]: " in said.err
@@ -209,7 +209,7 @@ def test_an_interrupt_is_130(
     def read(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clip3d_cli.commands.label_run.read_cloud", read)
+    monkeypatch.setattr("clip3d_cli.commands.labelling.run.read_cloud", read)
     said = clip3d("label", scan, *WORDS)
     assert said.code == 130
     assert said.err.endswith("interrupted\n")

@@ -14,7 +14,7 @@ from datasets_trees_folder import room
 from tiny_text import TinyTextEncoder
 
 from clip3d_cli import __version__, registry
-from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
+from clip3d_cli.commands.engine_choice import DEFAULT_WEIGHTS
 from clip3d_cli.core.scenes import moved
 from clip3d_cli.core.words import Vocabulary
 from clip3d_cli.datasets.contract import Dataset

@@ -9,8 +9,8 @@ import plyfile
 import pytest
 from command_line import CommandLine
 
-from clip3d_cli.commands.label_plan import DEFAULT_WEIGHTS
-from clip3d_cli.commands.trial import street, write_scan
+from clip3d_cli.commands.engine_choice import DEFAULT_WEIGHTS
+from clip3d_cli.commands.looking.trial import street, write_scan
 from clip3d_cli.core.vocabularies import named_vocabulary
 
 WORDS = ("--classes", "car,tire,plastic bag")

@@ -18,7 +18,7 @@ from small_runs import write_scenes
 from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
 from clip3d_cli.commands.terminal import Voice
-from clip3d_cli.commands.training_show import StepLines, duration
+from clip3d_cli.commands.training.show import StepLines, duration
 from clip3d_cli.training.loop import Step
 from clip3d_cli.training.toml_text import toml_table
 
@@ -86,7 +86,7 @@ def test_curves_are_drawn_where_asked_for(
         assert (folder, done) == (Path("run/tensorboard"), 0)
         yield SimpleNamespace(add=lambda step, numbers: drawn.append((step, sorted(numbers))))
 
-    monkeypatch.setattr("clip3d_cli.commands.training_run.open_curves", curves)
+    monkeypatch.setattr("clip3d_cli.commands.training.run.open_curves", curves)
     assert clip3d(*wanted, "-o", "run", "--set", "run.tensorboard=true").code == 0
     assert drawn == [(n, ["agreement", "consistency", "loss", "semantic"]) for n in (1, 2, 3)]
 

@@ -37,7 +37,7 @@ def test_a_check_looks_at_a_few_scenes(
 ) -> None:
     limits: list[int] = []
     monkeypatch.setattr(
-        "clip3d_cli.commands.pretrain_check.check",
+        "clip3d_cli.commands.pretraining.check.check",
         lambda config, *_, **__: limits.append(config.data.limit) or 0,
     )
     for more in ((), ("--limit", "7")):

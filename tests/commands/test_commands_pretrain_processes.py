@@ -11,9 +11,9 @@ import pytest
 from command_line import CommandLine
 from small_runs import child, ended, wait_for_a_step
 
-from clip3d_cli.commands.training_launch import _code_of
-from clip3d_cli.commands.training_rank import LEFT_ALONE, _Leaving, device_type_of_many
-from clip3d_cli.commands.training_request import Machines
+from clip3d_cli.commands.training.asked import Machines
+from clip3d_cli.commands.training.launch import _code_of
+from clip3d_cli.commands.training.rank import LEFT_ALONE, _Leaving, device_type_of_many
 from clip3d_cli.errors import Clip3DError, UsageError
 
 
@@ -99,7 +99,7 @@ def test_machines_are_asked_for_again() -> None:
 
 def test_many_processes_need_many_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "clip3d_cli.commands.training_rank.choose_device", lambda _: ("cpu", "found no GPU")
+        "clip3d_cli.commands.training.rank.choose_device", lambda _: ("cpu", "found no GPU")
     )
     assert device_type_of_many("cpu") == "cpu"
     with pytest.raises(UsageError, match="found no GPU"):

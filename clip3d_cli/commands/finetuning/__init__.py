@@ -1,0 +1,1 @@
+"""``clip3d finetune``: what it has that other trainings have not."""

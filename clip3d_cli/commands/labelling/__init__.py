@@ -1,0 +1,1 @@
+"""``clip3d label``: the main job."""

@@ -1,0 +1,1 @@
+"""``clip3d info``, ``vocabularies`` and ``doctor``: they look, and change nothing."""

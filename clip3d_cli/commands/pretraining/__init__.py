@@ -1,0 +1,1 @@
+"""``clip3d pretrain``: what it has that other trainings have not."""
