@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
+from clip3d_cli.pipelines import training_config
 from clip3d_cli.pipelines.config_files import with_preset
 from clip3d_cli.pipelines.training_config import (
     DataOptions,
     EncoderOptions,
     OptimizerOptions,
     RunOptions,
+    Tables,
 )
 from clip3d_cli.training.labelled_batches import LabelledOptions
 from clip3d_cli.training.supervised import SupervisedOptions
@@ -80,21 +82,11 @@ class HeadedOptimizerOptions(OptimizerOptions):
 
 
 # What may differ when a run is resumed: it changes no result.
-FREE = (
-    "run.device",
-    "run.backend",
-    "run.workers",
-    "run.save_every",
-    "run.keep_last",
-    "run.tensorboard",
-    "data.root",
-    "data.judged",
-    "start.weights",
-)
+FREE = (*training_config.FREE, "start.weights")
 
 
 @dataclass(frozen=True, slots=True)
-class FinetuneConfig:
+class FinetuneConfig(Tables):
     """All of a fine-tuning's options, a table each; [encoder] is that of a fresh network alone."""
 
     data: LabelledData = field(default_factory=LabelledData)
@@ -105,10 +97,6 @@ class FinetuneConfig:
     loss: SupervisedOptions = field(default_factory=SupervisedOptions)
     optimizer: HeadedOptimizerOptions = field(default_factory=HeadedOptimizerOptions)
     run: RunOptions = field(default_factory=RunOptions)
-
-    def tables(self) -> dict[str, Any]:
-        """The same as nested mappings, fit for TOML."""
-        return asdict(self)
 
 
 def preset(dataset: str) -> FinetuneConfig:

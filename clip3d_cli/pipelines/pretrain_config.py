@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
+from clip3d_cli.pipelines import training_config
 from clip3d_cli.pipelines.config_files import with_preset
 from clip3d_cli.pipelines.training_config import (
     DataOptions,
     EncoderOptions,
     OptimizerOptions,
     RunOptions,
+    Tables,
 )
 from clip3d_cli.training.learner import LossOptions
 from clip3d_cli.training.pixel_pairs import BatchOptions
@@ -65,21 +66,11 @@ class StartedEncoderOptions(EncoderOptions):
 
 
 # What may differ when a run is resumed: it changes no result.
-FREE = (
-    "run.device",
-    "run.backend",
-    "run.workers",
-    "run.save_every",
-    "run.keep_last",
-    "run.tensorboard",
-    "data.root",
-    "data.judged",
-    "teacher.features",
-)
+FREE = (*training_config.FREE, "teacher.features")
 
 
 @dataclass(frozen=True, slots=True)
-class PretrainConfig:
+class PretrainConfig(Tables):
     """All of a pretraining's options, a table each."""
 
     data: DataOptions = field(default_factory=DataOptions)
@@ -90,10 +81,6 @@ class PretrainConfig:
     loss: LossOptions = field(default_factory=LossOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     run: RunOptions = field(default_factory=RunOptions)
-
-    def tables(self) -> dict[str, Any]:
-        """The same as nested mappings, fit for TOML."""
-        return asdict(self)
 
 
 def preset(dataset: str) -> PretrainConfig:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from clip3d_cli.training.distributed import World
 from clip3d_cli.training.trainee import LoopOptions
+
+# What may differ when a run is resumed, in every training: it changes no result.
+FREE = (
+    "run.device",
+    "run.backend",
+    "run.workers",
+    "run.save_every",
+    "run.keep_last",
+    "run.tensorboard",
+    "data.root",
+    "data.judged",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,15 @@ class RunOptions:
     keep_last: int = 2
     tensorboard: bool = False
     processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A configuration whose every field is a dataclass: a table of TOML."""
+
+    def tables(self) -> dict[str, Any]:
+        """The same as nested mappings, fit for TOML."""
+        return asdict(self)
 
 
 class Batch(Protocol):
