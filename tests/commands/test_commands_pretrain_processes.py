@@ -80,8 +80,12 @@ def test_the_code_is_that_of_the_process_at_fault() -> None:
     assert _code_of({0: -signal.SIGTERM, 1: 4}) == 4
     assert _code_of({0: 1, 1: -signal.SIGTERM}) == 1
     assert _code_of({0: -signal.SIGKILL, 1: 1}) == 1
-    with pytest.raises(Clip3DError, match="process 1: was killed by signal 9"):
-        _code_of({0: LEFT_ALONE, 1: -signal.SIGKILL})
+    # Ended while it was still starting.
+    assert _code_of({0: 4, 1: 130}) == 4
+    assert _code_of({0: 130, 1: 130}) == 130
+    for left in (LEFT_ALONE, 130):
+        with pytest.raises(Clip3DError, match="process 1: was killed by signal 9"):
+            _code_of({0: left, 1: -signal.SIGKILL})
 
 
 def test_a_second_signal_does_not_cut_off_the_saving() -> None:

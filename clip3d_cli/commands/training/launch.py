@@ -92,11 +92,12 @@ def _watched(arguments: list[str]) -> int:
 
 def _code_of(code_of_rank: Mapping[int, int]) -> int:
     """The exit code of the process that failed by itself, which has said why."""
-    said = [code for code in code_of_rank.values() if code > 0 and code != LEFT_ALONE]
+    # torchrun ends the others by SIGTERM, to which one that does not train yet says INTERRUPTED.
+    by_others = (LEFT_ALONE, INTERRUPTED)
+    said = [code for code in code_of_rank.values() if code > 0 and code not in by_others]
     if said:
         return max(said)
     for local_rank, code in code_of_rank.items():
-        # torchrun ends the others by the latter.
         if code < 0 and code != -signal.SIGTERM:
             raise Clip3DError(
                 "E_SYSTEM",
@@ -105,4 +106,4 @@ def _code_of(code_of_rank: Mapping[int, int]) -> int:
                 "Perhaps memory ran out: lower batch.scenes. --resume goes on from the last "
                 "checkpoint.",
             )
-    return 1
+    return INTERRUPTED if INTERRUPTED in code_of_rank.values() else 1
