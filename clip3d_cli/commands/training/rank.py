@@ -17,8 +17,9 @@ from clip3d_cli.errors import Clip3DError, UsageError
 from clip3d_cli.pipelines.devices import choose_device
 from clip3d_cli.training.distributed import World
 
-# A fault that all processes have is said by the first one, long before the others wake up.
-_LET_FIRST_SPEAK_S = 3.0
+# A fault that all processes have is said by the first one, and its launcher ends the others long
+# before they wake up: on a busy machine it takes three seconds to see that the first one is gone.
+_LET_FIRST_SPEAK_S = 10.0
 # The exit code of a process that ended because another one had, as if by SIGTERM.
 LEFT_ALONE = 143
 # What gloo and NCCL say then.
