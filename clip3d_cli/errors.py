@@ -74,6 +74,10 @@ class Clip3DError(Exception):
         self.remedy = remedy
         super().__init__(f"error[{code}]: {self.where}: {fault}")
 
+    def __reduce__(self) -> tuple[type[Clip3DError], tuple[Code, str, str, str]]:
+        # By default it would be made again from its line alone, and that fails.
+        return type(self), (self.code, self.where, self.fault, self.remedy)
+
 
 class InputError(Clip3DError):
     """A file that cannot be read, or that says what cannot be true."""

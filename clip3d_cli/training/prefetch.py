@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import atexit
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
+from clip3d_cli.errors import Clip3DError
 from clip3d_cli.training.stopping import leave_signals_to_parent
 
 Batch = TypeVar("Batch")
@@ -29,10 +31,17 @@ class Prefetched(Generic[Batch]):
     workers: int = 0
 
     def __call__(self, numbers: range) -> Iterable[Batch]:
-        """The batches of these numbers."""
+        """The batches of these numbers.
+
+        Raises:
+            Clip3DError: a batch cannot be made; what a worker refuses is raised here.
+        """
         if self.workers == 0:
             return map(self.batch_of, numbers)
-        return DataLoader(
+        return self._made_ahead(numbers)
+
+    def _made_ahead(self, numbers: range) -> Iterator[Batch]:
+        loader: DataLoader[Batch | Clip3DError] = DataLoader(
             _Numbered(self.batch_of),
             batch_size=None,
             sampler=numbers,
@@ -41,16 +50,33 @@ class Prefetched(Generic[Batch]):
             collate_fn=_as_it_is,
             worker_init_fn=_settle,
         )
+        supply: Any = iter(loader)
+        # An error keeps the loop that it left alive. Python would then wait at its exit, for ever,
+        # for workers that take its SIGTERM for one that their parent heard as well.
+        end = supply._shutdown_workers
+        atexit.register(end)
+        try:
+            for made in supply:
+                if isinstance(made, Clip3DError):
+                    raise made
+                yield made
+        finally:
+            atexit.unregister(end)
+            end()
 
 
 @dataclass(frozen=True, slots=True)
-class _Numbered(Dataset[Batch]):
+class _Numbered(Dataset[Batch | Clip3DError]):
     """A function in the shape that PyTorch's workers take."""
 
     batch_of: Callable[[int], Batch]
 
-    def __getitem__(self, number: int) -> Batch:
-        return self.batch_of(number)
+    def __getitem__(self, number: int) -> Batch | Clip3DError:
+        try:
+            return self.batch_of(number)
+        except Clip3DError as refusal:
+            # Raised here, it would come out as the text of a traceback.
+            return refusal
 
 
 def _as_it_is(batch: Batch) -> Batch:
