@@ -71,7 +71,14 @@ def eval_document(
             "accuracy": scores.accuracy,
         },
         "classes": [
-            {"name": name, "id": place + 1, "iou": each, "accuracy": right, "points": of_it}
+            {
+                "name": name,
+                "id": place + 1,
+                "color": [40 * place, 100, 200],
+                "iou": each,
+                "accuracy": right,
+                "points": of_it,
+            }
             for place, (name, each, right, of_it) in enumerate(
                 zip(classes, iou, recall, points, strict=True)
             )

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from report_sample import COUNTS, eval_document, step_line, write_eval, write_run
 
-from clip3d_cli.core.vocabularies import named_vocabulary
 from clip3d_cli.errors import InputError, UsageError
 from clip3d_cli.pipelines.eval_records import SCHEMA, read_evaluation
 from clip3d_cli.pipelines.run_records import read_metrics, read_records
@@ -99,12 +98,17 @@ def test_the_schema_is_that_of_the_command() -> None:
     assert evaluation_document.SCHEMA == SCHEMA
 
 
-def test_a_vocabulary_that_clip3d_brings_gives_its_colors(tmp_path: Path) -> None:
-    document = eval_document(changes={"vocabulary": {"name": "nuscenes16"}})
-    colors = {entry.name: entry.color for entry in named_vocabulary("nuscenes16").classes}
-    own, tree, _ = read_evaluation(write_eval(tmp_path / "e.json", document), "e").classes
-    assert own.color == colors["car"]
-    assert tree.color not in colors.values()
+def test_classes_keep_the_colors_of_their_vocabulary(tmp_path: Path) -> None:
+    found = read_evaluation(write_eval(tmp_path / "e.json", eval_document()), "e").classes
+    assert [entry.color for entry in found] == [(0, 100, 200), (40, 100, 200), (80, 100, 200)]
+
+
+@pytest.mark.parametrize("color", [None, [1, 2], [1, 2, 256], [1, 2, 0.5], "red", [1, 2, True]])
+def test_a_color_is_three_numbers(tmp_path: Path, color: object) -> None:
+    document = eval_document()
+    document["classes"][1]["color"] = color
+    with pytest.raises(InputError, match=r"classes\[1\].color is not three numbers 0…255"):
+        read_evaluation(write_eval(tmp_path / "e.json", document), "e")
 
 
 def _without(*keys: str) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.vocabularies import named_vocabulary, vocabulary_names
-from clip3d_cli.core.words import palette_color
 from clip3d_cli.errors import InputError
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from clip3d_cli.pipelines.json_fields import Fields, read_json
@@ -24,7 +22,7 @@ class ClassScore:
 
     Attributes:
         name: of the class.
-        color: the vocabulary's where clip3d brings it, else one by the class's place.
+        color: red, green, blue, 0…255.
         points: that truly are of it.
         iou: intersection over union; NaN where the metric leaves the class out.
         accuracy: share of its points that were answered right; NaN for an absent class.
@@ -109,12 +107,11 @@ def read_evaluation(path: Path, name: str) -> EvalRecord:
         )
     fields = Fields(path, document)
     metric, weights = fields.inner("metric"), fields.inner("weights")
-    vocabulary = fields.inner("vocabulary").text("name")
     return EvalRecord(
         name=name,
         dataset=fields.text("dataset"),
         split=fields.text("split"),
-        vocabulary=vocabulary,
+        vocabulary=fields.inner("vocabulary").text("name"),
         head=fields.text("head"),
         text_encoder=fields.text("text_encoder"),
         sha256=weights.text("sha256"),
@@ -123,7 +120,7 @@ def read_evaluation(path: Path, name: str) -> EvalRecord:
         scenes=fields.count("scenes"),
         points=fields.count("points"),
         scores=_scores(fields),
-        classes=_classes(fields, vocabulary),
+        classes=_classes(fields),
         confusion=_confusion(fields),
         bands=_bands(fields),
     )
@@ -145,20 +142,16 @@ def _scores(fields: Fields) -> dict[str, float]:
     }
 
 
-def _classes(fields: Fields, vocabulary: str) -> tuple[ClassScore, ...]:
-    known = {}
-    if vocabulary in vocabulary_names():
-        known = {entry.name: entry.color for entry in named_vocabulary(vocabulary).classes}
-    rows = fields.rows("classes")
+def _classes(fields: Fields) -> tuple[ClassScore, ...]:
     return tuple(
         ClassScore(
             name=row.text("name"),
-            color=known.get(row.text("name"), palette_color(place)),
+            color=row.color("color"),
             points=row.count("points"),
             iou=row.number("iou"),
             accuracy=row.number("accuracy"),
         )
-        for place, row in enumerate(rows)
+        for row in fields.rows("classes")
     )
 
 

@@ -49,6 +49,14 @@ class Fields:
             raise self.fault(key, "is not a count")
         return value
 
+    def color(self, key: str) -> tuple[int, int, int]:
+        """Red, green and blue, 0…255."""
+        value = self.value(key)
+        parts = value if isinstance(value, list) else ()
+        if len(parts) != 3 or not all(type(part) is int and 0 <= part < 256 for part in parts):
+            raise self.fault(key, "is not three numbers 0…255")
+        return parts[0], parts[1], parts[2]
+
     def inner(self, key: str) -> Fields:
         """An object in this one."""
         return self._object(key, self.value(key))
