@@ -227,6 +227,11 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "E_DATASET",
         "holds 2 clouds",
     ),
+    "one id twice": (
+        text("vocabulary.toml", 'class = [{ name = "a", id = 2 }, { name = "b" }]'),
+        "E_VOCABULARY",
+        "'a' and 'b' both have the id 2",
+    ),
     "no vocabulary": (lambda root: (root / "vocabulary.toml").unlink(), "E_DATASET", "no vocab"),
 }
 

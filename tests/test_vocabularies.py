@@ -82,6 +82,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     ("row", "fault"),
     [
         ('{ name = "a", wrods = ["b"] }', "unknown key 'wrods'"),
+        ('{ nam = "a" }', "class 1 has an unknown key 'nam'"),
         ('{ name = "" }', "name must be text"),
         ('{ name = "a\\nelement face 9" }', "without control characters"),
         ('{ name = "a", id = -1 }', "id must be"),

@@ -202,7 +202,7 @@ def _refuse_unknown(path: Path, what: str, row: Mapping[str, Any], known: frozen
 
 def _class_of_row(path: Path, position: int, row: Mapping[str, Any]) -> ClassName:
     name = row.get("name")
-    what = f"class {position + 1} ({name})"
+    what = f"class {position + 1}" + (f" ({name})" if "name" in row else "")
     _refuse_unknown(path, what, row, _CLASS_KEYS)
     words = row.get("words", [name])
     class_id = row.get("id", position + 1)

@@ -51,7 +51,7 @@ class Folder:
         self.root = root
         self._folders = _scene_folders(root)
         vocabulary = root / "vocabulary.toml"
-        self.vocabulary = Vocabulary.read(vocabulary) if vocabulary.is_file() else None
+        self.vocabulary = _read_vocabulary(vocabulary) if vocabulary.is_file() else None
 
     def splits(self) -> tuple[str, ...]:
         """``all``, and the lists in ``splits/``."""
@@ -139,6 +139,22 @@ class Folder:
         """The metres of a unit in which a cloud is stored."""
         folder = next((f for f in self._folders.values() if f in path.parents), self.root)
         return placement_of(folder).metres_per_unit
+
+
+def _read_vocabulary(path: Path) -> Vocabulary:
+    """The classes of a folder, each with an id of its own, as labels name classes by their ids."""
+    vocabulary = Vocabulary.read(path)
+    owner: dict[int, str] = {}
+    for entry in vocabulary.classes:
+        first = owner.setdefault(entry.class_id, entry.name)
+        if first != entry.name:
+            raise InputError(
+                "E_VOCABULARY",
+                path,
+                f"{first!r} and {entry.name!r} both have the id {entry.class_id}",
+                "Give each class an id of its own; one without takes its position, from 1.",
+            )
+    return vocabulary
 
 
 def _scene_folders(root: Path) -> dict[str, Path]:

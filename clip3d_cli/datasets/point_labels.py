@@ -46,10 +46,11 @@ def require_count(path: Path, shape: tuple[int, ...], points: int) -> None:
         InputError: E_COUNT_MISMATCH.
     """
     if shape not in ((points,), (points, 1)):
+        held = f"{shape[0]:,}" if len(shape) == 1 else shape
         raise InputError(
             "E_COUNT_MISMATCH",
             path,
-            f"has {shape[0] if len(shape) == 1 else shape} labels, the cloud {points:,} points",
+            f"has {held} labels, the cloud {points:,} points",
             "Cloud and labels must be of one export: a label for every point, in its order.",
         )
 

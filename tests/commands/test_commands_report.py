@@ -21,6 +21,11 @@ def test_runs_are_reported(clip3d: CommandLine) -> None:
     ]  # fmt: skip
 
 
+def test_what_is_not_there_is_not_counted(clip3d: CommandLine) -> None:
+    write_eval(Path("eval.json"))
+    assert clip3d("report", "eval.json").err == "1 evaluation -> report/report.html\n"
+
+
 def test_a_report_as_a_document(clip3d: CommandLine) -> None:
     write_run(Path("a"), steps=7)
     said = clip3d("report", "a", "-o", "out", "--json", "-q")

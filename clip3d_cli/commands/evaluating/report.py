@@ -66,8 +66,9 @@ def report(
     files = plan_report(records, output, overwrite=overwrite)
     with voice.busy("drawing"):
         write_report(records, files)
-    found = (counted(len(records.runs), "run"), counted(len(records.evaluations), "evaluation"))
-    voice.note(f"{' and '.join(found)} -> {files.page}")
+    found = {"run": len(records.runs), "evaluation": len(records.evaluations)}
+    told = " and ".join(counted(number, thing) for thing, number in found.items() if number)
+    voice.note(f"{told} -> {files.page}")
     if as_json:
         give_json(_document(records, files))
 
