@@ -8,9 +8,10 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from labelled_rooms import write_rooms
+from labelled_rooms import BOX, write_rooms
 from safetensors.torch import load_file
 from small_start import INPUTS, SPACE, saved
 
@@ -92,6 +93,31 @@ def test_both_heads_learn_what_the_labels_say(config: FinetuneConfig, tmp_path: 
         scores = ended.judged[head].evaluation.scores()
         assert scores.mean_iou > 0.75, head
         assert scores.points > 500
+
+
+def test_the_start_is_judged_as_well(
+    config: FinetuneConfig, done: Finetuned, start: Path, rooms: Path, tmp_path: Path
+) -> None:
+    before = done.before
+    assert before is not None
+    expected = judge_weights(start, Folder(rooms), "val", templates=("{}",)).evaluation
+    assert np.array_equal(before.evaluation.confusion.counts, expected.confusion.counts)
+    for change in ("start.weights=scratch", "loss.linear_probe=true"):
+        ended = finetune(with_settings(config, [change]), tmp_path / change)
+        assert ended.judged, change
+        assert ended.before is None, change
+
+
+def test_classes_without_labels_are_named(
+    config: FinetuneConfig, rooms: Path, tmp_path: Path
+) -> None:
+    assert "no labels" not in notes_of(config, tmp_path / "whole")
+    poor = shutil.copytree(rooms, tmp_path / "poor")
+    for labels in poor.glob("*/labels.npy"):
+        numbers = np.load(labels)
+        np.save(labels, np.where(numbers == BOX, 0, numbers))
+    told = notes_of(with_settings(config, [f"data.root={poor}"]), tmp_path / "some")
+    assert "no labels of box: it may forget what it knew of these" in told
 
 
 def test_what_is_saved_says_what_it_is(

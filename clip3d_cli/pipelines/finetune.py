@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.datasets.chosen import thinned
 from clip3d_cli.datasets.contract import Dataset
 from clip3d_cli.datasets.fractions import every_nth
 from clip3d_cli.encoders.encoder import PointEncoder
@@ -40,8 +43,9 @@ from clip3d_cli.training.trainee import Trainee
 HEADS: tuple[HeadName, ...] = ("closed", "text")
 # Batches that tell how far apart similarities lie.
 _FITTED = 4
-# Scenes whose labels are read before anything else is done.
+# Scenes whose labels are read before anything else is done, and to tell which classes have some.
 _LOOKED_AT = 8
+_COUNTED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,14 @@ class Finetuned(Ended):
         labelled: how many labelled scenes it learned from.
         split: what it was judged on; empty if it was not.
         judged: what each head was judged to be.
+        before: the same of the start's text head; None for a fresh network, and for a probe,
+            whose text head it still is.
     """
 
     labelled: int = 0
     split: str = ""
     judged: Mapping[HeadName, Judged] = field(default_factory=dict)
+    before: Judged | None = None
 
 
 def finetune(
@@ -102,11 +109,12 @@ def finetune(
     trainee = Trainee(tuner, options)
     inputs = NetworkInputs(tuner.encoder.spec.inputs, tuner.encoder.spec.voxel_sizes_m)
     batch_of = LabelledBatches(dataset, scenes, inputs, config.batch, config.run.seed)
+    # What can be refused is refused before anything is written: labels, channels that scans lack.
+    notes = [*start_notes(config, start, vocabulary), *_unlabelled(dataset, scenes)]
     if not resume:
-        # What can be refused is refused before anything is written: channels that scans lack.
         batch_of(0)
     run.begin()
-    for line in start_notes(config, start, vocabulary):
+    for line in notes:
         hearing.note(line)
     told = ", ".join(entry.name for entry in vocabulary.classes[:12])
     finished = run.train(
@@ -127,7 +135,10 @@ def finetune(
     # It can take longer than the training, and judges on the CPU.
     hearing.note(f"judging both heads on split {split}, on the CPU")
     judged = _judged(config, dataset, split, folder)
-    return replace(ended, weights=folder / WEIGHTS, split=split, judged=judged)
+    before = None
+    if start is not None and not config.loss.linear_probe:
+        before = _judge(config, dataset, split, start.path, "text")
+    return replace(ended, weights=folder / WEIGHTS, split=split, judged=judged, before=before)
 
 
 def open_scenes(config: FinetuneConfig) -> tuple[Dataset, Sequence[PosedScene]]:
@@ -203,6 +214,22 @@ def _tells(dataset: Dataset, scene: PosedScene) -> bool:
     return truth is not None and bool((truth >= 0).any())
 
 
+def _unlabelled(dataset: Dataset, scenes: Sequence[PosedScene]) -> list[str]:
+    """A line about classes without labels, if there are any, of scenes spread over all."""
+    names = [entry.name for entry in _vocabulary(dataset).classes]
+    looked_at = thinned(scenes, _COUNTED)
+    points = np.zeros(len(names), dtype=np.int64)
+    for scene in looked_at:
+        truth = dataset.truth(scene)
+        if truth is not None:
+            points += np.bincount(truth[truth >= 0], minlength=len(names))
+    missing = [names[place] for place in np.flatnonzero(points == 0)]
+    if not missing:
+        return []
+    among = "" if len(looked_at) == len(scenes) else f" in the {len(looked_at)} looked at"
+    return [f"no labels of {', '.join(missing)}{among}: it may forget what it knew of these"]
+
+
 def _finished_encoder(
     tuner: FineTuner,
     batches: Sequence[LabelledBatch],
@@ -245,13 +272,19 @@ def _judged(
     """How good each head of a run is; also written beside its weights."""
     judged: dict[HeadName, Judged] = {}
     for head in HEADS:
-        judged[head] = judge_weights(
-            folder / WEIGHTS,
-            dataset,
-            split,
-            limit=config.data.limit,
-            templates=templates_named(config.words.templates),
-            head=head,
-        )
+        judged[head] = _judge(config, dataset, split, folder / WEIGHTS, head)
         write_document(judged[head].document, folder / f"eval.{split}.{head}.json")
     return judged
+
+
+def _judge(
+    config: FinetuneConfig, dataset: Dataset, split: str, weights: Path, head: HeadName
+) -> Judged:
+    return judge_weights(
+        weights,
+        dataset,
+        split,
+        limit=config.data.limit,
+        templates=templates_named(config.words.templates),
+        head=head,
+    )

@@ -54,8 +54,11 @@ def test_a_run_ends_with_two_heads_that_label_takes(
     assert "labelled scenes: 2; steps: 3; classes: floor, box" in said.err
     assert "data.fraction = 0.5" in said.err
     columns = [line.split() for line in said.err.splitlines() if line.startswith(("class", "mIoU"))]
-    assert columns[0] == ["class", "points", "closed", "head", "IoU", "text", "head", "IoU"]
-    mious = [document["evaluations"][head]["scores"]["miou"] for head in ("closed", "text")]
+    titles = "class points before IoU closed head IoU text head IoU"
+    assert columns[0] == titles.split()
+    evaluations = [document["before"], *document["evaluations"].values()]
+    assert [each["head"] for each in evaluations] == ["text", "closed", "text"]
+    mious = [each["scores"]["miou"] for each in evaluations]
     assert columns[1][2:] == [f"{miou:.1%}" for miou in mious]
     lines = [line for line in said.err.splitlines() if ": clip3d label" in line]
     assert len(lines) == 2

@@ -33,12 +33,16 @@ def ending(ended: Finetuned) -> dict[str, Any]:
         "labelled_scenes": ended.labelled,
         "split": ended.split or None,
         "evaluations": {head: judged.document for head, judged in ended.judged.items()},
+        "before": None if ended.before is None else ended.before.document,
     }
 
 
 def _show_judged(ended: Finetuned, voice: Voice) -> None:
-    """A row for every class that is there: the points it has, and the IoU of each head."""
-    evaluations = [ended.judged[head].evaluation for head in HEADS]
+    """A row for every class that is there: its points, and the IoU of the start and each head."""
+    judged = {f"{head} head IoU": ended.judged[head].evaluation for head in HEADS}
+    if ended.before is not None:
+        judged = {"before IoU": ended.before.evaluation, **judged}
+    evaluations = list(judged.values())
     if not evaluations[0].points:
         voice.note(f"split {ended.split}: no point has truth, so there are no scores")
         return
@@ -52,9 +56,11 @@ def _show_judged(ended: Finetuned, voice: Voice) -> None:
             shares = (percent(each.iou[place]) for each in scores)
             rows.append((swatched(entry.name, entry.color), f"{points[place]:,}", *shares))
     rows.append(("mIoU", f"{points.sum():,}", *(percent(each.mean_iou) for each in scores)))
-    columns = ("class", "points", *(f"{head} head IoU" for head in HEADS))
     voice.note(f"split {ended.split}, {counted(evaluations[0].scenes, 'scene')}:")
-    print_table(stderr_console(), columns, rows, numbers=3)
+    columns = ("class", "points", *judged)
+    print_table(stderr_console(), columns, rows, numbers=1 + len(judged))
+    if ended.before is not None and scores[0].mean_iou > max(s.mean_iou for s in scores[1:]):
+        voice.warn(ended.weights, f"the start was better on {ended.split}, by words alone")
     voice.note(metric_name(convention, evaluations[0].rules))
     files = " and ".join(f"eval.{ended.split}.{head}.json" for head in HEADS)
     voice.note(f"in full: {files} in {ended.folder}")
