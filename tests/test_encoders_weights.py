@@ -180,16 +180,24 @@ def test_an_interrupted_save_leaves_the_old_file(
     save_encoder(encoder, path)
     before = file_sha256(path)
 
-    def stop(_: object, part: Path, **__: object) -> None:
-        part.write_bytes(b"half")
+    whole = Path.write_bytes
+
+    def stop(part: Path, blob: bytes) -> int:
+        whole(part, blob[: len(blob) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clip3d_cli.encoders.weights.save_file", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "write_bytes", stop)
         save_encoder(encoder, path)
     assert file_sha256(path) == before
     assert len(before) == 64
     assert [entry.name for entry in tmp_path.iterdir()] == ["e"]
+
+
+def test_weights_may_be_read_by_whom_other_files_may(encoder: PointEncoder, tmp_path: Path) -> None:
+    save_encoder(encoder, tmp_path / "e")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "e").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_place_that_cannot_be_written_is_refused(encoder: PointEncoder, tmp_path: Path) -> None:

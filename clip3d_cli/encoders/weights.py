@@ -7,8 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from clip3d_cli.encoders.encoder import PointEncoder
@@ -22,7 +21,8 @@ from clip3d_cli.encoders.stored import (
     read_weights,
     weights_fault,
 )
-from clip3d_cli.errors import Clip3DError, OutputError
+from clip3d_cli.errors import Clip3DError
+from clip3d_cli.formats.landing import landing
 from clip3d_cli.sparse.backend import Backend
 
 
@@ -47,7 +47,7 @@ def save_encoder(
     Raises:
         ValueError: the closed layer is not that of the spec, or the encoder answers through its
             closed head and has no text head to write.
-        OutputError: E_NOT_WRITABLE: no such folder, no permission, no space.
+        OutputError: E_NO_SPACE, or E_NOT_WRITABLE: no such folder, no permission.
     """
     if encoder.spec.head == "closed":
         raise ValueError("the encoder was opened with its closed head: it has no text head")
@@ -59,16 +59,10 @@ def save_encoder(
     }
     if closed is not None:
         state |= _closed_state(encoder, closed)
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file(state, part, metadata={DESCRIPTION: _described(spec)})
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(
-            "E_NOT_WRITABLE", path, f"cannot be written: {error}", "Choose another folder."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    blob = save(state, {DESCRIPTION: _described(spec)})
+    with landing(path) as part:
+        # safetensors would write a file that nobody else may read.
+        part.write_bytes(blob)
 
 
 def load_encoder(
