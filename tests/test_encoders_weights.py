@@ -162,6 +162,14 @@ def test_what_is_not_weights(tmp_path: Path, content: bytes | None, fault: str) 
     assert caught.value.code == "E_WEIGHTS"
 
 
+def test_a_folder_is_refused_with_the_file_in_it(encoder: PointEncoder, tmp_path: Path) -> None:
+    for remedy in ("Name a .safetensors file.", f"Name the file in it: {tmp_path / 'p'}"):
+        with pytest.raises(SetupError, match="is a folder") as caught:
+            load_encoder(tmp_path)
+        assert caught.value.remedy.startswith(remedy)
+        save_encoder(encoder, tmp_path / "p.safetensors")
+
+
 def test_a_file_cut_anywhere_is_refused(encoder: PointEncoder, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     save_encoder(encoder, whole)

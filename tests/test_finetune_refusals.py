@@ -58,6 +58,15 @@ def test_options_are_refused_first(
     assert refusal.remedy
 
 
+def test_a_start_is_no_folder(
+    config: FinetuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "earlier").mkdir()
+    refusal = refusal_of(config, tmp_path / "run", ["start.weights=earlier"])
+    assert (refusal.code, refusal.fault) == ("E_WEIGHTS", "is a folder")
+
+
 def test_labels_need_a_vocabulary(config: FinetuneConfig, tmp_path: Path) -> None:
     root = write_rooms(tmp_path / "rooms")
     (root / "vocabulary.toml").unlink()

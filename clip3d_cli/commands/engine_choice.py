@@ -58,8 +58,8 @@ def weights_path(name: str) -> Path:
             "may run code when it is read, so clip3d does not read it",
             "Use weights in safetensors format.",
         )
-    if path.suffix.lower() == ".safetensors" or path.parent != Path():
-        if not path.is_file():
+    if path.suffix.lower() == ".safetensors" or path.parent != Path() or path.is_dir():
+        if not path.exists():
             raise SetupError("E_WEIGHTS", path, "is not there", "Check the path in --weights.")
         return path
     return registry.weights_file(name)

@@ -131,6 +131,10 @@ def weights_fault(path: Path, fault: str) -> SetupError:
 
 
 def _refuse_foreign(path: Path) -> None:
+    if path.is_dir():
+        inside = sorted(path.glob("*.safetensors"))
+        remedy = f"Name the file in it: {inside[0]}." if inside else "Name a .safetensors file."
+        raise SetupError("E_WEIGHTS", path, "is a folder", remedy)
     if not path.is_file():
         raise weights_fault(path, "is not there")
     try:

@@ -60,9 +60,9 @@ def open_start(config: FinetuneConfig) -> Start | None:
     asked = config.start
     if asked.weights == SCRATCH:
         return None
-    path = Path(asked.weights)
-    if not path.suffix and path.parent == Path():
-        path = weights_file(asked.weights or _DEFAULT)
+    path = Path(asked.weights or _DEFAULT)
+    if not (path.suffix or path.is_dir()) and path.parent == Path():
+        path = weights_file(path.name)
     spec, sha256 = read_spec(path), file_sha256(path)
     if asked.sha256 not in ("", sha256):
         raise UsageError(
