@@ -108,7 +108,7 @@ def truncated(path: Path, fault: str) -> InputError:
         "E_TRUNCATED",
         path,
         fault,
-        "The copy was cut off; fetch it again, or label what is there with --allow-truncated.",
+        "The copy was cut off: fetch it again. clip3d label --allow-truncated takes what is there.",
     )
 
 
