@@ -21,6 +21,9 @@ Kind = Literal[
     "formats", "backends", "text_encoders", "point_encoders", "datasets", "submissions", "teachers"
 ]
 
+DEFAULT_WEIGHTS = "points-default"
+_PICKLES = frozenset({".pth", ".pt", ".ckpt", ".pkl"})
+
 _ROWS: dict[Kind, dict[str, str]] = {
     "formats": {
         "ply": "clip3d_cli.formats.ply:PlyFormat",
@@ -122,6 +125,33 @@ def weights_folders() -> list[Path]:
     if os.environ.get("CLIP3D_WEIGHTS"):
         folders.insert(0, Path(os.environ["CLIP3D_WEIGHTS"]))
     return folders
+
+
+def is_weights_name(text: str) -> bool:
+    """Whether a text names weights that clip3d brings, and is no path."""
+    path = Path(text)
+    return path.parent == Path() and path.suffix.lower() != ".safetensors" and not path.is_dir()
+
+
+def weights_path(text: str) -> Path:
+    """The file of weights, by name or path.
+
+    Raises:
+        SetupError: there is none, or it is a pickle, which may run code when it is read.
+    """
+    path = Path(text)
+    if path.suffix.lower() in _PICKLES:
+        raise SetupError(
+            "E_PICKLE",
+            path,
+            "may run code when it is read, so clip3d does not read it",
+            "Use weights in safetensors format.",
+        )
+    if is_weights_name(text):
+        return weights_file(text)
+    if not path.exists():
+        raise SetupError("E_WEIGHTS", path, "is not there", "Check the path in --weights.")
+    return path
 
 
 def weights_file(name: str) -> Path:

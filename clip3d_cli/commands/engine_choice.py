@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clip3d_cli import registry
-from clip3d_cli.errors import SetupError, UsageError
+from clip3d_cli.errors import UsageError
 from clip3d_cli.text.templates import read_templates, template_sets, templates_named
 
 if TYPE_CHECKING:
     from clip3d_cli.encoders.spec import HeadName
     from clip3d_cli.sparse.backend import Precision
 
-DEFAULT_WEIGHTS = "points-default"
 USUAL_TEMPLATES = "photo"
-_PICKLES = frozenset({".pth", ".pt", ".ckpt", ".pkl"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +40,6 @@ class EngineChoice:
     backend: str = "auto"
     seed: int = 0
     head: HeadName = "text"
-
-
-def weights_path(name: str) -> Path:
-    """The file of weights, by name or path.
-
-    Raises:
-        SetupError: there is none, or it is a pickle, which may run code when it is read.
-    """
-    path = Path(name)
-    if path.suffix.lower() in _PICKLES:
-        raise SetupError(
-            "E_PICKLE",
-            path,
-            "may run code when it is read, so clip3d does not read it",
-            "Use weights in safetensors format.",
-        )
-    if path.suffix.lower() == ".safetensors" or path.parent != Path() or path.is_dir():
-        if not path.exists():
-            raise SetupError("E_WEIGHTS", path, "is not there", "Check the path in --weights.")
-        return path
-    return registry.weights_file(name)
 
 
 def chosen_templates(name: str | None) -> tuple[str, ...]:

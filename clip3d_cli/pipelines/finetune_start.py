@@ -15,7 +15,7 @@ from clip3d_cli.encoders.weights import load_encoder
 from clip3d_cli.errors import UsageError
 from clip3d_cli.pipelines.finetune_config import SCRATCH, FinetuneConfig
 from clip3d_cli.pipelines.training_encoder import fresh_encoder, stored_encoder
-from clip3d_cli.registry import weights_file
+from clip3d_cli.registry import DEFAULT_WEIGHTS, weights_path
 from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
@@ -23,7 +23,6 @@ from clip3d_cli.text.templates import templates_named
 from clip3d_cli.training.distributed import World
 from clip3d_cli.training.supervised import FineTuner
 
-_DEFAULT = "points-default"
 _FRESH_TEXT_ENCODER = "mini"
 
 
@@ -60,9 +59,7 @@ def open_start(config: FinetuneConfig) -> Start | None:
     asked = config.start
     if asked.weights == SCRATCH:
         return None
-    path = Path(asked.weights or _DEFAULT)
-    if not (path.suffix or path.is_dir()) and path.parent == Path():
-        path = weights_file(path.name)
+    path = weights_path(asked.weights or DEFAULT_WEIGHTS)
     spec, sha256 = read_spec(path), file_sha256(path)
     if asked.sha256 not in ("", sha256):
         raise UsageError(

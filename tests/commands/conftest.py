@@ -13,12 +13,12 @@ from tiny_text import SPACE
 from clip3d_cli import registry
 from clip3d_cli.commands.app import app
 from clip3d_cli.commands.door import run
-from clip3d_cli.commands.engine_choice import DEFAULT_WEIGHTS
 from clip3d_cli.commands.looking.trial import street, write_scan
 from clip3d_cli.core.words import FeatureSpace
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights import save_encoder
+from clip3d_cli.registry import DEFAULT_WEIGHTS
 
 
 @pytest.fixture(scope="session")

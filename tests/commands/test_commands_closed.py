@@ -13,11 +13,11 @@ import torch
 from command_line import CommandLine
 from torch import nn
 
-from clip3d_cli.commands.engine_choice import DEFAULT_WEIGHTS
 from clip3d_cli.core.words import ClassName, Vocabulary
 from clip3d_cli.encoders.encoder import PointEncoder
 from clip3d_cli.encoders.spec import ClosedHead
 from clip3d_cli.encoders.weights import load_encoder, save_encoder
+from clip3d_cli.registry import DEFAULT_WEIGHTS
 
 NAMES = ("car", "road", "wall", "tree")
 IDS = (10, 40, 50, 70)

@@ -14,12 +14,12 @@ from datasets_trees_folder import room
 from tiny_text import TinyTextEncoder
 
 from clip3d_cli import __version__, registry
-from clip3d_cli.commands.engine_choice import DEFAULT_WEIGHTS
 from clip3d_cli.core.scenes import moved
 from clip3d_cli.core.words import Vocabulary
 from clip3d_cli.datasets.contract import Dataset
 from clip3d_cli.pipelines.label import label_cloud
 from clip3d_cli.pipelines.point_encoders import open_encoder
+from clip3d_cli.registry import DEFAULT_WEIGHTS
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.templates import templates_named
 

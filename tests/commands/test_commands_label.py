@@ -9,9 +9,9 @@ import plyfile
 import pytest
 from command_line import CommandLine
 
-from clip3d_cli.commands.engine_choice import DEFAULT_WEIGHTS
 from clip3d_cli.commands.looking.trial import street, write_scan
 from clip3d_cli.core.vocabularies import named_vocabulary
+from clip3d_cli.registry import DEFAULT_WEIGHTS
 
 WORDS = ("--classes", "car,tire,plastic bag")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip3d_cli.commands.engine_choice import weights_path
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.commands.training.asked import Asked, place_of
 from clip3d_cli.commands.training.request import run_training
 from clip3d_cli.errors import UsageError
+from clip3d_cli.registry import is_weights_name, weights_path
 
 if TYPE_CHECKING:
     from clip3d_cli.commands.training.kind import Training
@@ -45,7 +44,7 @@ def place_of_start(start: str | None) -> str | None:
     if start in (None, _SCRATCH):
         return start
     path = weights_path(start)
-    return start if Path(start).name == start and not Path(start).suffix else place_of(path)
+    return start if is_weights_name(start) else place_of(path)
 
 
 def _finetuning() -> Training[FinetuneConfig, Finetuned]:

@@ -210,18 +210,17 @@ def label(
     """  # noqa: D301
     from clip3d_cli.commands.classes import asked_vocabulary
     from clip3d_cli.commands.engine_choice import (
-        DEFAULT_WEIGHTS,
         EngineChoice,
         chosen_templates,
         known_text_encoder,
         refuse_text_options,
-        weights_path,
     )
     from clip3d_cli.commands.labelling.asked import LabelRequest
     from clip3d_cli.commands.labelling.plan import Targets
     from clip3d_cli.commands.labelling.request import run_label
     from clip3d_cli.commands.reading import length, reading_options
     from clip3d_cli.commands.terminal import Voice
+    from clip3d_cli.registry import DEFAULT_WEIGHTS, weights_path
 
     voice = Voice(quiet, verbose, not no_progress)
     if head is Head.closed:

@@ -10,10 +10,8 @@ import numpy.typing as npt
 
 from clip3d_cli.commands.engine import load_engine
 from clip3d_cli.commands.engine_choice import (
-    DEFAULT_WEIGHTS,
     EngineChoice,
     chosen_templates,
-    weights_path,
 )
 from clip3d_cli.commands.labelling.asked import LabelRequest
 from clip3d_cli.commands.labelling.plan import Job
@@ -21,6 +19,7 @@ from clip3d_cli.commands.labelling.run import label_file
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.words import Vocabulary
 from clip3d_cli.formats.contract import ReadOptions
+from clip3d_cli.registry import DEFAULT_WEIGHTS, weights_path
 
 _CLASSES = ("road", "car", "building")
 
