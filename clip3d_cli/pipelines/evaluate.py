@@ -250,7 +250,7 @@ class _Tally:
         return cls(options, nothing, bands, None)
 
     def add(self, dataset: Dataset, scene: PosedScene, seen: _Answered) -> None:
-        classes = len(self.confusion.counts)
+        classes = self.confusion.classes
         self.confusion += ConfusionMatrix.of(seen.truth, seen.found, classes)
         if self.bands:
             origin = scene.sweeps[0].world_from_sensor[:2, 3]
@@ -268,7 +268,7 @@ class _Tally:
         return PanopticCounts.of(
             Segments(seen.truth, truth),
             Segments(seen.found, found),
-            len(self.confusion.counts),
+            self.confusion.classes,
             things=dataset.things,
             min_points=dataset.rules.min_points,
         )
@@ -285,5 +285,5 @@ def _without_instances(dataset: Dataset, where: str) -> UsageError:
 
 def _with_points(band: Band, seen: _Answered, away_m: npt.NDArray[np.float64]) -> Band:
     rows = (away_m >= band.from_m) & (away_m < band.to_m)
-    found = ConfusionMatrix.of(seen.truth[rows], seen.found[rows], len(band.confusion.counts))
+    found = ConfusionMatrix.of(seen.truth[rows], seen.found[rows], band.confusion.classes)
     return replace(band, confusion=band.confusion + found)

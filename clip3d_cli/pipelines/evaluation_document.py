@@ -130,7 +130,7 @@ def _score_entry(scores: Scores) -> dict[str, float | None]:
 def _class_entries(
     vocabulary: Vocabulary, confusion: ConfusionMatrix, scores: Scores
 ) -> list[dict[str, Any]]:
-    points = confusion.counts.sum(axis=1)
+    points = confusion.true_points
     return [
         {
             "name": entry.name,

@@ -48,7 +48,7 @@ def _show_judged(ended: Finetuned, voice: Voice) -> None:
         return
     convention = EvalOptions().convention
     scores = [each.scores(convention) for each in evaluations]
-    points = evaluations[0].confusion.counts.sum(axis=1)
+    points = evaluations[0].confusion.true_points
     vocabulary, absent = evaluations[0].vocabulary, scores[0].absent
     rows: list[tuple[Any, ...]] = []
     for place, entry in enumerate(vocabulary.classes):
