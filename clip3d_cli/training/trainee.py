@@ -169,22 +169,16 @@ def _parameter_groups(
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """The names in the optimiser's order, and its groups, each with its ``factor``."""
     wanted = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    is_head = [name.startswith(_HEAD) for name, _ in wanted]
-    is_narrow = [options.optimizer == "adamw" and p.ndim <= 1 for _, p in wanted]
+    kinds = [
+        (name.startswith(_HEAD), options.optimizer == "adamw" and p.ndim <= 1) for name, p in wanted
+    ]
     names: list[str] = []
     groups: list[dict[str, Any]] = []
-    for head in (False, True):
-        for narrow in (False, True):
-            rows = [
-                entry
-                for entry, kind in zip(wanted, zip(is_head, is_narrow, strict=True), strict=True)
-                if kind == (head, narrow)
-            ]
-            if not rows:
-                continue
-            names += [name for name, _ in rows]
-            group = {"params": [p for _, p in rows], "factor": options.head_factor if head else 1.0}
-            groups.append(group | ({"weight_decay": 0.0} if narrow else {}))
+    for head, narrow in sorted(set(kinds)):
+        rows = [entry for entry, kind in zip(wanted, kinds, strict=True) if kind == (head, narrow)]
+        names += [name for name, _ in rows]
+        group = {"params": [p for _, p in rows], "factor": options.head_factor if head else 1.0}
+        groups.append(group | ({"weight_decay": 0.0} if narrow else {}))
     return names, groups
 
 
