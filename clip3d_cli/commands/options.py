@@ -23,6 +23,16 @@ class Precision(str, Enum):
     fast = "fast"
 
 
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="nuscenes, semantickitti, scannet, scannet200, pandaset, or folder for scenes of "
+        "your own (docs/folder.md says how they lie).",
+        rich_help_panel=SCENES,
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The folder of the data set.", rich_help_panel=SCENES),

@@ -14,6 +14,7 @@ from clip3d_cli.commands.options import (
     WORDS,
     AsJson,
     Backend,
+    DatasetName,
     Device,
     NoProgress,
     Precision,
@@ -48,15 +49,7 @@ class Metric(str, Enum):
 
 
 def evaluate(
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="nuscenes, semantickitti, scannet, scannet200, pandaset, or folder for scenes of "
-            "your own (docs/folder.md says how they lie).",
-            rich_help_panel=SCENES,
-        ),
-    ] = None,
+    dataset: DatasetName = None,
     root: Root = None,
     split: Annotated[
         str | None,
@@ -181,15 +174,14 @@ def evaluate(
       clip3d eval --dataset semantickitti --root DIR --split test --submission send/
     """  # noqa: D301
     from clip3d_cli.commands.engine_choice import (
-        DEFAULT_WEIGHTS,
         EngineChoice,
         chosen_templates,
         known_text_encoder,
-        weights_path,
     )
     from clip3d_cli.commands.evaluating.asked import EvalAsked
     from clip3d_cli.commands.evaluating.request import run_eval
     from clip3d_cli.commands.terminal import Voice
+    from clip3d_cli.registry import DEFAULT_WEIGHTS, weights_path
 
     asked = EvalAsked(
         dataset=dataset,

@@ -6,11 +6,18 @@ from typing import Annotated
 
 import typer
 
-from clip3d_cli.commands.options import SCENES, AsJson, NoProgress, Quiet, Root, Verbose
+from clip3d_cli.commands.options import (
+    SCENES,
+    AsJson,
+    DatasetName,
+    NoProgress,
+    Quiet,
+    Root,
+    Verbose,
+)
 from clip3d_cli.commands.training.options import (
     TRAINING,
     ConfigFile,
-    DatasetName,
     Device,
     DryRun,
     Gpus,

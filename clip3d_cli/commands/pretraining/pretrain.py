@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
-from clip3d_cli.commands.options import SCENES, AsJson, NoProgress, Quiet, Root, Verbose
+from clip3d_cli.commands.options import (
+    SCENES,
+    AsJson,
+    DatasetName,
+    NoProgress,
+    Quiet,
+    Root,
+    Verbose,
+)
 from clip3d_cli.commands.training.options import (
     LOOKING,
     TRAINING,
     ConfigFile,
-    DatasetName,
     Device,
     DryRun,
     Gpus,

@@ -13,16 +13,6 @@ TRAINING = "Training"
 MACHINES = "Machines"
 LOOKING = "Looking before training"
 
-DatasetName = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        metavar="NAME",
-        help="nuscenes, semantickitti, scannet, scannet200, pandaset, or folder for scenes of "
-        "your own (docs/folder.md says how they lie).",
-        rich_help_panel=SCENES,
-    ),
-]
 Split = Annotated[
     str | None,
     typer.Option(
