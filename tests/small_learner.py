@@ -18,8 +18,8 @@ from clip3d_cli.training.learner import Clip2Scene, LossOptions
 from clip3d_cli.training.posed_batches import PosedBatch
 
 STEPS = 10
-# Of these steps self-training has begun after five; its coin falls to the image, then to the net.
-EARLY, IMAGE_TURN, OWN_TURN = 4, 7, 8
+# Of these steps self-training has begun after five; at step 7 the coin gives the net, at 8 the image.
+EARLY, IMAGE_TURN, OWN_TURN = 4, 8, 7
 
 
 def learner_of(

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -264,16 +264,33 @@ def test_the_coin_is_the_same_in_every_process() -> None:
     script = (
         "import numpy, torch; torch.manual_seed(numpy.random.randint(9999));"
         "from clip3d_cli.training.learner import _coin;"
-        "print([_coin(done) for done in range(400)])"
+        "print([_coin(3, done) for done in range(400)])"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     coins = json.loads(run.stdout)
-    assert coins == [_coin(done) for done in range(400)]
+    assert coins == [_coin(3, done) for done in range(400)]
     assert len(set(coins)) == 400
     assert 160 < sum(coin < 0.5 for coin in coins) < 240
     # Nor do the turns come in a pattern.
     turns = [coin < 0.5 for coin in coins]
     assert 160 < sum(a != b for a, b in pairwise(turns)) < 240
+
+
+def test_every_seed_switches_at_its_own_steps() -> None:
+    # With the step alone, three seeds shared every switch, and their spread was too small.
+    turns = [[_coin(seed, done) < 0.5 for done in range(400)] for seed in range(4)]
+    for one, other in combinations(turns, 2):
+        same = sum(a == b for a, b in zip(one, other, strict=True))
+        assert 160 < same < 240
+
+
+def test_a_learner_takes_the_coin_of_its_seed(batch: PosedBatch) -> None:
+    losses = []
+    for seed in range(6):
+        learner = learner_of(self_training="switch", consistency="none")
+        learner._seed = seed
+        losses.append(round(learner(batch, 9)[0].item(), 6))
+    assert len(set(losses)) == 2
 
 
 def test_the_coin_leaves_other_draws_alone(batch: PosedBatch) -> None:

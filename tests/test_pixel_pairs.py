@@ -298,3 +298,17 @@ def test_rare_words_are_drawn_as_often() -> None:
     assert shares[2] == pytest.approx(0.48, abs=0.05)
     every, told = balanced(pairs, word, BatchOptions(pairs=5000), np.random.default_rng(0))
     assert (every.point.tolist(), told.tolist()) == (pairs.point.tolist(), word.tolist())
+
+
+def test_views_are_drawn_evenly_where_a_word_is_frequent() -> None:
+    # 20,000 pairs of one word from two views. As u^(1/w), nearly all keys were 0 at balance = 1,
+    # and the tie went to the pairs of the first view.
+    word = np.zeros(20_000, dtype=np.int64)
+    number = np.arange(20_000)
+    pairs = PixelPairs(number, number[:, None].astype(np.float32), number)
+    for balance in (0.0, 0.5, 1.0):
+        options = BatchOptions(pairs=2000, balance=balance)
+        sample = balanced(pairs, word, options, np.random.default_rng(3))[0]
+        first_view = np.count_nonzero(sample.point < 10_000)
+        # Binomial: mean 1,000, standard deviation below 22.4.
+        assert 900 < first_view < 1100, (balance, first_view)

@@ -53,7 +53,8 @@ def _fresh_learner(
     else:
         encoder = fresh_encoder(options, words.space, targets.text_encoder, backend)
     dtype = torch.bfloat16 if config.run.precision == "bf16" else torch.float32
-    learner = Clip2Scene(encoder, words, config.loss, steps=steps, dtype=dtype)
+    seed = config.run.seed
+    learner = Clip2Scene(encoder, words, config.loss, steps=steps, seed=seed, dtype=dtype)
     return learner.to(world.device)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,7 +35,7 @@ from clip3d_cli.training.variants import (
 
 Heads = Literal["separate", "shared"]
 OwnWords = Literal["own", "average"]
-_MIXER = 2_654_435_761
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Clip2Scene(nn.Module):
         words: the classes that pixels are told apart by.
         options: what is minimised.
         steps: how many there will be.
+        seed: seed of the run; it decides in which steps self-training switches.
         dtype: of the features inside the network: bfloat16 for mixed precision.
     """
 
@@ -94,11 +96,13 @@ class Clip2Scene(nn.Module):
         options: LossOptions,
         *,
         steps: int,
+        seed: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.options = options
+        self._seed = seed
         self._start = round(options.start * steps)
         self._dtype = dtype
         self._mentor: list[Clip2Scene] = []
@@ -177,7 +181,7 @@ class Clip2Scene(nn.Module):
             own,
             mode=options.self_training,
             started=started,
-            coin=_coin(done),
+            coin=_coin(self._seed, done) if started else 0.0,
             unseen=options.unseen,
         )
         seen = raw[: len(batch.pair_row)]
@@ -218,7 +222,6 @@ class Clip2Scene(nn.Module):
         )
 
 
-def _coin(done: int) -> float:
-    """A number in [0, 1) that is the same in every process, and after a resumption."""
-    generator = torch.Generator().manual_seed(done * _MIXER % 2**63)
-    return float(torch.rand((), generator=generator))
+def _coin(seed: int, done: int) -> float:
+    """A random number in [0, 1) for one step, the same in every process and after a resume."""
+    return float(np.random.default_rng((seed, done)).random())

@@ -194,12 +194,17 @@ def balanced(
     options: BatchOptions,
     rng: np.random.Generator,
 ) -> tuple[PixelPairs, npt.NDArray[np.int64]]:
-    """At most ``options.pairs`` of the pairs and their (P,) words, rare words first.
+    """A sample of at most ``options.pairs`` pairs in which rare words are drawn more often.
 
-    A pair whose word n pairs have is drawn with the weight n^−balance, without replacement, by
-    the keys u^(1/w) of Efraimidis and Spirakis (2006).
+    Sampling is without replacement. A pair whose word occurs n times has the weight
+    w = n^-balance. Source: Efraimidis and Spirakis (2006), keys u^(1/w).
+
+    Returns:
+        The sampled pairs, in their original order, and their (P,) words.
     """
     weight = np.bincount(word)[word].astype(np.float64) ** -options.balance
-    key = rng.random(len(word)) ** (1 / weight)
+    # Compare log keys: u^(1/w) underflows to 0 for frequent words, and ties go to the first view.
+    # log1p(-u) is the log of a uniform number in (0, 1], so it is never infinite.
+    key = np.log1p(-rng.random(len(word))) / weight
     drawn = np.sort(np.argsort(-key, kind="stable")[: options.pairs])
     return PixelPairs(pairs.point[drawn], pairs.vectors[drawn], pairs.seen), word[drawn]
