@@ -18,7 +18,8 @@ from clip3d_cli.training.learner import Clip2Scene, LossOptions
 from clip3d_cli.training.posed_batches import PosedBatch
 
 STEPS = 10
-# Of these steps self-training has begun after five; at step 7 the coin gives the net, at 8 the image.
+# Self-training starts after 5 of these steps. At step 7 the coin picks the network's own words,
+# at step 8 the image's.
 EARLY, IMAGE_TURN, OWN_TURN = 4, 8, 7
 
 
