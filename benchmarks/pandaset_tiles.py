@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.clouds import PointCloud
 from clip3d_cli.core.grouping import group_rows
-from clip3d_cli.datasets.contract import world_cloud
-from clip3d_cli.datasets.pandaset import PandaSet
+from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.datasets.dataset import world_cloud
+from clip3d_cli.datasets.pandaset.dataset import PandaSet
 
 _COLUMNS = [("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("intensity", "<f4")]
 

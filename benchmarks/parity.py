@@ -1,4 +1,4 @@
-"""What the benchmarks' own scoring code says of made-up answers: tests/parity.json.
+"""What the benchmarks' own scoring code says of made-up answers: tests/support/parity.json.
 
 Nothing of that code is kept here; it is imported from where it was installed or checked out:
 
@@ -12,7 +12,7 @@ Nothing of that code is kept here; it is imported from where it was installed or
     git clone https://github.com/runnanchen/CLIP2Scene
     python -m benchmarks.parity clip2scene CLIP2Scene     with torch
 
-Each call replaces its own figures. ``tests/test_metrics_parity.py`` compares ours with them.
+Each call replaces its own figures. ``tests/metrics/test_parity.py`` compares ours with them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 from benchmarks.parity_cases import CASES, PANOPTIC, labelled, segmented
 from benchmarks.parity_files import nuscenes_files, semantickitti_files
 
-KEPT = Path(__file__).resolve().parents[1] / "tests" / "parity.json"
+KEPT = Path(__file__).resolve().parents[1] / "tests" / "support" / "parity.json"
 NUSCENES_THINGS = frozenset(range(1, 11))
 SEMANTICKITTI_THINGS = frozenset(range(1, 9))
 MIN_POINTS = {"nuscenes": 15, "semantickitti": 50}

@@ -56,9 +56,9 @@ def _run(args: argparse.Namespace, name: str, seed: int) -> None:
 
 def _one(args: argparse.Namespace) -> dict[str, object]:
     """Train one row with one seed, and judge it; in a process of its own."""
-    from clip3d_cli.pipelines.config_files import with_settings
-    from clip3d_cli.pipelines.pretrain import pretrain
-    from clip3d_cli.pipelines.pretrain_config import PretrainConfig
+    from clip3d_cli.pipelines.pretrain.config import PretrainConfig
+    from clip3d_cli.pipelines.pretrain.run import pretrain
+    from clip3d_cli.pipelines.training.config_files import with_settings
 
     rows = {**_TABLE["rows"], **_TABLE["further"]}
     settings = [*_TABLE["base"]["settings"], *rows[args.one], f"run.seed={args.seeds}"]

@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from clip3d_cli.pipelines.config_files import with_settings
-from clip3d_cli.pipelines.evaluate import EvalOptions, Evaluation, evaluate, network_answer
-from clip3d_cli.pipelines.point_encoders import open_encoder
-from clip3d_cli.pipelines.pretrain import open_scenes
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig
-from clip3d_cli.pipelines.pretrain_targets import look, open_teacher, targets_of
-from clip3d_cli.pipelines.teacher_answers import teacher_answer
+from clip3d_cli.labelling.open_encoder import open_encoder
+from clip3d_cli.pipelines.evaluate.run import EvalOptions, Evaluation, evaluate, network_answer
+from clip3d_cli.pipelines.evaluate.teacher import teacher_answer
+from clip3d_cli.pipelines.pretrain.config import PretrainConfig
+from clip3d_cli.pipelines.pretrain.run import open_scenes
+from clip3d_cli.pipelines.pretrain.targets import look, open_teacher, targets_of
+from clip3d_cli.pipelines.training.config_files import with_settings
 
 
 def main() -> None:

@@ -26,19 +26,19 @@ from typing import cast
 import torch
 from torch.nn import functional
 
-from clip3d_cli.pipelines.config_files import merged, read_config, with_settings
-from clip3d_cli.pipelines.pretrain import open_scenes
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig
-from clip3d_cli.pipelines.pretrain_learner import fresh_trainee
-from clip3d_cli.pipelines.pretrain_targets import look, open_teacher, targets_of
-from clip3d_cli.pipelines.training_config import loop_options
+from clip3d_cli.pipelines.pretrain.config import PretrainConfig
+from clip3d_cli.pipelines.pretrain.model import fresh_trainee
+from clip3d_cli.pipelines.pretrain.run import open_scenes
+from clip3d_cli.pipelines.pretrain.targets import look, open_teacher, targets_of
+from clip3d_cli.pipelines.training.config import loop_options
+from clip3d_cli.pipelines.training.config_files import merged, read_config, with_settings
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.training.checkpoints import Checkpoints
-from clip3d_cli.training.clip2scene import Words
+from clip3d_cli.training.clip2scene.batches import NetworkInputs, PosedBatch, PosedBatches
+from clip3d_cli.training.clip2scene.losses import Words
+from clip3d_cli.training.clip2scene.model import Clip2Scene
+from clip3d_cli.training.clip2scene.targets import self_words
 from clip3d_cli.training.distributed import ALONE
-from clip3d_cli.training.learner import Clip2Scene
-from clip3d_cli.training.posed_batches import NetworkInputs, PosedBatch, PosedBatches
-from clip3d_cli.training.targets import self_words
 
 _BATCHES = 6
 _UNSEEN_BEFORE = 1_000_000

@@ -61,7 +61,7 @@ def test_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     With CLIP3D_SANITIZE=1 (and libasan in LD_PRELOAD) it checks its own memory accesses.
     """
-    from clip3d_cli.sparse.native.build import BuildError, build
+    from clip3d_cli.native.build import BuildError, build
 
     sanitize = bool(os.environ.get("CLIP3D_SANITIZE"))
     try:

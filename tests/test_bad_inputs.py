@@ -80,7 +80,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def run_all(commands: list[list[str]], warm_up: Path) -> list[Outcome]:
     """How each command line ended; ``warm_up`` is a sound file."""
     hexed = [[os.fsencode(word).hex() for word in words] for words in commands]
-    runner = Path(__file__).with_name("in_child.py")
+    runner = Path(__file__).parent / "support" / "in_child.py"
     environment = {
         **os.environ,
         "CLIP3D_WEIGHTS": str(warm_up.parent),

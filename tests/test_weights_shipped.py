@@ -15,8 +15,8 @@ from plyfile import PlyData
 
 from clip3d_cli import registry
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
-from clip3d_cli.pipelines.point_encoders import open_encoder
-from clip3d_cli.text.mini import MiniTextEncoder
+from clip3d_cli.labelling.open_encoder import open_encoder
+from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from weights.recipe.points.judge import SUITES, judge
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from clip3d_cli.commands.engine_choice import EngineChoice
 from clip3d_cli.commands.terminal import Voice, plain
-from clip3d_cli.core.vocabularies import named_vocabulary, vocabulary_names
-from clip3d_cli.core.words import Vocabulary
-from clip3d_cli.encoders.closed import closed_vocabulary
-from clip3d_cli.encoders.stored import read_spec, require_closed
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.core.vocabulary_files import named_vocabulary, vocabulary_names
+from clip3d_cli.encoders.closed_head import closed_vocabulary
+from clip3d_cli.encoders.weights_file import read_spec, require_closed
 from clip3d_cli.errors import UsageError
 
 # Far above any list of classes: a larger file is something else, such as a scan.

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from clip3d_cli.commands.engine_choice import EngineChoice
 from clip3d_cli.commands.terminal import Voice
-from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
-from clip3d_cli.encoders.closed import closed_classes
-from clip3d_cli.encoders.stored import file_sha256
+from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.encoders.closed_head import closed_classes
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
-from clip3d_cli.pipelines.devices import choose_device
-from clip3d_cli.pipelines.point_encoders import open_encoder
+from clip3d_cli.encoders.weights_file import file_sha256
+from clip3d_cli.labelling.devices import choose_device
+from clip3d_cli.labelling.open_encoder import open_encoder
 from clip3d_cli.text.embed import embed_vocabulary, truncated_words
 from clip3d_cli.text.encoder import TextEncoder, open_text_encoder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from clip3d_cli.errors import UsageError
-from clip3d_cli.formats.contract import ReadOptions, memory_budget
+from clip3d_cli.formats.format import ReadOptions, memory_budget
 
 _MOST = 1e18
 _BYTES_OF_UNIT = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.checks import check_array
-from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 
 UNLABELED = -1
 

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.clouds import VoxelGrid
 from clip3d_cli.core.grouping import group_rows, run_starts, sort_keys
+from clip3d_cli.core.point_cloud import VoxelGrid
 from clip3d_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.clouds import VoxelGrid
 from clip3d_cli.core.grouping import group_rows, row_keys, run_starts
+from clip3d_cli.core.point_cloud import VoxelGrid
 from clip3d_cli.errors import InputError
 
 # The lattice's low corner falls on a multiple of this many cells, so that a cell has the same

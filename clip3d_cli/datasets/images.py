@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.guard import require_file
+from clip3d_cli.formats.file_checks import require_file
 
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _BROKEN = (SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.words import Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.guard import require_file
-from clip3d_cli.formats.npy_header import read_npy_body, read_npy_header
+from clip3d_cli.formats.file_checks import require_file
+from clip3d_cli.formats.npy.header import read_npy_body, read_npy_header
 
 
 def read_label_array(path: Path, points: int) -> npt.NDArray[np.generic]:

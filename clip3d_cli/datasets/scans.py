@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.clouds import PointCloud
+from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.guard import read_head, require_file
-from clip3d_cli.formats.rows import read_columns, row_chunks, stack_xyz
+from clip3d_cli.formats.binary_rows import read_columns, row_chunks, stack_xyz
+from clip3d_cli.formats.file_checks import read_head, require_file
 
 _AGAIN = "The copy was cut off; fetch it again."
 

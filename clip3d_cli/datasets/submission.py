@@ -17,9 +17,9 @@ import numpy.typing as npt
 from clip3d_cli.core.checks import check_array
 from clip3d_cli.core.labels import UNLABELED
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.datasets.contract import Dataset
+from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.errors import OutputError, UsageError
-from clip3d_cli.formats.landing import part_beside, write_refusal
+from clip3d_cli.formats.atomic import part_beside, write_refusal
 
 ClassIndex = npt.NDArray[np.int32]
 ClassIds = npt.NDArray[np.int64]

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.encoders.weights import load_state
+from clip3d_cli.encoders.weights_torch import load_state
 from clip3d_cli.errors import SetupError
 
 _SPACES = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from clip3d_cli.core.words import ClassName, FeatureSpace, Vocabulary
+from clip3d_cli.core.vocabulary import ClassName, FeatureSpace, Vocabulary
 
 HeadName = Literal["text", "closed"]
 

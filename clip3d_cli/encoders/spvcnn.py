@@ -19,7 +19,7 @@ from clip3d_cli.encoders.minkunet import DownStage, UpStage
 from clip3d_cli.encoders.unet import scaled
 from clip3d_cli.sparse.layers import RowNorm, SubmanifoldConv3d
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.sparse.points import pool_mean, read_trilinear
+from clip3d_cli.sparse.point_voxel import pool_mean, read_trilinear
 from clip3d_cli.sparse.tensor import SparseTensor
 
 PLANES = (32, 32, 64, 128, 256, 256, 128, 96, 96)

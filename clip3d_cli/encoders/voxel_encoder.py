@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.words import ClassEmbeddings
+from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.encoders.spec import EncoderSpec
 
 Floats = npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.labels import Labels
-from clip3d_cli.formats.columns import label_dtype, ranked_ids
+from clip3d_cli.formats.label_fields import label_dtype, ranked_ids
 
 SIDECAR = ".classes.json"
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.columns import LabelColumn
+from clip3d_cli.formats.label_fields import LabelColumn
 
 
 def parse_lines(path: Path, lines: Sequence[bytes], width: int) -> npt.NDArray[np.float64]:

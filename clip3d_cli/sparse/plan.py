@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clip3d_cli.sparse import keys as cell_keys
 from clip3d_cli.sparse.backend import Backend, Coarsener, Epilogue, Features, Level
-from clip3d_cli.sparse.backends.torch_backend import TorchBackend
+from clip3d_cli.sparse.backends.torch.backend import TorchBackend
 
 
 class Plan:

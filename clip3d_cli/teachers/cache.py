@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.scenes import PosedScene, View
-from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.datasets.images import read_image
 from clip3d_cli.errors import InputError, OutputError
-from clip3d_cli.formats.guard import require_file
-from clip3d_cli.formats.landing import landing
-from clip3d_cli.teachers.contract import Teacher
+from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.file_checks import require_file
+from clip3d_cli.teachers.teacher import Teacher
 
 Features = npt.NDArray[np.float16]
 

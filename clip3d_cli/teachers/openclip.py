@@ -18,9 +18,9 @@ from torch.nn import functional
 from clip3d_cli import registry
 from clip3d_cli.core.checks import check_array
 from clip3d_cli.errors import SetupError, UsageError
+from clip3d_cli.teachers.attention import VARIANTS
 from clip3d_cli.teachers.towers import residual_features, transformer_features
-from clip3d_cli.teachers.variants import VARIANTS
-from clip3d_cli.text.openclip import FoundModel, find_model
+from clip3d_cli.text.openclip.model import FoundModel, find_model
 
 DEFAULT_MODEL = "ViT-B-16/openai"
 

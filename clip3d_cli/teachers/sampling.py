@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.checks import check_array
-from clip3d_cli.core.words import ClassEmbeddings
+from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.text.encoder import unit_rows
 
 Features = npt.NDArray[np.float16] | npt.NDArray[np.float32]

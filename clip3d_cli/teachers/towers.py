@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clip3d_cli.teachers.variants import Grid, Variant
+from clip3d_cli.teachers.attention import Grid, Variant
 
 Layer = tuple[Tensor, Tensor | None]
 

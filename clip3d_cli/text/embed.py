@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clip3d_cli.core.words import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
 from clip3d_cli.text.encoder import TextEncoder, unit_rows
 from clip3d_cli.text.templates import check_template, fill
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli import registry
-from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.core.vocabulary import FeatureSpace
 
 
 class TextEncoder(Protocol):

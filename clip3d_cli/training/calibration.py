@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clip3d_cli.training.clip2scene import Words
-from clip3d_cli.training.labelled_batches import LabelledBatch
-from clip3d_cli.training.learner import Clip2Scene
-from clip3d_cli.training.posed_batches import PosedBatch
-from clip3d_cli.training.supervised import FineTuner
+from clip3d_cli.training.clip2scene.batches import PosedBatch
+from clip3d_cli.training.clip2scene.losses import Words
+from clip3d_cli.training.clip2scene.model import Clip2Scene
+from clip3d_cli.training.supervised.batches import LabelledBatch
+from clip3d_cli.training.supervised.model import FineTuner
 
 # (P, W) cosines of what was answered with W words, and which of these are right: (P, W) bool.
 Told = tuple[Tensor, Tensor]

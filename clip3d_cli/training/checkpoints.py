@@ -19,8 +19,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clip3d_cli.errors import Clip3DError, InputError
-from clip3d_cli.formats.landing import landing
-from clip3d_cli.training.trainee import Snapshot
+from clip3d_cli.formats.atomic import landing
+from clip3d_cli.training.state import Snapshot
 
 _KEY = "clip3d-training"
 _LAYOUT = 1

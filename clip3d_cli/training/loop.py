@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from clip3d_cli.errors import Clip3DError
 from clip3d_cli.training.distributed import ALONE, World, unshared_gradients
-from clip3d_cli.training.stopping import Stop
-from clip3d_cli.training.trainee import LoopOptions, Trainee
+from clip3d_cli.training.signals import Stop
+from clip3d_cli.training.state import LoopOptions, Trainee
 
 Batch = TypeVar("Batch")
 Loss = tuple[Tensor, Mapping[str, Tensor]]

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from torch.utils.data import DataLoader, Dataset
 
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.training.stopping import leave_signals_to_parent
+from clip3d_cli.training.signals import leave_signals_to_parent
 
 Batch = TypeVar("Batch")
 

@@ -12,8 +12,8 @@ from clip3d_cli.training.checkpoints import Found
 from clip3d_cli.training.distributed import ALONE, World
 from clip3d_cli.training.loop import Loss, Step, train
 from clip3d_cli.training.run_folder import RunFolder
-from clip3d_cli.training.stopping import stop_on_signals
-from clip3d_cli.training.trainee import Trainee
+from clip3d_cli.training.signals import stop_on_signals
+from clip3d_cli.training.state import Trainee
 
 Batch = TypeVar("Batch")
 

@@ -9,10 +9,10 @@ from typing import Literal
 
 from clip3d_cli.commands.engine_choice import EngineChoice
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.words import Vocabulary
-from clip3d_cli.datasets.contract import Dataset
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.metrics.scores import Convention
-from clip3d_cli.pipelines.evaluate import EvalOptions
+from clip3d_cli.pipelines.evaluate.run import EvalOptions
 
 
 @dataclass(frozen=True, slots=True)

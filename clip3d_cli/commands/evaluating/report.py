@@ -10,8 +10,8 @@ import typer
 from clip3d_cli.commands.options import AsJson, Quiet
 
 if TYPE_CHECKING:
-    from clip3d_cli.pipelines.run_records import Records
-    from clip3d_cli.pipelines.run_report import ReportFiles
+    from clip3d_cli.pipelines.report.run import ReportFiles
+    from clip3d_cli.pipelines.report.run_records import Records
 
 SCHEMA = "clip3d.report/1"
 _RESULT = "Result"
@@ -58,8 +58,8 @@ def report(
       clip3d report runs/a runs/b eval.json -o compared
     """  # noqa: D301
     from clip3d_cli.commands.terminal import Voice, counted, give_json
-    from clip3d_cli.pipelines.run_records import read_records
-    from clip3d_cli.pipelines.run_report import plan_report, write_report
+    from clip3d_cli.pipelines.report.run import plan_report, write_report
+    from clip3d_cli.pipelines.report.run_records import read_records
 
     voice = Voice(quiet)
     records = read_records(runs)

@@ -11,14 +11,14 @@ from clip3d_cli.commands.engine_choice import EngineChoice, refuse_text_options
 from clip3d_cli.commands.evaluating.asked import EvalAsked, EvalRequest
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.words import Vocabulary
-from clip3d_cli.datasets.chosen import default_split, thinned
-from clip3d_cli.datasets.contract import Dataset
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.datasets.dataset import Dataset
+from clip3d_cli.datasets.selection import default_split, thinned
 from clip3d_cli.encoders.spec import HeadName
-from clip3d_cli.encoders.stored import read_spec, require_closed
+from clip3d_cli.encoders.weights_file import read_spec, require_closed
 from clip3d_cli.errors import UsageError
-from clip3d_cli.formats.landing import require_folder, require_new
-from clip3d_cli.pipelines.evaluate import (
+from clip3d_cli.formats.atomic import require_folder, require_new
+from clip3d_cli.pipelines.evaluate.run import (
     EvalOptions,
     class_indices,
     judged_vocabulary,

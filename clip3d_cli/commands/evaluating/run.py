@@ -12,17 +12,17 @@ from clip3d_cli.commands.engine import Engine, load_engine
 from clip3d_cli.commands.evaluating.asked import EvalRequest
 from clip3d_cli.commands.evaluating.show import show_judged
 from clip3d_cli.commands.terminal import Voice, counted, give_json
-from clip3d_cli.core.clouds import PointCloud
+from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.datasets.submission import Submission
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.pipelines.evaluate import (
+from clip3d_cli.pipelines.evaluate.document import About, evaluation_document, write_document
+from clip3d_cli.pipelines.evaluate.run import (
     Answer,
     ClassIndex,
     evaluate,
     network_answer,
 )
-from clip3d_cli.pipelines.evaluation_document import About, evaluation_document, write_document
 
 
 def judge(request: EvalRequest, voice: Voice) -> int:

@@ -17,7 +17,7 @@ from clip3d_cli.metrics.scores import (
     metric_name,
     scores_of,
 )
-from clip3d_cli.pipelines.evaluate import Band, EvalOptions, Evaluation, class_indices
+from clip3d_cli.pipelines.evaluate.run import Band, EvalOptions, Evaluation, class_indices
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -12,8 +12,8 @@ from clip3d_cli.registry import is_weights_name, weights_path
 
 if TYPE_CHECKING:
     from clip3d_cli.commands.training.kind import Training
-    from clip3d_cli.pipelines.finetune import Finetuned
-    from clip3d_cli.pipelines.finetune_config import FinetuneConfig
+    from clip3d_cli.pipelines.finetune.config import FinetuneConfig
+    from clip3d_cli.pipelines.finetune.run import Finetuned
 
 _SCRATCH = "scratch"
 

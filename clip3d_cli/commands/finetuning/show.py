@@ -8,9 +8,9 @@ from typing import Any
 from clip3d_cli.commands.evaluating.show import percent
 from clip3d_cli.commands.terminal import Voice, counted, print_table, stderr_console, swatched
 from clip3d_cli.metrics.scores import metric_name
-from clip3d_cli.pipelines.evaluate import EvalOptions
-from clip3d_cli.pipelines.finetune import HEADS, Finetuned
-from clip3d_cli.pipelines.finetune_config import FinetuneConfig
+from clip3d_cli.pipelines.evaluate.run import EvalOptions
+from clip3d_cli.pipelines.finetune.config import FinetuneConfig
+from clip3d_cli.pipelines.finetune.run import HEADS, Finetuned
 
 
 def show_end(ended: Finetuned, config: FinetuneConfig, voice: Voice) -> None:

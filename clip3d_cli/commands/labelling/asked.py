@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clip3d_cli.commands.engine_choice import EngineChoice
 from clip3d_cli.commands.terminal import Voice
-from clip3d_cli.formats.contract import ReadOptions
+from clip3d_cli.formats.format import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from clip3d_cli.commands.door import refusal_of
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.errors import Clip3DError, InputError, OutputError, UsageError
-from clip3d_cli.formats.contract import ReadOptions
-from clip3d_cli.formats.files import check_target, target_path
-from clip3d_cli.formats.guard import require_file
-from clip3d_cli.formats.landing import require_folder
+from clip3d_cli.formats.atomic import require_folder
+from clip3d_cli.formats.cloud_file import check_target, target_path
+from clip3d_cli.formats.file_checks import require_file
+from clip3d_cli.formats.format import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from clip3d_cli.commands.labelling.asked import LabelRequest
 from clip3d_cli.commands.labelling.plan import Failed, Plan, Targets, plan_jobs
 from clip3d_cli.commands.labelling.show import run_document
 from clip3d_cli.commands.terminal import give, give_json
-from clip3d_cli.core.words import Vocabulary
-from clip3d_cli.formats.contract import ReadOptions
-from clip3d_cli.formats.files import inspect_cloud
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.formats.cloud_file import inspect_cloud
+from clip3d_cli.formats.format import ReadOptions
 
 
 def run_label(

@@ -16,10 +16,10 @@ from clip3d_cli.commands.labelling.show import (
     show_table,
 )
 from clip3d_cli.commands.terminal import give_json
-from clip3d_cli.core.words import Vocabulary
-from clip3d_cli.formats.files import read_cloud, write_labels
-from clip3d_cli.pipelines.label import LabelOptions, label_cloud, voxel_for
-from clip3d_cli.pipelines.report import class_shares
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.formats.cloud_file import read_cloud, write_labels
+from clip3d_cli.labelling.class_counts import class_shares
+from clip3d_cli.labelling.label import LabelOptions, label_cloud, voxel_for
 
 
 def label_jobs(plan: Plan, vocabulary: Vocabulary, request: LabelRequest, *, as_json: bool) -> int:

@@ -11,7 +11,7 @@ from clip3d_cli import __version__
 from clip3d_cli.commands.door import error_entry
 from clip3d_cli.commands.labelling.plan import Failed
 from clip3d_cli.commands.terminal import Voice, print_table, stderr_console, swatched
-from clip3d_cli.pipelines.report import ClassShare, merged_shares
+from clip3d_cli.labelling.class_counts import ClassShare, merged_shares
 
 if TYPE_CHECKING:
     from clip3d_cli.commands.engine import Engine

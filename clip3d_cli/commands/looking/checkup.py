@@ -92,7 +92,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    from clip3d_cli.pipelines.devices import choose_device, device_names
+    from clip3d_cli.labelling.devices import choose_device, device_names
 
     device, reason = choose_device("auto")
     yield Finding("devices", GOOD, f"{', '.join(device_names())}; auto takes {device} ({reason})")
@@ -105,8 +105,8 @@ def _torchvision() -> Iterator[Finding]:
 
 
 def _engine() -> Iterator[Finding]:
-    from clip3d_cli.pipelines.point_encoders import native_hindrance
-    from clip3d_cli.sparse.native.library import status
+    from clip3d_cli.labelling.open_encoder import native_hindrance
+    from clip3d_cli.native.library import status
 
     hindrance = native_hindrance()
     if hindrance is None:
@@ -118,7 +118,7 @@ def _engine() -> Iterator[Finding]:
             "engine",
             NOTE,
             f"on the CPU PyTorch computes, more slowly: {hindrance}",
-            "Install a C compiler, then run: python -m clip3d_cli.sparse.native.build",
+            "Install a C compiler, then run: python -m clip3d_cli.native.build",
         )
 
 
@@ -141,9 +141,9 @@ def _tokens() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    from clip3d_cli.encoders.stored import file_sha256
-    from clip3d_cli.pipelines.point_encoders import open_encoder
-    from clip3d_cli.text.mini import WEIGHTS_NAME, MiniTextEncoder
+    from clip3d_cli.encoders.weights_file import file_sha256
+    from clip3d_cli.labelling.open_encoder import open_encoder
+    from clip3d_cli.text.mini.encoder import WEIGHTS_NAME, MiniTextEncoder
 
     folders = [folder for folder in registry.weights_folders() if folder.is_dir()]
     for path in (path for folder in folders for path in sorted(folder.glob("*.safetensors"))):

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from clip3d_cli.errors import Clip3DError
-    from clip3d_cli.formats.contract import CloudFacts, ReadOptions
+    from clip3d_cli.formats.format import CloudFacts, ReadOptions
 
 SCHEMA = "clip3d.info/1"
 # Reading this many points takes about a second.
@@ -88,8 +88,8 @@ def _looked(path: Path, reading: ReadOptions) -> tuple[dict[str, object], list[s
 
 def _look(path: Path, reading: ReadOptions) -> tuple[CloudFacts, float | None]:
     """The facts of a file, and its points per square metre where that is quickly found."""
-    from clip3d_cli.formats.files import inspect_cloud, read_cloud
-    from clip3d_cli.pipelines.report import points_per_m2
+    from clip3d_cli.formats.cloud_file import inspect_cloud, read_cloud
+    from clip3d_cli.labelling.class_counts import points_per_m2
 
     facts = inspect_cloud(path, reading)
     if facts.points > _CHEAP_POINTS or facts.memory > reading.max_memory:

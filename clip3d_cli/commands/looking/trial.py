@@ -17,8 +17,8 @@ from clip3d_cli.commands.labelling.asked import LabelRequest
 from clip3d_cli.commands.labelling.plan import Job
 from clip3d_cli.commands.labelling.run import label_file
 from clip3d_cli.commands.terminal import Voice
-from clip3d_cli.core.words import Vocabulary
-from clip3d_cli.formats.contract import ReadOptions
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.formats.format import ReadOptions
 from clip3d_cli.registry import DEFAULT_WEIGHTS, weights_path
 
 _CLASSES = ("road", "car", "building")

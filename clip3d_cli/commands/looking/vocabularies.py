@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from clip3d_cli.core.words import Vocabulary
+    from clip3d_cli.core.vocabulary import Vocabulary
 
 
 def vocabularies(
@@ -30,8 +30,8 @@ def vocabularies(
       clip3d vocabularies semantickitti19
     """  # noqa: D301
     from clip3d_cli.commands.terminal import give_json
-    from clip3d_cli.core.vocabularies import named_vocabulary, vocabulary_names
-    from clip3d_cli.core.words import Vocabulary
+    from clip3d_cli.core.vocabulary import Vocabulary
+    from clip3d_cli.core.vocabulary_files import named_vocabulary, vocabulary_names
 
     if name is not None and name.endswith(".toml"):
         chosen = [Vocabulary.read(Path(name))]

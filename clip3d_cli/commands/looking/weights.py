@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.encoders.stored import file_sha256, read_weights
+from clip3d_cli.encoders.weights_file import file_sha256, read_weights
 
 FORMAT = "weights of clip3d"
 SUFFIX = ".safetensors"

@@ -8,9 +8,9 @@ from pathlib import Path
 from clip3d_cli import __version__
 from clip3d_cli.commands.door import SOME_FAILED
 from clip3d_cli.commands.terminal import Voice, counted, give_json, print_table, stderr_console
-from clip3d_cli.pipelines.pretrain import open_scenes
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig
-from clip3d_cli.pipelines.sightings import CheckOptions, SceneCheck, ViewCheck, check_scenes
+from clip3d_cli.pipelines.pretrain.check import CheckOptions, SceneCheck, ViewCheck, check_scenes
+from clip3d_cli.pipelines.pretrain.config import PretrainConfig
+from clip3d_cli.pipelines.pretrain.run import open_scenes
 
 SCHEMA = "clip3d.pretrain-check/1"
 _SHOWN_VIEWS = 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clip3d_cli.commands.pretraining.show import ending, show_end
 from clip3d_cli.commands.training.kind import Training
-from clip3d_cli.pipelines.pretrain import Pretrained, open_scenes, pretrain
-from clip3d_cli.pipelines.pretrain_config import FREE, PretrainConfig, preset
+from clip3d_cli.pipelines.pretrain.config import FREE, PretrainConfig, preset
+from clip3d_cli.pipelines.pretrain.run import Pretrained, open_scenes, pretrain
 
 PRETRAINING: Training[PretrainConfig, Pretrained] = Training(
     command="pretrain",

@@ -14,8 +14,8 @@ from clip3d_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from clip3d_cli.commands.training.kind import Training
-    from clip3d_cli.pipelines.pretrain import Pretrained
-    from clip3d_cli.pipelines.pretrain_config import PretrainConfig
+    from clip3d_cli.pipelines.pretrain.config import PretrainConfig
+    from clip3d_cli.pipelines.pretrain.run import Pretrained
 
 METHODS = ("clip2scene",)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from clip3d_cli.commands.engine_choice import USUAL_TEMPLATES
 from clip3d_cli.commands.evaluating.show import show_judged
 from clip3d_cli.commands.terminal import Voice
-from clip3d_cli.pipelines.evaluate import EvalOptions
-from clip3d_cli.pipelines.pretrain import Pretrained
-from clip3d_cli.pipelines.pretrain_config import PretrainConfig
+from clip3d_cli.pipelines.evaluate.run import EvalOptions
+from clip3d_cli.pipelines.pretrain.config import PretrainConfig
+from clip3d_cli.pipelines.pretrain.run import Pretrained
 
 
 def show_end(ended: Pretrained, config: PretrainConfig, voice: Voice) -> None:

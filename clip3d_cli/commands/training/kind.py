@@ -9,9 +9,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from clip3d_cli.commands.terminal import Voice
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.datasets.contract import Dataset
-from clip3d_cli.pipelines.training_config import TrainingConfig
-from clip3d_cli.pipelines.training_run import Ended, Hearing
+from clip3d_cli.datasets.dataset import Dataset
+from clip3d_cli.pipelines.training.config import TrainingConfig
+from clip3d_cli.pipelines.training.run import Ended, Hearing
 from clip3d_cli.training.distributed import World
 
 Config = TypeVar("Config", bound=TrainingConfig)
@@ -21,7 +21,7 @@ Given = TypeVar("Given", bound=Ended, covariant=True)
 
 
 class Train(Protocol[Told, Given]):
-    """Trains in a folder: see `clip3d_cli.pipelines.pretrain.pretrain`."""
+    """Trains in a folder: see `clip3d_cli.pipelines.pretrain.run.pretrain`."""
 
     def __call__(
         self,

@@ -14,7 +14,7 @@ from clip3d_cli.commands.training.asked import Asked
 from clip3d_cli.commands.training.kind import Config, End, Training
 from clip3d_cli.commands.training.run import train_in
 from clip3d_cli.errors import Clip3DError, UsageError
-from clip3d_cli.pipelines.devices import choose_device
+from clip3d_cli.labelling.devices import choose_device
 from clip3d_cli.training.distributed import World
 
 # A fault that all processes have is said by the first one, and its launcher ends the others long

@@ -76,7 +76,7 @@ def resolved(training: Training[Config, End], asked: Asked) -> Config:
         InputError: there is no run to resume, or it was configured otherwise.
         OutputError: E_EXISTS: another run is in the folder of a new one.
     """
-    from clip3d_cli.pipelines.config_files import merged, read_config, with_settings
+    from clip3d_cli.pipelines.training.config_files import merged, read_config, with_settings
     from clip3d_cli.training.run_folder import CONFIG, RunFolder
 
     tables = read_config(asked.config) if asked.config else {}
@@ -99,7 +99,7 @@ def resolved(training: Training[Config, End], asked: Asked) -> Config:
 
 
 def _config_of_run(training: Training[Config, End], path: Path) -> Config:
-    from clip3d_cli.pipelines.config_files import merged, read_config
+    from clip3d_cli.pipelines.training.config_files import merged, read_config
 
     if not path.is_file():
         raise InputError(
@@ -110,7 +110,7 @@ def _config_of_run(training: Training[Config, End], path: Path) -> Config:
 
 def _preset(training: Training[Config, End], asked: Asked, tables: Mapping[str, Any]) -> Config:
     """What is usual for the data set that is named, wherever it is named."""
-    from clip3d_cli.pipelines.config_files import merged, with_settings
+    from clip3d_cli.pipelines.training.config_files import merged, with_settings
 
     said = with_settings(merged(training.usual, tables, str(asked.config)), asked.settings)
     for key in ("dataset", "root"):

@@ -15,12 +15,12 @@ from clip3d_cli.commands.training.asked import Asked
 from clip3d_cli.commands.training.kind import Config, End, Training
 from clip3d_cli.commands.training.show import StepLines, plan_document, run_document, show_config
 from clip3d_cli.errors import Clip3DError, UsageError
-from clip3d_cli.pipelines.devices import choose_device
-from clip3d_cli.pipelines.training_config import loop_options
-from clip3d_cli.pipelines.training_run import Hearing
-from clip3d_cli.training.curves import Curves, open_curves
+from clip3d_cli.labelling.devices import choose_device
+from clip3d_cli.pipelines.training.config import loop_options
+from clip3d_cli.pipelines.training.run import Hearing
 from clip3d_cli.training.distributed import World, joined_world
 from clip3d_cli.training.loop import Step
+from clip3d_cli.training.tensorboard import Curves, open_curves
 from clip3d_cli.training.toml_text import toml_text
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from clip3d_cli import __version__
 from clip3d_cli.commands.terminal import Voice, stderr_console
 from clip3d_cli.commands.training.kind import Config, End, Training
-from clip3d_cli.pipelines.training_config import TrainingConfig
+from clip3d_cli.pipelines.training.config import TrainingConfig
 from clip3d_cli.training.loop import Step
 from clip3d_cli.training.toml_text import flat
 

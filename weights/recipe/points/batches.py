@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from clip3d_cli.core.clouds import PointCloud
+from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.voxels import choose_voxel, voxelize
-from clip3d_cli.encoders.inputs import Terrain, voxel_inputs
+from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.losses import IGNORED, WordTargets
 from weights.recipe.points.sources import Scan

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.words import ClassName, Vocabulary, palette_color
+from clip3d_cli.core.vocabulary import ClassName, Vocabulary, palette_color
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
+from clip3d_cli.labelling.label import label_cloud
+from clip3d_cli.labelling.open_encoder import open_encoder
 from clip3d_cli.metrics.confusion import ConfusionMatrix
-from clip3d_cli.pipelines.label import label_cloud
-from clip3d_cli.pipelines.point_encoders import open_encoder
 from clip3d_cli.text.embed import embed_vocabulary
-from clip3d_cli.text.mini import MiniTextEncoder
+from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from weights.recipe.points.sources import read_labelled
 from weights.recipe.points.taxonomy import read_table
 

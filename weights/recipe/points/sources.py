@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.clouds import PointCloud
-from clip3d_cli.formats.files import ReadOptions, read_cloud
+from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud
 from weights.recipe.points.taxonomy import Taxonomy, read_table
 
 

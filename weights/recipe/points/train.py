@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from clip3d_cli.core.words import FeatureSpace
-from clip3d_cli.encoders.encoder import PointEncoder
+from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.encoders.minkunet import MinkUNet
+from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.encoders.weights import load_encoder, save_encoder
+from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder
 from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.text.mini import MiniTextEncoder
+from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from clip3d_cli.training.loop import Step, train
 from clip3d_cli.training.losses import accepted_words_loss
-from clip3d_cli.training.trainee import LoopOptions, Trainee
+from clip3d_cli.training.state import LoopOptions, Trainee
 from weights.recipe.points.batches import INPUTS, VOXEL_SIZES_M, Batch, Batches, Mixture
 from weights.recipe.points.sources import read_scans, training_paths
 from weights.recipe.points.taxonomy import Taxonomy

@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from clip3d_cli.core.cameras import project, visible
 from clip3d_cli.core.scenes import PosedScene, moved
-from clip3d_cli.core.words import ClassEmbeddings
-from clip3d_cli.datasets.folder import Folder
+from clip3d_cli.core.vocabulary import ClassEmbeddings
+from clip3d_cli.datasets.folder.dataset import Folder
 from clip3d_cli.teachers.openclip import OpenClipTeacher
 from clip3d_cli.text.embed import embed_vocabulary
-from clip3d_cli.text.mini import MiniTextEncoder
+from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from weights.recipe.renders.classes import SKY
 
 Ints = NDArray[np.int64]

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clip3d_cli.core.words import FeatureSpace
+from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.teachers.attention import VARIANTS
 from clip3d_cli.teachers.towers import positions, transformer_features
-from clip3d_cli.teachers.variants import VARIANTS
 
 MEAN, STD = (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
 _START_SCALE, _MOST_SCALE = 40.0, 200.0

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clip3d_cli.text.mini import MiniTextEncoder
+from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from weights.recipe.renders.crops import (
     Rendered,
     Windows,

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from clip3d_cli.text.bpe import CONTEXT_LENGTH, TOKEN_COUNT
-from clip3d_cli.text.network import MiniConfig
+from clip3d_cli.text.mini.network import MiniConfig
 
 
 class MiniTextNetwork(nn.Module):

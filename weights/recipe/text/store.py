@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from clip3d_cli.text.mini import WEIGHTS_FORMAT
+from clip3d_cli.text.mini.encoder import WEIGHTS_FORMAT
 from weights.recipe.text.lexicon import Lexicon
 from weights.recipe.text.network import MiniTextNetwork
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from clip3d_cli.text.bpe import ClipTokenizer
-from clip3d_cli.text.network import MiniConfig
+from clip3d_cli.text.mini.network import MiniConfig
 from weights.recipe.text.labels import Lessons
 from weights.recipe.text.network import MiniTextNetwork
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from clip3d_cli.text.bpe import TOKEN_COUNT, ClipTokenizer
-from clip3d_cli.text.mini import MiniTextEncoder
+from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from clip3d_cli.text.templates import template_sets
 from weights.recipe.text.features import plain
 from weights.recipe.text.labels import Teacher, make_lessons, without_names

@@ -1,0 +1,1 @@
+"""Your own scans and images, in the layout of docs/folder.md."""

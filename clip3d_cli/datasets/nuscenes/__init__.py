@@ -1,0 +1,1 @@
+"""nuScenes with lidarseg and panoptic labels in its official layout."""

@@ -1,0 +1,1 @@
+"""PandaSet as published, and repacked as arrays."""

@@ -1,0 +1,1 @@
+"""ScanNet v2 in its official layout."""

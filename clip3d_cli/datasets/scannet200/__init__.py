@@ -1,0 +1,1 @@
+"""ScanNet200 in its official layout."""

@@ -1,0 +1,1 @@
+"""SemanticKITTI in its official layout."""

@@ -1,0 +1,1 @@
+"""MinkUNet inference on the compiled CPU engine, without PyTorch."""

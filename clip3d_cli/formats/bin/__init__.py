@@ -1,0 +1,1 @@
+"""Headless float32 files of KITTI and nuScenes."""

@@ -1,0 +1,1 @@
+"""Labelling of point clouds: models, tiles and the labels of every point."""

@@ -1,0 +1,1 @@
+"""Pretraining from posed images, and the check before it."""

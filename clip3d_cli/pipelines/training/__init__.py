@@ -1,0 +1,1 @@
+"""What pretraining and fine-tuning share: configuration, start and run."""

@@ -1,0 +1,24 @@
+"""Which scenes of a data set a configuration means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from clip3d_cli import registry
+from clip3d_cli.core.scenes import PosedScene
+from clip3d_cli.datasets.dataset import Dataset
+from clip3d_cli.datasets.selection import default_split, thinned
+from clip3d_cli.pipelines.training.config import DataOptions
+
+
+def open_split(options: DataOptions) -> tuple[Dataset, str, Sequence[PosedScene]]:
+    """The data set of a configuration, the split to learn from and its scenes.
+
+    Raises:
+        UsageError: there is no such data set or split.
+        InputError: the folder is not of its layout.
+    """
+    dataset: Dataset = registry.part("datasets", options.dataset)(Path(options.root))
+    split = options.split or default_split(dataset, "train")
+    return dataset, split, thinned(dataset.scenes(split), options.limit)

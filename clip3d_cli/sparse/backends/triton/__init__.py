@@ -1,0 +1,1 @@
+"""The backend that runs on NVIDIA GPUs through Triton."""

@@ -1,0 +1,1 @@
+"""The embedded text encoder: no download and no PyTorch."""

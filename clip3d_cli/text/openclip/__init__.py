@@ -1,0 +1,1 @@
+"""open_clip models, and the folders that hold one."""

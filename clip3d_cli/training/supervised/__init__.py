@@ -1,0 +1,1 @@
+"""Training from labelled scans: model, batches and the Lovász loss."""

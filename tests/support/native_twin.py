@@ -1,0 +1,20 @@
+"""The same network on the native engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from clip3d_cli.encoders.native.encoder import NativeEncoder
+from clip3d_cli.encoders.point_encoder import PointEncoder
+from clip3d_cli.native.library import status
+
+
+def native_twin(encoder: PointEncoder, **options: Any) -> NativeEncoder:
+    """An encoder without PyTorch of the same weights, or a skip where there is no library."""
+    reason = status().reason
+    if reason is not None:
+        pytest.skip(f"native: {reason}")
+    state = {name: value.numpy() for name, value in encoder.network.state_dict().items()}
+    return NativeEncoder(encoder.spec, state, **options)

@@ -1,0 +1,201 @@
+"""Posed scenes in memory whose features tell the pixel and the camera they were taken at.
+
+Every point has an intensity of its own, so that a voxel with one point tells which it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.core.scenes import PosedScene, Sweep, View
+from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.metrics.rules import NO_BENCHMARK, BenchmarkRules
+from clip3d_cli.teachers.cache import write_features
+from clip3d_cli.training.clip2scene.batches import NetworkInputs, PosedBatch, PosedBatches
+from clip3d_cli.training.clip2scene.pixel_pairs import BatchOptions
+
+SPACE = FeatureSpace("openclip/where/test", 4)
+SIZE, PATCH_PX = (64, 32), 8
+FOCAL, MIDDLE = 32.0, (31.5, 15.5)
+LOW, HIGH = (-4, 3, -2), (4, 8, 2)  # a box before the cameras
+STEPS = 65535  # of an intensity
+AHEAD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # looks along +y, z is up
+BACK = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])  # looks along −y
+
+
+class Where:
+    """A teacher that says (u/64, v/32, 1, camera/4) of a patch's middle; the camera is a color."""
+
+    name = "where"
+    space = SPACE
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        h, w = image.shape[0] // PATCH_PX, image.shape[1] // PATCH_PX
+        v, u = np.meshgrid((np.arange(h) + 0.5) / h, (np.arange(w) + 0.5) / w, indexing="ij")
+        camera = np.full((h, w), image[0, 0, 0] / 4)
+        return np.stack([u, v, np.ones((h, w)), camera], axis=2).astype(np.float32)
+
+
+def where(view: View, camera: int, xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """What `Where` says of one point in the world, worked out afresh."""
+    x, y, z = view.camera_from_world[:3, :3] @ xyz + view.camera_from_world[:3, 3]
+    u, v = FOCAL * x / z + MIDDLE[0], FOCAL * y / z + MIDDLE[1]
+    half = PATCH_PX / 2
+    u = np.clip(u + 0.5, half, SIZE[0] - half) / SIZE[0]
+    v = np.clip(v + 0.5, half, SIZE[1] - half) / SIZE[1]
+    vector = np.array([u, v, 1, camera / 4])
+    return vector / np.linalg.norm(vector)
+
+
+def view_from(
+    root: Path, camera: int, place: Sequence[float], turn: npt.NDArray[np.float64] = AHEAD
+) -> View:
+    """Camera 0 to 4, which stands at a place and looks along +y, or as it is turned."""
+    path = root / f"camera{camera}.png"
+    root.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        Image.new("RGB", SIZE, (camera, 0, 0)).save(path)
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = turn, -turn @ np.asarray(place, dtype=np.float64)
+    intrinsics = np.array([[FOCAL, 0, MIDDLE[0]], [0, FOCAL, MIDDLE[1]], [0, 0, 1]])
+    return View(path, SIZE, intrinsics, pose)
+
+
+def with_intensity(xyz: npt.NDArray[np.float64], first: int = 1) -> PointCloud:
+    """The cloud whose points are numbered by their intensities."""
+    number = np.arange(first, first + len(xyz)) / STEPS
+    return PointCloud(np.asarray(xyz, dtype=np.float64), None, number.astype(np.float32))
+
+
+def lattice(count: int, seed: int, low: Sequence[float], high: Sequence[float]) -> PointCloud:
+    """Points at random, no two nearer than 0.2 m, in a box."""
+    sides = [np.arange(a, b, 0.3) for a, b in zip(low, high, strict=True)]
+    every = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3)
+    rng = np.random.default_rng(seed)
+    return with_intensity(
+        rng.permutation(every)[:count] + rng.uniform(-0.025, 0.025, (count, 3)), 1 + 1000 * seed
+    )
+
+
+@dataclass
+class InMemory:
+    """A data set whose sweeps are held by their paths, and that notes which are asked for."""
+
+    clouds: dict[Path, PointCloud] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    name: str = "memory"
+    root: Path = Path()
+    vocabulary: Vocabulary | None = None
+    ego_m: float = 0.0
+    things: frozenset[int] = frozenset()
+    rules: BenchmarkRules = NO_BENCHMARK
+
+    def splits(self) -> tuple[str, ...]:
+        return ("all",)
+
+    def scenes(self, split: str) -> Sequence[PosedScene]:
+        return ()
+
+    def cloud(self, sweep: Sweep) -> PointCloud:
+        self.asked.append(sweep.path.stem)
+        return self.clouds[sweep.path]
+
+    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        return None
+
+    def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        return None
+
+    def scene(self, name: str, clouds: Sequence[PointCloud], views: Sequence[View]) -> PosedScene:
+        """A scene of these clouds, in the world's frame already."""
+        sweeps = []
+        for number, cloud in enumerate(clouds):
+            path = Path(f"{name}/{number}.bin" if number else f"{name}/{name}.bin")
+            self.clouds[path] = cloud
+            sweeps.append(Sweep(path, np.eye(4)))
+        return PosedScene(name, tuple(sweeps), tuple(views))
+
+
+def four_words() -> ClassEmbeddings:
+    """Words that tell the left of an image from the right, and cameras apart."""
+    vectors = np.array([[0, 0.5, 1, 0], [1, 0.5, 1, 0], [0, 0.5, 1, 1], [1, 0.5, 1, 1]])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    names = Vocabulary.of_words(["left", "right", "far left", "far right"])
+    return ClassEmbeddings(vectors.astype(np.float32), np.arange(4, dtype=np.int32), names, SPACE)
+
+
+def batches_of(
+    dataset: InMemory,
+    scenes: Sequence[PosedScene],
+    folder: Path,
+    *,
+    inputs: tuple[str, ...] = ("intensity",),
+    voxel_m: float = 0.05,
+    seed: int = 0,
+    **options: object,
+) -> PosedBatches:
+    """Batches of scenes, their features written to a folder first."""
+    chosen = {"occlusion": "none", "augment": False, "scenes": 1, "least_depth_m": 0.5} | options
+    return PosedBatches(
+        dataset,
+        scenes,
+        [write_features(scene, Where(), folder) for scene in scenes],
+        four_words(),
+        NetworkInputs(inputs, (voxel_m,)),
+        BatchOptions(**chosen),  # type: ignore[arg-type]
+        seed,
+    )
+
+
+def make_scene(
+    dataset: InMemory, root: Path, number: int, *, sweeps: int = 3, views: int = 2
+) -> PosedScene:
+    """A scene whose points are numbered by their intensities, through all sweeps."""
+    # A little apart, so that no voxel of the merged sweeps holds two points.
+    clouds = [
+        lattice(300, 10 * number + sweep, np.add(LOW, 0.1 * sweep).tolist(), HIGH)
+        for sweep in range(sweeps)
+    ]
+    places = [(0, 0, 0), (1, -1, 0.3)]
+    cameras = [view_from(root / f"{number}", 2 * view, places[view]) for view in range(views)]
+    return dataset.scene(f"scene{number}", clouds, cameras)
+
+
+def make(
+    tmp_path: Path, *, scenes: int = 1, sweeps: int = 3, views: int = 2, **options: Any
+) -> PosedBatches:
+    dataset = InMemory()
+    made = [
+        make_scene(dataset, tmp_path / "images", number, sweeps=sweeps, views=views)
+        for number in range(scenes)
+    ]
+    return batches_of(dataset, made, tmp_path / "features", **options)
+
+
+def tensors_of(batch: PosedBatch) -> list[torch.Tensor]:
+    names = [name for name in PosedBatch.__slots__ if name not in ("voxels", "cells")]
+    return [batch.voxels.cells, batch.voxels.feats, *(getattr(batch, name) for name in names)]
+
+
+def number_of(batch: PosedBatch) -> Any:
+    """(M,) the number of the point in each voxel, by its intensity."""
+    return np.rint(batch.voxels.feats[:, 0].numpy() * STEPS).astype(int)
+
+
+def points_of(dataset: InMemory) -> dict[int, Any]:
+    """Where every point is, by its number."""
+    found: dict[int, Any] = {}
+    for cloud in dataset.clouds.values():
+        assert cloud.intensity is not None
+        numbers = np.rint(cloud.intensity * STEPS).astype(int)
+        found |= dict(zip(numbers.tolist(), cloud.xyz, strict=True))
+    return found

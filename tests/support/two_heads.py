@@ -1,0 +1,101 @@
+"""Small untrained networks with a text head and a closed one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clip3d_cli.core.vocabulary import FeatureSpace, Vocabulary
+from clip3d_cli.encoders.point_encoder import PointEncoder
+from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
+from clip3d_cli.encoders.weights_torch import save_encoder
+from clip3d_cli.sparse.plan import Plan
+from clip3d_cli.sparse.tensor import SparseTensor
+
+SPACE = FeatureSpace("tests/two-heads", 24)
+NARROW: dict[str, dict[str, Any]] = {
+    "minkunet": {"layers": 14, "width": 0.25},
+    "spvcnn": {"width": 0.25},
+}
+
+
+def voxels(seed: int, rows: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """(M, 3) int32 cells, sorted, and (M, 2) float32 channels."""
+    draw = np.random.default_rng(seed)
+    cells = np.unique(draw.integers(-16, 16, (rows, 3), dtype=np.int32), axis=0)
+    return cells, draw.normal(size=(len(cells), 2)).astype(np.float32)
+
+
+def tensor(seed: int) -> SparseTensor:
+    """`voxels`, for PyTorch."""
+    cells, channels = voxels(seed)
+    batched = torch.from_numpy(np.pad(cells, ((0, 0), (1, 0))))
+    return SparseTensor(batched, torch.from_numpy(channels))
+
+
+def network(
+    architecture: str = "minkunet", config: Mapping[str, Any] | None = None
+) -> PointEncoder:
+    """A text encoder of points, the same at every call."""
+    torch.manual_seed(5)
+    config = NARROW.get(architecture, {}) if config is None else config
+    inputs = ("one", "z_offset")
+    made = PointEncoder(EncoderSpec(architecture, config, inputs, (0.2,), SPACE, "mini", 20.0))
+    made(tensor(0))  # moves the running statistics
+    return made.eval()
+
+
+def names(count: int) -> list[str]:
+    return [f"class {number}" for number in range(count)]
+
+
+def channels_of(encoder: PointEncoder) -> int:
+    """C: what both heads see."""
+    return int(encoder.network.get_parameter("head.weight").shape[1])
+
+
+def trunk_of(encoder: PointEncoder, seed: int) -> Tensor:
+    """(M, C): what the network's last layer is given for `voxels`."""
+    cloud, inner = tensor(seed), cast(Any, encoder.network)
+    with torch.no_grad():
+        feats: Tensor = inner.trunk(cloud, Plan(cloud.cells))
+    return feats
+
+
+def closed_layer(encoder: PointEncoder, count: int) -> nn.Linear:
+    """A closed head of that many classes, the same at every call, each of which wins somewhere.
+
+    Its bias undoes what the classes share, so that without it others would win.
+    """
+    torch.manual_seed(count)
+    layer = nn.Linear(channels_of(encoder), count)
+    with torch.no_grad():
+        layer.weight *= 10
+        layer.bias.copy_(-(layer.weight @ trunk_of(encoder, 0).mean(dim=0)))
+    return layer
+
+
+def closed_spec(encoder: PointEncoder, count: int, logit_scale: float = 1.0) -> PointEncoder:
+    """The same network, which names that many classes."""
+    head = ClosedHead.of(Vocabulary.of_words(names(count), "numbers"), logit_scale)
+    return PointEncoder(dataclasses.replace(encoder.spec, closed=head), encoder.network).eval()
+
+
+def both_heads(
+    folder: Path,
+    encoder: PointEncoder,
+    count: int,
+    layer: nn.Linear | None = None,
+    logit_scale: float = 1.0,
+) -> Path:
+    """A file of weights with both heads, in float32."""
+    path = folder / f"{count}-{logit_scale}.safetensors"
+    layer = closed_layer(encoder, count) if layer is None else layer
+    save_encoder(closed_spec(encoder, count, logit_scale), path, torch.float32, closed=layer)
+    return path

@@ -1,0 +1,233 @@
+"""Run folders, and sessions in them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from small_trainee import ADAM, batch_of, loss_of, trainee_of
+from torch import nn
+
+from clip3d_cli.errors import Clip3DError
+from clip3d_cli.training.environment import versions_here
+from clip3d_cli.training.loop import Loss, Step
+from clip3d_cli.training.prefetch import Prefetched
+from clip3d_cli.training.run_folder import RunFolder
+from clip3d_cli.training.session import Session
+from clip3d_cli.training.state import Trainee
+from clip3d_cli.training.tensorboard import open_curves
+from clip3d_cli.training.toml_text import flat, toml_table, toml_text
+
+CONFIG = {"dataset": "folder", "train": {"steps": 6, "rate": 1e-05, "workers": 2}}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        CONFIG,
+        {"a": 'ä "b" \\ \n\t\x00\x1b\x7f 🚲', "b": [1, 2.5, True, "x"], "c": [[1, 2], []]},
+        {"x": 1e16, "y": -0.0, "z": math.inf, "w": -math.inf, "v": 123456789012345678},
+        {"a b.c": 1, "": 2, "traffic cone": {"ä": {"deep-er_1": False}}, "last": 3},
+    ],
+)
+def test_toml_is_read_back(table: dict[str, object]) -> None:
+    assert toml_table(toml_text(table)) == table
+
+
+def test_toml_leaves_out_what_is_none_and_refuses_what_it_cannot_say() -> None:
+    assert toml_text({"a": None, "b": {"c": None, "d": (1, 2)}}) == "[b]\nd = [1, 2]\n"
+    assert flat({"a": None, "b": {"c": None, "d": (1, 2)}}) == {"b.d": [1, 2]}
+    with pytest.raises(TypeError, match=r"b\.d"):
+        toml_text({"b": {"d": object()}})
+
+
+def test_versions_say_what_could_change_a_number() -> None:
+    told = versions_here(["clip3d", "pretrain"], torch.device("cpu"))
+    assert json.loads(json.dumps(told)) == told
+    assert told["torch"].startswith(torch.__version__.split("+")[0])
+    assert told["command_line"] == ["clip3d", "pretrain"]
+    assert None not in (told["numpy"], told["open_clip_torch"], told["clip3d"])
+
+
+def test_a_new_run_says_what_it_is(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "runs" / "a")
+    folder.begin(CONFIG, {"clip3d": "1"})
+    assert toml_table((folder.path / "config.toml").read_text()) == CONFIG
+    (start,) = json.loads((folder.path / "versions.json").read_text())
+    assert (start["clip3d"], start["after_step"]) == ("1", 0)
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "versions.json", "checkpoints"])
+def test_a_new_run_does_not_mix_with_another(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(Clip3DError) as fault:
+        RunFolder(tmp_path).begin(CONFIG, {})
+    assert fault.value.code == "E_EXISTS"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_with_other_things_may_hold_a_run(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    RunFolder(tmp_path).begin(CONFIG, {})
+
+
+def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
+    with pytest.raises(Clip3DError) as fault:
+        RunFolder(tmp_path).resume(CONFIG, {}, 0)
+    assert fault.value.code == "E_NOT_FOUND"
+
+
+def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(CONFIG, {})
+    other = {"dataset": "folder", "train": {"steps": 7, "rate": 1e-05, "workers": 0}}
+    with pytest.raises(Clip3DError, match=r"train\.steps was 6 and is 7") as fault:
+        folder.resume(other, {}, 0, free={"train.workers"})
+    assert fault.value.code == "E_CONFIG"
+    assert "workers" not in str(fault.value)
+    with pytest.raises(Clip3DError, match=r"more was None and is 1"):
+        folder.resume({**CONFIG, "more": 1}, {}, 0)
+    assert len(json.loads((folder.path / "versions.json").read_text())) == 1
+
+
+def test_resuming_cuts_off_what_comes_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(CONFIG, {})
+    for step in range(1, 6):
+        folder.record({"step": step, "loss": 0.5})
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 6, "lo')
+    folder.resume(CONFIG, {"clip3d": "2"}, 3)
+    folder.record({"step": 4})
+    lines = [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()]
+    assert lines == [1, 2, 3, 4]
+    starts = json.loads((folder.path / "versions.json").read_text())
+    assert [start["after_step"] for start in starts] == [0, 3]
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "versions.json"])
+def test_broken_runs_are_refused(tmp_path: Path, name: str) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(CONFIG, {})
+    (tmp_path / name).write_text("{[broken\n")
+    with pytest.raises(Clip3DError) as fault:
+        folder.resume(CONFIG, {}, 0)
+    assert fault.value.code == "E_CORRUPT"
+    assert name in fault.value.where
+
+
+def _steps(folder: RunFolder) -> list[int]:
+    return [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()]
+
+
+class LostError(Exception):
+    """What ends a process in the middle of a step."""
+
+
+def _lost_at(step: int) -> object:
+    def loss(network: nn.Module, batch: torch.Tensor, done: int) -> Loss:
+        if done == step:
+            raise LostError
+        return loss_of(network, batch)
+
+    return loss
+
+
+def test_a_lost_session_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
+    batches = Prefetched(batch_of)
+    whole = trainee_of(ADAM)
+    first = Session(RunFolder(tmp_path / "whole"), save_every=2)
+    first.folder.begin(CONFIG, {})
+    assert first.run(whole, batches, loss_of)
+
+    folder = RunFolder(tmp_path / "lost")
+    folder.begin(CONFIG, {})
+    lost = Session(folder, save_every=2)
+    with pytest.raises(LostError):
+        lost.run(trainee_of(ADAM), batches, _lost_at(5))  # type: ignore[arg-type]
+    assert _steps(folder) == [1, 2, 3, 4, 5]
+
+    heard: list[int] = []
+
+    def hear(step: Step, _: Trainee) -> None:
+        heard.append(step.number)
+
+    again = trainee_of(ADAM, seed=7)
+    resumed = Session(folder, save_every=2, on_step=hear)
+    assert resumed.take_up(again) is not None
+    folder.resume(CONFIG, {}, again.done)
+    assert resumed.run(again, batches, loss_of)
+    assert heard == [5, 6]
+    assert _steps(folder) == [1, 2, 3, 4, 5, 6]
+    files = [
+        (each.path / "checkpoints" / "step-00000006.safetensors").read_bytes()
+        for each in (folder, first.folder)
+    ]
+    assert files[0] == files[1]
+
+
+def test_a_session_that_is_over_changes_nothing(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(CONFIG, {})
+    session = Session(folder, save_every=4)
+    assert session.take_up(trainee_of(ADAM)) is None
+    assert session.run(trainee_of(ADAM), Prefetched(batch_of), loss_of)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-00000004.safetensors", "step-00000006.safetensors"]
+    again = trainee_of(ADAM)
+    session.take_up(again)
+    assert again.done == 6
+    assert session.run(again, Prefetched(batch_of), loss_of)
+    assert _steps(folder) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_step_gone_wrong_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(CONFIG, {})
+
+    def loss(network: nn.Module, batch: torch.Tensor, done: int) -> Loss:
+        total, _ = loss_of(network, batch)
+        return (total * math.nan if done == 3 else total), {"semantic": total}
+
+    with pytest.raises(Clip3DError, match="step 4: the loss is nan") as fault:
+        Session(folder, save_every=2).run(trainee_of(ADAM), Prefetched(batch_of), loss)
+    assert "semantic" in str(fault.value)
+    found = folder.checkpoints.latest()
+    assert found is not None
+    assert found.snapshot.scalars["done"] == 2
+    assert all(value.isfinite().all() for value in found.snapshot.tensors.values())
+    assert _steps(folder) == [1, 2, 3]
+
+
+def test_curves_need_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(Clip3DError) as fault, open_curves(tmp_path):
+        pass
+    assert fault.value.code == "E_CONFIG"
+
+
+def test_curves_are_written_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[object, ...]] = []
+
+    class Writer:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            said.append((folder, purge_step))
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            said.append((name, value, step))
+
+        def close(self) -> None:
+            said.append(("closed",))
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    with open_curves(tmp_path, done=4) as curves:
+        curves.add(5, {"loss": 0.5})
+    assert said == [(str(tmp_path), 5), ("loss", 0.5, 5), ("closed",)]
