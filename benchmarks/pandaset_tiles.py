@@ -16,6 +16,7 @@ import numpy as np
 
 from clip3d_cli.core.grouping import group_rows
 from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.core.vocabulary_files import vocabulary_file
 from clip3d_cli.datasets.dataset import world_cloud
 from clip3d_cli.datasets.pandaset.dataset import PandaSet
 
@@ -72,8 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tile-m", type=float, default=10.0)
     parser.add_argument("--least-points", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    vocabulary = Path("clip3d_cli/vocabularies/pandaset.toml")
-    parser.add_argument("--vocabulary", type=Path, default=vocabulary)
+    parser.add_argument("--vocabulary", type=Path, default=vocabulary_file("pandaset"))
     return parser.parse_args()
 
 

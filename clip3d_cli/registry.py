@@ -99,6 +99,30 @@ def part(kind: Kind, name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def part_folder(kind: Kind, name: str) -> Path:
+    """Return the folder of the package that a part is in; the part itself is not imported.
+
+    Args:
+        kind: kind of part.
+        name: registered name.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: nothing is registered under that name.
+    """
+    from importlib.util import find_spec
+
+    target = _ROWS[kind].get(name)
+    for point in _plugged(kind) if target is None else ():
+        if point.name == name:
+            target = point.value
+    if target is None:
+        raise unknown_name(kind.replace("_", " "), name, names(kind))
+    spec = find_spec(target.partition(":")[0].strip())
+    if spec is None or spec.origin is None:
+        raise ImportError(f"{target} cannot be imported", name=target)
+    return Path(spec.origin).parent
+
+
 def unknown_name(where: str, name: str, known: Iterable[str]) -> UsageError:
     """The refusal of a name that is not among the known ones, with the nearest of them."""
     import difflib

@@ -65,6 +65,11 @@ class Vocabulary:
         return len(self.classes)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The K class names, in class-index order."""
+        return tuple(entry.name for entry in self.classes)
+
+    @property
     def class_ids(self) -> npt.NDArray[np.int64]:
         """(K,) int64: the number of each class in files."""
         return np.array([entry.class_id for entry in self.classes], dtype=np.int64)

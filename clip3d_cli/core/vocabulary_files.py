@@ -1,43 +1,54 @@
-"""The vocabularies that clip3d brings, by name."""
+"""The vocabularies that clip3d ships, by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from clip3d_cli import registry
 from clip3d_cli.core.vocabulary import Vocabulary
-from clip3d_cli.registry import unknown_name
 
 _FOLDER = Path(__file__).resolve().parents[1] / "vocabularies"
 
 
 def vocabulary_names() -> list[str]:
-    """The names of all vocabularies, sorted."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    """Return the names of all vocabularies, sorted."""
+    return sorted(_files())
 
 
 def vocabulary_file(name: str) -> Path:
-    """The TOML file of a vocabulary.
+    """Return the TOML file of a vocabulary.
 
     Args:
-        name: its name, which may leave out the number of classes where that is clear:
-            ``semantickitti`` is ``semantickitti19``.
+        name: its name. The number of classes may be left out where that is unambiguous:
+            ``semantickitti`` means ``semantickitti19``.
 
     Raises:
-        UsageError: there is none of that name, or more than one; it lists what there is.
+        UsageError: no vocabulary, or more than one, has that name.
     """
-    known = vocabulary_names()
-    if name not in known:
-        fits = [full for full in known if full.rstrip("0123456789") == name]
-        if len(fits) != 1:
-            raise unknown_name("--vocabulary", name, known)
-        name = fits[0]
-    return _FOLDER / f"{name}.toml"
+    files = _files()
+    if name not in files:
+        matches = [full for full in files if full.rstrip("0123456789") == name]
+        if len(matches) != 1:
+            raise registry.unknown_name("--vocabulary", name, sorted(files))
+        name = matches[0]
+    return files[name]
 
 
 def named_vocabulary(name: str) -> Vocabulary:
-    """The vocabulary of a name.
+    """Read the vocabulary of a name.
+
+    Args:
+        name: see `vocabulary_file`.
 
     Raises:
-        UsageError: there is none of that name, or more than one.
+        UsageError: no vocabulary, or more than one, has that name.
     """
     return Vocabulary.read(vocabulary_file(name))
+
+
+def _files() -> dict[str, Path]:
+    """Return every vocabulary file by name: general ones, then those of the data sets."""
+    folders = [_FOLDER]
+    for dataset in registry.names("datasets"):
+        folders.append(registry.part_folder("datasets", dataset) / "vocabularies")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}

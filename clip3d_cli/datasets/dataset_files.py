@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from clip3d_cli import registry
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import InputError
 
@@ -18,7 +19,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_FOLDER = Path(__file__).resolve().parent
 _NOT_JUDGED = -1
 _UNHEARD_OF = -2
 
@@ -39,19 +39,19 @@ class FileLabel:
 
 
 def split_numbers(dataset: str) -> dict[str, tuple[int, ...]]:
-    """The numbers of the scenes of every official split, from ``splits/<dataset>.toml``."""
+    """The numbers of the scenes of every official split, from its ``splits.toml``."""
     table: dict[str, str] = _facts("splits", dataset)["split"]
     return {name: tuple(_numbers(text)) for name, text in table.items()}
 
 
 def file_labels(dataset: str) -> tuple[FileLabel, ...]:
-    """The labels that a data set's files hold, from ``labels/<dataset>.toml``."""
+    """The labels that a data set's files hold, from its ``labels.toml``."""
     rows = _facts("labels", dataset)["label"]
     return tuple(FileLabel(row["number"], row["name"], row.get("class")) for row in rows)
 
 
 def thing_classes(dataset: str, vocabulary: Vocabulary) -> frozenset[int]:
-    """The class indices of what comes in single objects, from ``labels/<dataset>.toml``."""
+    """The class indices of what comes in single objects, from its ``labels.toml``."""
     index_of_name = _index_of_name(vocabulary)
     return frozenset(index_of_name[name] for name in _facts("labels", dataset)["things"])
 
@@ -124,7 +124,8 @@ def _index_of_name(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 def _facts(kind: str, dataset: str) -> dict[str, Any]:
-    text = (_FOLDER / kind / f"{dataset}.toml").read_text(encoding="utf-8")
+    path = registry.part_folder("datasets", dataset) / f"{kind}.toml"
+    text = path.read_text(encoding="utf-8")
     table: dict[str, Any] = tomllib.loads(text)
     return table
 

@@ -102,4 +102,4 @@ class FinetuneConfig(Tables):
 def preset(dataset: str) -> FinetuneConfig:
     """CLIP2Scene's hyper-parameters for a data set, or the defaults where the paper has none."""
     config = replace(FinetuneConfig(), data=LabelledData(dataset=dataset))
-    return with_preset(config, f"finetune_{dataset}")
+    return with_preset(config, dataset, "finetune")

@@ -86,4 +86,4 @@ class PretrainConfig(Tables):
 def preset(dataset: str) -> PretrainConfig:
     """CLIP2Scene's hyper-parameters for a data set, or the defaults where the paper has none."""
     config = replace(PretrainConfig(), data=DataOptions(dataset=dataset))
-    return with_preset(config, f"pretrain_{dataset}")
+    return with_preset(config, dataset, "pretrain")

@@ -18,20 +18,27 @@ else:
 
 T = TypeVar("T")
 
-_PRESETS = Path(__file__).with_name("presets")
 
+def with_preset(config: T, dataset: str, command: str) -> T:
+    """Return the config with the preset of a data set applied, if the data set has one.
 
-def with_preset(config: T, name: str) -> T:
-    """The configuration with what the presets of that name say, if there are any.
+    The preset is the file ``<command>.toml`` in the package of the data set. A file that begins
+    with ``like = "other"`` is applied on top of the preset of that data set.
 
-    A file that begins with ``like = "other"`` says what it has otherwise than that one.
+    Args:
+        config: defaults.
+        dataset: a name of kind ``datasets`` in the registry.
+        command: ``pretrain`` or ``finetune``.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: there is no such data set; E_CONFIG: the file is invalid.
     """
-    path = _PRESETS / f"{name}.toml"
+    path = registry.part_folder("datasets", dataset) / f"{command}.toml"
     if not path.is_file():
         return config
     table = read_config(path)
     if like := table.pop("like", None):
-        config = with_preset(config, like)
+        config = with_preset(config, like, command)
     return merged(config, table, str(path))
 
 
