@@ -12,6 +12,7 @@ from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.encoders.input_channels import CHANNELS
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
+from clip3d_cli.errors import UsageError
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig, preset
 from clip3d_cli.pipelines.training.config import DataOptions
 from clip3d_cli.training.toml_text import flat
@@ -86,5 +87,8 @@ def test_presets_have_the_figures_of_the_paper() -> None:
     assert round(found["scannet"]["loss.start"] * 30) == 10
 
 
-def test_a_dataset_without_preset_has_the_defaults() -> None:
-    assert preset("somebody") == replace(DEFAULT, data=DataOptions(dataset="somebody"))
+def test_a_dataset_without_preset_has_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._ROWS["datasets"], "plain", "labelled_rooms:Rooms")
+    assert preset("plain") == replace(DEFAULT, data=DataOptions(dataset="plain"))
+    with pytest.raises(UsageError, match="there is no 'somebody'"):
+        preset("somebody")
