@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from clip3d_cli import registry
 from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers
 from clip3d_cli.sparse.backend import Backend
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
@@ -103,9 +103,9 @@ class PointEncoder(nn.Module):
         in_place = not torch.is_grad_enabled() and feats is not tensor.feats
         return F.normalize(feats, dim=1, eps=1e-6, out=feats if in_place else None)
 
-    def answer(
-        self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32], question: Question
-    ) -> VoxelAnswers:
+    def classify(
+        self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32], query: ClassQuery
+    ) -> RankedClasses:
         """The nearest classes of every voxel: see `VoxelEncoder`."""
         batched = torch.zeros((len(cells), 4), dtype=torch.int32)
         batched[:, 1:] = torch.from_numpy(cells)
@@ -113,8 +113,8 @@ class PointEncoder(nn.Module):
         with torch.inference_mode():
             vectors = self(SparseTensor(batched, torch.from_numpy(channels)).to(device))
             if self.spec.head == "closed":
-                return choose(vectors, question, self.spec.logit_scale)
-            return compare(vectors, question, self.spec.logit_scale)
+                return choose(vectors, query, self.spec.logit_scale)
+            return compare(vectors, query, self.spec.logit_scale)
 
     def _logits(self, tensor: SparseTensor, plan: Plan) -> Tensor:
         """(M, D) float32: the head in float32 always, for halves often tie near the top."""
@@ -124,40 +124,40 @@ class PointEncoder(nn.Module):
         return F.linear(feats.float(), head.weight.float(), head.bias.float())
 
 
-def choose(logits: Tensor, question: Question, logit_scale: float) -> VoxelAnswers:
-    """Rank a closed head's classes on the logits' device; as `rank_logits` does in numpy.
+def choose(logits: Tensor, query: ClassQuery, logit_scale: float) -> RankedClasses:
+    """Rank a closed head's classes on the logits' device; as `rank_by_logits` does in numpy.
 
     Args:
         logits: (M, D) float32, of all classes of the head.
-        question: K of them; a score is the share of each in the softmax over all D.
+        query: K of them; a score is the share of each in the softmax over all D.
         logit_scale: what the logits are multiplied by before the softmax.
     """
     # By index, not by a product with the one-hot rows, which a GPU may round.
-    columns = torch.from_numpy(question.columns).to(logits.device)
-    index = logits[:, columns].topk(question.width, dim=1).indices
+    columns = torch.from_numpy(query.columns).to(logits.device)
+    index = logits[:, columns].topk(query.width, dim=1).indices
     score = torch.softmax(logits * logit_scale, dim=1).gather(1, columns[index])
-    return VoxelAnswers(index.int().cpu().numpy(), score.cpu().numpy())
+    return RankedClasses(index.int().cpu().numpy(), score.cpu().numpy())
 
 
-def compare(vectors: Tensor, question: Question, logit_scale: float) -> VoxelAnswers:
+def compare(vectors: Tensor, query: ClassQuery, logit_scale: float) -> RankedClasses:
     """Rank the classes of every voxel on the vectors' device; as `rank` does in numpy.
 
     Args:
         vectors: (M, D) float32, unit length.
-        question: the words.
+        query: the words.
         logit_scale: turns similarity into scores.
     """
-    words = torch.from_numpy(question.words).to(vectors.device)
-    words_of_class = _words_of_class(question).to(vectors.device)
-    ranking = torch.empty(len(vectors), question.width, dtype=torch.int32, device=vectors.device)
-    score = torch.empty(len(vectors), question.width, device=vectors.device)
+    words = torch.from_numpy(query.words).to(vectors.device)
+    words_of_class = _words_of_class(query).to(vectors.device)
+    ranking = torch.empty(len(vectors), query.width, dtype=torch.int32, device=vectors.device)
+    score = torch.empty(len(vectors), query.width, device=vectors.device)
     most = _CPU_ROWS if vectors.device.type == "cpu" else _GPU_ROWS
     # Many words for one class among many would pad the others to as many.
     rows = max(1, min(most, _SIMILARITIES // words_of_class.numel()))
     done = 0
     for chunk in torch.split(vectors, rows):
         nearest = (chunk @ words.T)[:, words_of_class].amax(dim=2)
-        best, index = nearest.topk(question.width, dim=1)
+        best, index = nearest.topk(query.width, dim=1)
         # The class "none of these" has similarity 0 to everything.
         logits = F.pad(nearest * logit_scale, (1, 0))
         here = slice(done, done + len(chunk))
@@ -165,13 +165,13 @@ def compare(vectors: Tensor, question: Question, logit_scale: float) -> VoxelAns
         score[here] = (best * logit_scale - torch.logsumexp(logits, dim=1, keepdim=True)).exp()
         done += len(chunk)
     # One wait for the device, not one a chunk.
-    return VoxelAnswers(ranking.cpu().numpy(), score.cpu().numpy())
+    return RankedClasses(ranking.cpu().numpy(), score.cpu().numpy())
 
 
-def _words_of_class(question: Question) -> Tensor:
+def _words_of_class(query: ClassQuery) -> Tensor:
     """(K, S) int64: the rows of each class's words; short rows repeat their first word."""
-    first = question.first_word
-    count = np.diff(first, append=len(question.words))
+    first = query.first_word
+    count = np.diff(first, append=len(query.words))
     place = np.arange(count.max())
     return torch.from_numpy(first[:, None] + np.where(place < count[:, None], place, 0))
 

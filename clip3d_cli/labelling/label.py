@@ -15,7 +15,8 @@ from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel, voxelize
 from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
-from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers, VoxelEncoder
+from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
+from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
 from clip3d_cli.sparse.lattice import HIGHEST_CELL
 
@@ -93,12 +94,12 @@ def label_cloud(
         limits = _limits(encoder, voxel_m, options.tile_m)
         tiles = list(cut_tiles(finite.xyz, limits))
         terrain = Terrain(finite.xyz)
-        question = Question.of(classes, answers.width)
+        question = ClassQuery.of(classes, answers.width)
         for tile in progress(tiles, "labelling"):
             part = finite.only(tile.points)
             grid = voxelize(part.xyz, voxel_m)
             channels = voxel_inputs(encoder.spec.inputs, part, grid, terrain)
-            voxels = encoder.answer(grid.cells, channels, question)
+            voxels = encoder.classify(grid.cells, channels, question)
             owned = np.flatnonzero(tile.own)
             answers.put(kept[tile.points[owned]], voxels, grid.voxel_of_point[owned])
     return answers.labels(classes, options.unknown_threshold)
@@ -134,7 +135,7 @@ class _Answers:
     def put(
         self,
         rows: npt.NDArray[np.int64],
-        voxels: VoxelAnswers,
+        voxels: RankedClasses,
         voxel_of_row: npt.NDArray[np.int64],
     ) -> None:
         self.ranking[rows] = voxels.ranking[voxel_of_row]

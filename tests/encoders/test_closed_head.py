@@ -17,7 +17,8 @@ from clip3d_cli.core.vocabulary import FeatureSpace, Vocabulary
 from clip3d_cli.encoders.closed_head import closed_classes
 from clip3d_cli.encoders.native.encoder import NativeEncoder
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers, VoxelEncoder
+from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
+from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.encoders.weights_torch import load_encoder
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.labelling.label import LabelOptions, label_cloud
@@ -42,8 +43,8 @@ def shares_of(logits: np.ndarray) -> np.ndarray:
 
 def answers(
     encoder: VoxelEncoder, wanted: Vocabulary | None = None, width: int = 1
-) -> VoxelAnswers:
-    return encoder.answer(*voxels(1), Question.of(closed_classes(encoder.spec, wanted), width))
+) -> RankedClasses:
+    return encoder.classify(*voxels(1), ClassQuery.of(closed_classes(encoder.spec, wanted), width))
 
 
 def native(path: Path, precision: str = "exact") -> NativeEncoder:

@@ -13,9 +13,9 @@ from native_twin import native_twin
 from clip3d_cli import registry
 from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
+from clip3d_cli.encoders.scoring import ClassQuery
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.unet import UNetShape
-from clip3d_cli.encoders.voxel_encoder import Question
 from clip3d_cli.encoders.weights_file import read_weights
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import InputError
@@ -90,9 +90,9 @@ def test_answers_are_those_of_pytorch() -> None:
     encoder = network(NETWORKS["14"])
     cells, channels = cloud(2)
     for first, width in ((range(9), 1), ((0, 3, 4, 7), 3)):
-        question = Question(unit(9), np.array(first), width)
-        found = native_twin(encoder).answer(cells, channels, question)
-        wanted = encoder.answer(cells, channels, question)
+        query = ClassQuery(unit(9), np.array(first), width)
+        found = native_twin(encoder).classify(cells, channels, query)
+        wanted = encoder.classify(cells, channels, query)
         np.testing.assert_array_equal(found.ranking, wanted.ranking)
         np.testing.assert_allclose(found.score, wanted.score, rtol=1e-4)
         assert len(np.unique(found.ranking[:, 0])) > 1
@@ -127,7 +127,7 @@ def test_a_call_leaves_the_encoder_and_its_arguments_as_they_were() -> None:
 def test_hardly_any_voxels(rows: int) -> None:
     native = native_twin(network(NETWORKS["14"]))
     cells, channels = np.zeros((rows, 3), np.int32), np.ones((rows, 2), np.float32)
-    answer = native.answer(cells, channels, Question(unit(4), np.arange(4), 2))
+    answer = native.classify(cells, channels, ClassQuery(unit(4), np.arange(4), 2))
     assert answer.ranking.shape == answer.score.shape == (rows, 2)
     assert np.isfinite(answer.score).all()
 
@@ -168,10 +168,8 @@ def test_the_shipped_network_labels_alike_on_both() -> None:
     assert (native.backend, torch_twin.backend) == ("native", "torch")
     cells, _ = cloud(6, 6000)
     channels = np.random.default_rng(6).uniform(-1, 1, (len(cells), 6)).astype(np.float32)
-    question = Question(unit(12, 512), np.arange(12), 2)
-    found, wanted = (
-        each.encoder.answer(cells, channels, question) for each in (native, torch_twin)
-    )
+    query = ClassQuery(unit(12, 512), np.arange(12), 2)
+    found, wanted = (each.encoder.classify(cells, channels, query) for each in (native, torch_twin))
     is_tie = wanted.score[:, 0] - wanted.score[:, 1] < 1e-4
     assert is_tie.mean() < 0.01
     np.testing.assert_array_equal(found.ranking[~is_tie, 0], wanted.ranking[~is_tie, 0])

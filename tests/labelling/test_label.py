@@ -16,8 +16,9 @@ from clip3d_cli.core.voxels import choose_voxel, voxelize
 from clip3d_cli.encoders import point_encoder as torch_encoder
 from clip3d_cli.encoders.input_channels import CHANNELS, Terrain, voxel_inputs
 from clip3d_cli.encoders.point_encoder import PointEncoder, compare
+from clip3d_cli.encoders.scoring import ClassQuery, rank_by_similarity
 from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.encoders.voxel_encoder import Question, VoxelEncoder, rank
+from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.errors import InputError, SetupError
 from clip3d_cli.labelling.label import LabelOptions, label_cloud
 from clip3d_cli.sparse.tensor import SparseTensor
@@ -152,11 +153,14 @@ def test_odd_clouds(encoder: VoxelEncoder, classes: ClassEmbeddings, xyz: np.nda
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_scores_by_hand(classes: ClassEmbeddings, width: int) -> None:
     voxel = torch.nn.functional.normalize(torch.arange(16.0)[None] - 7, dim=1)
-    question = Question.of(classes, width)
+    question = ClassQuery.of(classes, width)
     similarity = classes.vectors @ voxel[0].numpy()
     of_class = np.array([max(similarity[:2]), *similarity[2:]])
     share = np.exp(5 * of_class) / (1 + np.exp(5 * of_class).sum())
-    for answer in (compare(voxel, question, 5.0), rank(similarity[None], question, 5.0)):
+    for answer in (
+        compare(voxel, question, 5.0),
+        rank_by_similarity(similarity[None], question, 5.0),
+    ):
         assert answer.ranking.dtype == np.int32
         assert answer.score.dtype == np.float32
         np.testing.assert_array_equal(answer.ranking[0], np.argsort(-of_class)[:width])
@@ -169,10 +173,10 @@ def test_words_of_a_class_may_come_apart(classes: ClassEmbeddings) -> None:
         classes, vectors=classes.vectors[order], class_of_vector=classes.class_of_vector[order]
     )
     similarity = RNG.uniform(-1, 1, (50, 5)).astype(np.float32)
-    plain = rank(similarity, Question.of(classes, 4), 5.0)
-    question = Question.of(mixed, 4)
+    plain = rank_by_similarity(similarity, ClassQuery.of(classes, 4), 5.0)
+    question = ClassQuery.of(mixed, 4)
     np.testing.assert_array_equal(question.words[2:], classes.vectors[2:])
-    again = rank(similarity[:, [1, 0, 2, 3, 4]], question, 5.0)
+    again = rank_by_similarity(similarity[:, [1, 0, 2, 3, 4]], question, 5.0)
     np.testing.assert_array_equal(again.ranking, plain.ranking)
 
 
@@ -221,7 +225,7 @@ def test_many_words_are_compared_in_small_parts(
     classes: ClassEmbeddings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = torch.nn.functional.normalize(torch.randn(50, SPACE.dim), dim=1)
-    question = Question.of(classes, 2)
+    question = ClassQuery.of(classes, 2)
     at_once = compare(vectors, question, 5.0)
     monkeypatch.setattr(torch_encoder, "_SIMILARITIES", 3 * 4 * 2)
     in_parts = compare(vectors, question, 5.0)

@@ -10,9 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.encoders.native.head import NativeHead
+from clip3d_cli.encoders.scoring import (
+    ClassQuery,
+    RankedClasses,
+    rank_by_logits,
+    rank_by_similarity,
+)
 from clip3d_cli.encoders.spec import EncoderSpec, HeadName
 from clip3d_cli.encoders.unet import Stage, UNetShape
-from clip3d_cli.encoders.voxel_encoder import Question, VoxelAnswers, rank, rank_logits
 from clip3d_cli.encoders.weights_file import State, check_tensors, read_weights, weights_fault
 from clip3d_cli.sparse.numpy_engine import (
     ArrayEngine,
@@ -133,18 +138,18 @@ class NativeEncoder:
         """
         return cls(*read_weights(path, head), path, precision=precision)
 
-    def answer(
-        self, cells: npt.NDArray[np.int32], channels: Floats, question: Question
-    ) -> VoxelAnswers:
+    def classify(
+        self, cells: npt.NDArray[np.int32], channels: Floats, query: ClassQuery
+    ) -> RankedClasses:
         """The nearest classes of every voxel: see `VoxelEncoder`."""
         scale = self.spec.logit_scale
         if self.spec.head == "closed":
             logits = self._answers(cells, channels, *self._head.plain())
-            ranked = (rank_logits(chunk, question, scale) for chunk in logits)
+            ranked = (rank_by_logits(chunk, query, scale) for chunk in logits)
         else:
-            chunks = self.similarities(cells, channels, question.words)
-            ranked = (rank(chunk, question, scale) for chunk in chunks)
-        return VoxelAnswers.joined(ranked, question.width)
+            chunks = self.similarities(cells, channels, query.words)
+            ranked = (rank_by_similarity(chunk, query, scale) for chunk in chunks)
+        return RankedClasses.joined(ranked, query.width)
 
     def similarities(
         self, cells: npt.NDArray[np.int32], channels: Floats, words: Floats
