@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 WORDS = "road,sidewalk,building,vegetation,car,person,pole,terrain"
-COMMAND = "from clip3d_cli.commands.app import main; main()"
+COMMAND = "from clip3d_cli.cli.app import main; main()"
 
 
 def one_run(scan: Path, cores: int, folder: Path) -> dict[str, float]:

@@ -13,7 +13,7 @@ COMMANDS = (("--help",), ("label", "--help"), ("vocabularies",))
 
 def seconds(arguments: tuple[str, ...]) -> float:
     began = time.perf_counter()
-    command = "from clip3d_cli.commands.app import main; main()"
+    command = "from clip3d_cli.cli.app import main; main()"
     subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, check=True)
     return time.perf_counter() - began
 

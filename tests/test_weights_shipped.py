@@ -54,7 +54,7 @@ def test_scores_on_scans_kept_out_of_training(
 def test_the_readme_scan_is_labelled_sensibly(tmp_path: Path) -> None:
     """As a user runs it: another process, the shipped files, no network."""
     target = tmp_path / "street.ply"
-    command = "from clip3d_cli.commands.app import main; main()"
+    command = "from clip3d_cli.cli.app import main; main()"
     arguments = ["label", "examples/street.ply", "--classes", "road,building,tree,car", "--json"]
     environment = {k: v for k, v in os.environ.items() if k != "CLIP3D_WEIGHTS"}
     run = subprocess.run(

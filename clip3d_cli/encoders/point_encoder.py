@@ -116,6 +116,21 @@ class PointEncoder(nn.Module):
                 return choose(vectors, query, self.spec.logit_scale)
             return compare(vectors, query, self.spec.logit_scale)
 
+    def embed(
+        self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Return a unit vector for every voxel: see `VoxelEncoder`."""
+        if self.spec.head == "closed":
+            raise ValueError("a closed head has no vectors in the text space")
+        batched = torch.zeros((len(cells), 4), dtype=torch.int32)
+        batched[:, 1:] = torch.from_numpy(cells)
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            vectors: npt.NDArray[np.float32] = (
+                self(SparseTensor(batched, torch.from_numpy(channels)).to(device)).cpu().numpy()
+            )
+        return vectors
+
     def _logits(self, tensor: SparseTensor, plan: Plan) -> Tensor:
         """(M, D) float32: the head in float32 always, for halves often tie near the top."""
         network: Any = self.network

@@ -48,3 +48,16 @@ class VoxelEncoder(Protocol):
             InputError: E_VOXEL_RANGE: a cell lies outside the range of packed keys.
         """
         ...
+
+    def embed(self, cells: npt.NDArray[np.int32], channels: Floats) -> Floats:
+        """Return a unit vector in the text space for every voxel, (M, D) float32.
+
+        Args:
+            cells: (M, 3) int32, unique, sorted by x, then y, then z.
+            channels: (M, C) float32, in the order of ``spec.inputs``.
+
+        Raises:
+            InputError: E_VOXEL_RANGE: a cell lies outside the range of packed keys.
+            ValueError: the encoder was opened with its closed head.
+        """
+        ...

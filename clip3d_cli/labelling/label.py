@@ -1,9 +1,9 @@
-"""Labelling: every point takes the class whose words lie nearest to it."""
+"""Labels and features of every point of a cloud, computed on voxels, tile by tile."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from clip3d_cli.core.labels import UNLABELED, Labels
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import ClassEmbeddings
+from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel, voxelize
 from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
@@ -21,37 +21,65 @@ from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
 from clip3d_cli.sparse.lattice import HIGHEST_CELL
 
 T = TypeVar("T")
+Rows = npt.NDArray[np.int64]
 
 
 class Progress(Protocol):
-    """What shows how far a long job is: wraps what it walks over."""
+    """Reports the progress of a long loop."""
 
-    def __call__(self, steps: Iterable[T], what: str) -> Iterable[T]:
-        """The same steps, counted under a name."""
+    def __call__(self, steps: Iterable[T], description: str) -> Iterable[T]:
+        """Return the same steps, and report each one that is taken.
+
+        Args:
+            steps: the items of the loop.
+            description: a word or two to show beside the progress bar.
+        """
         ...
 
 
-def silent(steps: Iterable[T], what: str) -> Iterable[T]:
-    """The steps themselves: progress for notebooks and tests."""
-    del what
+def silent(steps: Iterable[T], description: str) -> Iterable[T]:
+    """Return the steps and report nothing: the default `Progress`."""
+    del description
     return steps
 
 
 @dataclass(frozen=True, slots=True)
 class LabelOptions:
-    """How a cloud is labelled.
+    """Options of labelling.
 
     Attributes:
-        voxel_m: the edge of a voxel, metres; None takes the encoder's that suits the cloud.
-        tile_m: the widest tile, metres; None cuts only what does not fit.
-        unknown_threshold: a point whose winner scores less is unlabeled, 0…1.
-        ranking: how many classes to rank per point; 0 for none.
+        voxel_m: voxel edge in metres. None chooses one of the encoder's sizes by the density of
+            the cloud.
+        tile_m: maximum tile width in metres. None cuts the cloud only where it does not fit into
+            memory.
+        unknown_threshold: points with a lower score are left unlabeled, 0…1.
+        ranking: number of classes to rank for each point; 0 for the best class only.
     """
 
     voxel_m: float | None = None
     tile_m: float | None = None
     unknown_threshold: float = 0.0
     ranking: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoxelFeatures:
+    """Features of the M voxels of a cloud, and the voxel of each of its N points.
+
+    Attributes:
+        vectors: (M, D) float32, unit length, in the text space of the encoder.
+        voxel_of_point: (N,) int64, row of ``vectors`` for each point; -1 where a coordinate of
+            the point is not finite.
+        cells: (M, 3) int32, sorted by x, then y, then z.
+        voxel_m: voxel edge in metres.
+        space: the feature space of the vectors.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    voxel_of_point: Rows
+    cells: npt.NDArray[np.int32]
+    voxel_m: float
+    space: FeatureSpace
 
 
 def label_cloud(
@@ -62,109 +90,151 @@ def label_cloud(
     *,
     progress: Progress = silent,
 ) -> Labels:
-    """Give every point the class whose words lie nearest to it.
+    """Give every point the class with the nearest word.
 
-    The answer does not depend on the order of the points, nor on ``tile_m``; memory does.
-    Points with a coordinate that is not finite are unlabeled, with score 0.
+    The labels depend neither on the order of the points nor on ``tile_m``. Points with a
+    coordinate that is not finite are unlabeled, with score 0.
 
     Args:
         cloud: N points.
-        encoder: compares every voxel with the words.
-        classes: the words' unit vectors, of the encoder's space.
-        options: voxel, tiles, threshold, ranking.
-        progress: wraps the tiles.
+        encoder: a point network.
+        classes: word vectors in the space of the encoder, or rows of its closed head.
+        options: voxel size, tiles, threshold, ranking.
+        progress: reports each tile.
 
     Returns:
-        N labels. A score is the softmax of the scaled similarities over the classes and one
-        more, whose similarity is 0 and which stands for "none of these": CLIP2Scene puts the
-        same zero row before its text matrix. It is comparable between points, and no
-        calibrated probability. Through a closed head it is the share of the softmax over all
-        classes that the head was trained on, whichever of them are asked for.
+        Labels of the N points. Scores are explained in `clip3d_cli.encoders.scoring`; they are
+        comparable between points, but they are not calibrated probabilities.
 
     Raises:
-        SetupError: words and points live in different spaces.
-        InputError: the cloud lacks a channel that the encoder needs.
+        SetupError: E_SPACE_MISMATCH: words and points live in different spaces.
+        InputError: E_NO_CHANNEL: the cloud lacks a channel that the encoder needs;
+            E_VOXEL_RANGE: its extent is too large for the voxel size.
     """
     options = options or LabelOptions()
     encoder.spec.space.require(classes.space, "the text encoder")
-    answers = _Answers.empty(len(cloud), min(options.ranking, len(classes.vocabulary)))
-    finite, kept = _finite(cloud)
+    width = max(1, min(options.ranking, len(classes.vocabulary)))
+    query = ClassQuery.of(classes, width)
+    ranking = np.full((len(cloud), width), UNLABELED, dtype=np.int32)
+    score = np.zeros((len(cloud), width), dtype=np.float32)
+    finite, rows = _finite_points(cloud)
     if len(finite):
         voxel_m = options.voxel_m or choose_voxel(finite.xyz, encoder.spec.voxel_sizes_m)
-        limits = _limits(encoder, voxel_m, options.tile_m)
-        tiles = list(cut_tiles(finite.xyz, limits))
-        terrain = Terrain(finite.xyz)
-        question = ClassQuery.of(classes, answers.width)
-        for tile in progress(tiles, "labelling"):
-            part = finite.only(tile.points)
-            grid = voxelize(part.xyz, voxel_m)
-            channels = voxel_inputs(encoder.spec.inputs, part, grid, terrain)
-            voxels = encoder.classify(grid.cells, channels, question)
-            owned = np.flatnonzero(tile.own)
-            answers.put(kept[tile.points[owned]], voxels, grid.voxel_of_point[owned])
-    return answers.labels(classes, options.unknown_threshold)
+        for tile in _tiles(finite, encoder, voxel_m, options.tile_m, progress):
+            ranked: RankedClasses = encoder.classify(tile.cells, tile.channels, query)
+            ranking[rows[tile.points]] = ranked.ranking[tile.voxel_of_point]
+            score[rows[tile.points]] = ranked.score[tile.voxel_of_point]
+    best = np.where(score[:, 0] < options.unknown_threshold, UNLABELED, ranking[:, 0])
+    is_ranked = options.ranking > 0
+    return Labels(
+        best.astype(np.int32),
+        score[:, 0].copy(),
+        classes.vocabulary,
+        ranking if is_ranked else None,
+        score if is_ranked else None,
+    )
 
 
-def voxel_for(cloud: PointCloud, encoder: VoxelEncoder) -> float | None:
-    """The size that `choose_voxel` gives for a cloud, metres; None where no point is finite."""
-    finite, _ = _finite(cloud)
+def embed_cloud(
+    cloud: PointCloud,
+    encoder: VoxelEncoder,
+    *,
+    voxel_m: float | None = None,
+    tile_m: float | None = None,
+    progress: Progress = silent,
+) -> VoxelFeatures:
+    """Return a unit vector in the text space for every voxel of a cloud.
+
+    The vectors depend neither on the order of the points nor on ``tile_m``.
+
+    Args:
+        cloud: N points.
+        encoder: a point network that is opened with its text head.
+        voxel_m: voxel edge in metres; None chooses one of the encoder's sizes by density.
+        tile_m: maximum tile width in metres; None cuts only where it does not fit into memory.
+        progress: reports each tile.
+
+    Raises:
+        InputError: E_NO_CHANNEL: the cloud lacks a channel that the encoder needs;
+            E_VOXEL_RANGE: its extent is too large for the voxel size.
+        ValueError: the encoder was opened with its closed head.
+    """
+    space = encoder.spec.space
+    finite, rows = _finite_points(cloud)
+    voxel_of_point = np.full(len(cloud), -1, dtype=np.int64)
+    if not len(finite):
+        nothing = np.zeros((0, space.dim), np.float32), np.zeros((0, 3), np.int32)
+        size_m = voxel_m or min(encoder.spec.voxel_sizes_m)
+        return VoxelFeatures(nothing[0], voxel_of_point, nothing[1], size_m, space)
+    size_m = voxel_m or choose_voxel(finite.xyz, encoder.spec.voxel_sizes_m)
+    grid = voxelize(finite.xyz, size_m)
+    voxel_of_point[rows] = grid.voxel_of_point
+    vectors = np.zeros((len(grid.cells), space.dim), dtype=np.float32)
+    for tile in _tiles(finite, encoder, size_m, tile_m, progress):
+        # A voxel on the border of two tiles gets the same vector from both.
+        vectors[grid.voxel_of_point[tile.points]] = encoder.embed(tile.cells, tile.channels)[
+            tile.voxel_of_point
+        ]
+    return VoxelFeatures(vectors, voxel_of_point, grid.cells, size_m, space)
+
+
+def suitable_voxel_m(cloud: PointCloud, encoder: VoxelEncoder) -> float | None:
+    """Return the voxel edge in metres that labelling chooses; None if no point is finite."""
+    finite, _ = _finite_points(cloud)
     return choose_voxel(finite.xyz, encoder.spec.voxel_sizes_m) if len(finite) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answers:
-    """What is known so far of every point."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _VoxelTile:
+    """The network input of one tile, halo included, and the points that belong to the tile.
 
-    ranking: npt.NDArray[np.int32]
-    score: npt.NDArray[np.float32]
-    wanted: int
+    Attributes:
+        cells: (M, 3) int32 voxels of the tile and its halo.
+        channels: (M, C) float32.
+        points: (P,) int64, rows in the cloud of the points that belong to this tile alone.
+        voxel_of_point: (P,) int64, row of ``cells`` for each of these points.
+    """
 
-    @classmethod
-    def empty(cls, points: int, wanted: int) -> _Answers:
-        width = max(1, wanted)
-        return cls(
-            np.full((points, width), UNLABELED, dtype=np.int32),
-            np.zeros((points, width), dtype=np.float32),
-            wanted,
-        )
-
-    @property
-    def width(self) -> int:
-        return int(self.ranking.shape[1])
-
-    def put(
-        self,
-        rows: npt.NDArray[np.int64],
-        voxels: RankedClasses,
-        voxel_of_row: npt.NDArray[np.int64],
-    ) -> None:
-        self.ranking[rows] = voxels.ranking[voxel_of_row]
-        self.score[rows] = voxels.score[voxel_of_row]
-
-    def labels(self, classes: ClassEmbeddings, unknown_threshold: float) -> Labels:
-        winner = np.where(self.score[:, 0] < unknown_threshold, UNLABELED, self.ranking[:, 0])
-        return Labels(
-            winner.astype(np.int32),
-            self.score[:, 0].copy(),
-            classes.vocabulary,
-            self.ranking if self.wanted else None,
-            self.score if self.wanted else None,
-        )
+    cells: npt.NDArray[np.int32]
+    channels: npt.NDArray[np.float32]
+    points: Rows
+    voxel_of_point: Rows
 
 
-def _finite(cloud: PointCloud) -> tuple[PointCloud, npt.NDArray[np.int64]]:
-    """The points whose coordinates are finite, and their rows in the cloud."""
+def _tiles(
+    cloud: PointCloud,
+    encoder: VoxelEncoder,
+    voxel_m: float,
+    tile_m: float | None,
+    progress: Progress,
+) -> Iterator[_VoxelTile]:
+    """Cut a cloud of finite points into tiles and voxelize each with its halo."""
+    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, voxel_m, tile_m)))
+    # The ground is found under the whole cloud: a tile alone would find another one.
+    terrain = Terrain(cloud.xyz)
+    for tile in progress(tiles, "labelling"):
+        part = cloud.only(tile.points)
+        grid = voxelize(part.xyz, voxel_m)
+        channels = voxel_inputs(encoder.spec.inputs, part, grid, terrain)
+        own = np.flatnonzero(tile.own)
+        yield _VoxelTile(grid.cells, channels, tile.points[own], grid.voxel_of_point[own])
+
+
+def _tile_limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:
+    """Return when to cut: at the number of voxels that fit, or at the requested width."""
+    # The halo is the receptive field, so that no voxel of a tile misses input that affects it.
+    halo_m = encoder.reach * voxel_m
+    widest_m = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m
+    if tile_m is None:
+        return TileLimits(halo_m, voxel_m, encoder.max_voxels, widest_m)
+    # A tile narrower than a voxel is useless, and coordinates that differ in their last digit
+    # only cannot be cut.
+    return TileLimits(halo_m, voxel_m, sys.maxsize, max(voxel_m, min(tile_m, widest_m)))
+
+
+def _finite_points(cloud: PointCloud) -> tuple[PointCloud, Rows]:
+    """Return the points with finite coordinates, and their rows in the cloud."""
     if np.isfinite(cloud.xyz).all():
         return cloud, np.arange(len(cloud))
     rows = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
     return cloud.only(rows), rows
-
-
-def _limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:
-    """When to cut: by the number of voxels that fit, or as the user says."""
-    halo_m = encoder.reach * voxel_m
-    widest = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m
-    if tile_m is None:
-        return TileLimits(halo_m, voxel_m, encoder.max_voxels, widest)
-    # Below a voxel nothing is gained, and below a coordinate's last digit nothing can be cut.
-    return TileLimits(halo_m, voxel_m, sys.maxsize, max(voxel_m, min(tile_m, widest)))

@@ -1,4 +1,4 @@
-"""The point encoder of a file of weights, on the engine that suits the machine."""
+"""Open the point encoder of a weights file with the engine that suits the machine."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class OpenEncoder:
     """A point encoder, ready on its device.
 
     Attributes:
-        encoder: compares voxels with words.
-        backend: the name of what computes its convolutions.
-        precision: of its matrix products: ``exact``, ``high`` or ``fast``.
-        engine: what computes, and why that, in a few words.
+        encoder: the encoder.
+        backend: name of the sparse-convolution backend.
+        precision: precision of matrix products: ``exact``, ``high`` or ``fast``.
+        engine: the backend and why it was chosen, for people.
     """
 
     encoder: VoxelEncoder
@@ -42,61 +42,52 @@ def open_encoder(
     *,
     backend: str = "auto",
     precision: Precision | Literal["auto"] = "auto",
-    seed: int = 0,
     head: HeadName = "text",
 ) -> OpenEncoder:
-    """The encoder of a file, without PyTorch where that is possible.
+    """Open the point encoder of a weights file, without importing PyTorch where possible.
 
     Args:
-        path: a safetensors file of clip3d.
+        path: safetensors file of clip3d.
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         backend: ``auto``, or a name of kind ``backends`` in the registry.
         precision: see `clip3d_cli.sparse.backend.Backend`.
-        seed: of PyTorch, where it computes.
-        head: which head answers: ``text`` compares with words, ``closed`` with the classes of
+        head: ``text`` compares voxels with words, ``closed`` with the classes of
             `clip3d_cli.encoders.closed_head.closed_classes`.
 
     Raises:
-        UsageError: there is no such backend.
-        SetupError: E_BACKEND, the backend cannot run here; E_WEIGHTS, the file is no encoder, or
-            has no such head.
+        UsageError: E_UNKNOWN_NAME: there is no such backend.
+        SetupError: E_BACKEND: the backend cannot run here; E_WEIGHTS: the file holds no encoder,
+            or no such head.
     """
     if backend != "auto" and backend not in registry.names("backends"):
         raise registry.unknown_name("backends", backend, registry.names("backends"))
     spec, state = read_weights(path, head)
-    hindrance = native_hindrance(device, backend, spec.architecture)
-    if hindrance is None:
-        wanted = "high" if precision == "auto" else precision
-        encoder = NativeEncoder(spec, state, path, precision=wanted)
-        engine = encoder.engine
-        return OpenEncoder(
-            encoder, NATIVE, engine.precision, f"native ({engine.isa}, {engine.threads} threads)"
+    reason = why_not_native(device, backend, spec.architecture)
+    if reason is None:
+        native = NativeEncoder(
+            spec, state, path, precision="high" if precision == "auto" else precision
         )
-    import torch
-
+        engine = native.engine
+        described = f"native ({engine.isa}, {engine.threads} threads)"
+        return OpenEncoder(native, NATIVE, engine.precision, described)
     from clip3d_cli.encoders.weights_torch import encoder_of_state
     from clip3d_cli.sparse.backend import backend_named
 
-    torch.manual_seed(seed)
     chosen = backend_named(backend, device, precision=precision)
-    on_torch = encoder_of_state(spec, state, path, device=device, backend=chosen)
-    return OpenEncoder(
-        on_torch,
-        chosen.name,
-        chosen.precision,
-        f"{chosen.name}, through PyTorch, because {hindrance}",
-    )
+    encoder = encoder_of_state(spec, state, path, device=device, backend=chosen)
+    described = f"{chosen.name}, through PyTorch, because {reason}"
+    return OpenEncoder(encoder, chosen.name, chosen.precision, described)
 
 
-def native_hindrance(
+def why_not_native(
     device: str = "cpu", backend: str = "auto", architecture: str = ARCHITECTURE
 ) -> str | None:
-    """Why PyTorch must compute rather than the native engine alone, or None if it need not."""
+    """Return why the native engine cannot run the encoder, or None if it can."""
     if device != "cpu":
-        return f"the native engine is for CPUs, not {device}"
+        return f"the native engine runs on CPUs, not on {device}"
     if backend not in ("auto", NATIVE):
-        return f"--backend {backend} was asked for"
+        return f"--backend {backend} was requested"
     if architecture != ARCHITECTURE:
-        return f"the native engine alone knows no {architecture}"
+        return f"the native engine does not support {architecture}"
     reason = status().reason
     return None if reason is None else f"the native engine is missing: {reason}"

@@ -35,6 +35,26 @@ def templates_named(name: str) -> tuple[str, ...]:
     return sets[name]
 
 
+def select_templates(templates: str | Path | Sequence[str]) -> tuple[str, ...]:
+    """Return the templates of a named set or of a file, or the given templates.
+
+    Args:
+        templates: name of a set, path of a file with one template per line, or templates.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: there is no such set; E_TEMPLATES: the file cannot be read, or
+            a template does not have exactly one ``{}``.
+    """
+    if not isinstance(templates, (str, Path)):
+        for template in templates:
+            check_template(template, "templates")
+        return tuple(templates)
+    path = Path(templates)
+    if str(templates) not in template_sets() and (path.suffix or path.is_file()):
+        return read_templates(path)
+    return templates_named(str(templates))
+
+
 def read_templates(path: Path) -> tuple[str, ...]:
     """The templates of a user's file, one per line; empty lines and ``#`` lines do not count.
 

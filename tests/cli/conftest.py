@@ -11,9 +11,9 @@ from small_runs import quick_settings, write_scenes
 from tiny_text import SPACE
 
 from clip3d_cli import registry
-from clip3d_cli.commands.app import app
-from clip3d_cli.commands.door import run
-from clip3d_cli.commands.looking.trial import street, write_scan
+from clip3d_cli.cli.app import app
+from clip3d_cli.cli.doctor import synthetic_street, write_scan
+from clip3d_cli.cli.errors import run
 from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
@@ -58,7 +58,7 @@ def clip3d(
 def scan(tmp_path: Path) -> Path:
     """A PLY of 1,000 points: a road, a car, a wall."""
     path = tmp_path / "scan.ply"
-    write_scan(path, street()[::20])
+    write_scan(path, synthetic_street()[::20])
     return path
 
 

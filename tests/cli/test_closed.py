@@ -50,7 +50,7 @@ def test_labels_by_the_trained_classes(
     options = ("--head", "closed", "--weights", two_heads, "--backend", backend)
     said = clip3d("label", scan, *options, "--json", "-v")
     assert said.code == 0, said.err
-    assert "head: closed, 4 classes, 4 asked for" in said.err
+    assert "head: closed, 4 classes, 4 requested" in said.err
     document = said.document
     assert (document["head"], document["text_encoder"]) == ("closed", None)
     assert document["space"] == {"name": "classes/street", "dim": 4}
@@ -112,9 +112,9 @@ def test_a_plan_names_the_head_and_its_classes(
             "asprs: the closed head was not trained on 'unclass",
             "It knows: car, road",
         ),
-        (["--templates", "photo"], 2, "E_USAGE]: --templates: has no use", "Leave it out"),
-        (["--text-encoder", "mini"], 2, "E_USAGE]: --text-encoder: has no use", "--head text"),
-        (["--classes", "car", "--vocabulary", "asprs"], 2, "both --classes and", "Give one"),
+        (["--templates", "photo"], 2, "E_USAGE]: --templates: has no effect", "Leave it out"),
+        (["--text-encoder", "mini"], 2, "E_USAGE]: --text-encoder: has no effect", "--head text"),
+        (["--classes", "car", "--vocabulary", "asprs"], 2, "both --classes and", "Use either"),
         (["--weights", DEFAULT_WEIGHTS], 4, "E_WEIGHTS", "Train one with clip3d finetune"),
     ],
 )
@@ -141,7 +141,7 @@ def test_info_says_what_weights_can_do(
     said = clip3d("info", two_heads, scan)
     assert said.code == 0, said.err
     for part in (
-        "points.safetensors: weights of clip3d",
+        "points.safetensors: clip3d weights",
         "minkunet (layers 14, width 0.25)",
         "inputs   one, height_near",
         "voxels   0.2, 0.4 m",

@@ -12,8 +12,8 @@ import plyfile
 import pytest
 from command_line import CommandLine
 
-from clip3d_cli.commands.looking.trial import street, write_scan
-from clip3d_cli.labelling import devices
+from clip3d_cli.cli.doctor import synthetic_street, write_scan
+from clip3d_cli.labelling import device as devices
 from clip3d_cli.labelling import open_encoder as point_encoders
 from clip3d_cli.native import library
 
@@ -32,8 +32,8 @@ def native() -> None:
 
 def label_in_child(folder: Path, code: str, threads: int = 1) -> str:
     """Label a scan in another process, then run code there; what it printed."""
-    write_scan(folder / "scan.ply", street())
-    start = "import sys\nfrom clip3d_cli.commands.app import main\n"
+    write_scan(folder / "scan.ply", synthetic_street())
+    start = "import sys\nfrom clip3d_cli.cli.app import main\n"
     start += f"try:\n main()\nfinally:\n {code}"
     arguments = ("label", "scan.ply", "--classes", "car,tree,zorkmid", "--quiet", "--overwrite")
     threading = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
@@ -66,7 +66,7 @@ def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("native")
 def test_both_engines_write_the_same_labels(clip3d: CommandLine, tmp_path: Path) -> None:
-    write_scan(tmp_path / "scan.ply", street())
+    write_scan(tmp_path / "scan.ply", synthetic_street())
     vertices = []
     for backend in ("native", "torch"):
         said = clip3d(
@@ -104,11 +104,11 @@ def test_the_doctor_says_which_engine_runs(
     clip3d: CommandLine, monkeypatch: pytest.MonkeyPatch, missing: bool
 ) -> None:
     found = library.Status(library.FOLDER, "it was not built" if missing else None, "avx2", 3)
-    monkeypatch.setattr("clip3d_cli.commands.looking.checkup.import_module", lambda _: None)
+    monkeypatch.setattr("clip3d_cli.cli.doctor.import_module", lambda _: None)
     monkeypatch.setattr(point_encoders, "status", lambda: found)
     monkeypatch.setattr(library, "status", lambda *_: found)
-    monkeypatch.setattr("clip3d_cli.commands.looking.trial.trial_run", lambda: "labelled")
-    monkeypatch.setattr("clip3d_cli.commands.looking.checkup._weights", lambda: iter(()))
+    monkeypatch.setattr("clip3d_cli.cli.doctor.trial_run", lambda: "labelled")
+    monkeypatch.setattr("clip3d_cli.cli.doctor._weights", lambda: iter(()))
     findings = clip3d("doctor", "--json").document["findings"]
     (engine,) = (each for each in findings if each["what"] == "engine")
     assert engine["state"] == ("note" if missing else "good")
@@ -120,13 +120,13 @@ def test_a_gpu_is_looked_for_in_drivers(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(devices, "_ROCM_DRIVER", tmp_path / "none")
     monkeypatch.setattr(devices, "_CUDA_DRIVER", "libno-such-driver.so.1")
-    assert not devices.gpu_may_be_here()
+    assert not devices.may_have_gpu()
     assert devices.choose_device("auto") == ("cpu", "found no GPU")
     monkeypatch.setattr(devices, "_ROCM_DRIVER", tmp_path)
-    assert devices.gpu_may_be_here()
+    assert devices.may_have_gpu()
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr("platform.machine", lambda: "arm64")
-    assert devices.gpu_may_be_here()
+    assert devices.may_have_gpu()
 
 
 def test_a_driver_without_devices_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from command_line import CommandLine
 
-from clip3d_cli.commands.looking.trial import write_scan
+from clip3d_cli.cli.doctor import write_scan
 from clip3d_cli.errors import InputError
 
 WORDS = ("--classes", "car,tree")
-START = "from clip3d_cli.commands.app import main; main()"
+START = "from clip3d_cli.cli.app import main; main()"
 
 
 def child(*arguments: str, code: str = START) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def child(*arguments: str, code: str = START) -> subprocess.CompletedProcess[str
 def test_help_imports_neither_torch_nor_numpy(arguments: tuple[str, ...]) -> None:
     code = (
         "import json, sys\n"
-        "from clip3d_cli.commands.app import main\n"
+        "from clip3d_cli.cli.app import main\n"
         "try: main()\n"
         "finally: print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
@@ -57,23 +57,23 @@ USAGE = [
     (("--classes", "a\x1b[31mb"), "E_CLASSES", "control character"),
     (("--classes", "@missing.txt"), "E_CLASSES", "there is no file missing.txt"),
     (("--classes", "scan.ply"), "E_CLASSES", "is a file"),
-    (("--classes", "@scan.ply"), "E_CLASSES", "is not text in UTF-8"),
+    (("--classes", "@scan.ply"), "E_CLASSES", "is not UTF-8 text"),
     (("--classes", "missing.toml"), "E_CLASSES", "there is no file"),
     (("--classes", "a", "--vocabulary", "asprs"), "E_CLASSES", "both"),
     (("--vocabulary", "nuscense16"), "E_UNKNOWN_NAME", "nuscense16"),
     ((*WORDS, "--text-encoder", "minni"), "E_UNKNOWN_NAME", "minni"),
-    ((*WORDS, "--text-encoder", "mini:x"), "E_UNKNOWN_NAME", "mini is one model"),
+    ((*WORDS, "--text-encoder", "mini:x"), "E_UNKNOWN_NAME", "mini is a single model"),
     ((*WORDS, "--templates", "phto"), "E_UNKNOWN_NAME", "phto"),
     ((*WORDS, "--templates", "missing.txt"), "E_TEMPLATES", "cannot be read"),
     ((*WORDS, "--device", "gpu"), "E_DEVICE", "there is no 'gpu'"),
     ((*WORDS, "--backend", "troch"), "E_UNKNOWN_NAME", "troch"),
     ((*WORDS, "--columns", "x,y"), "E_COLUMNS", "does not name x, y and z"),
-    ((*WORDS, "--voxel", "0"), "E_BAD_VALUE", "is no length"),
-    ((*WORDS, "--voxel", "1e-9"), "E_BAD_VALUE", "is no length"),
-    ((*WORDS, "--tile", "nan"), "E_BAD_VALUE", "is no length"),
-    ((*WORDS, "--tile", "0.01"), "E_BAD_VALUE", "is no length"),
-    ((*WORDS, "--max-memory", "lots"), "E_BAD_VALUE", "is no size"),
-    ((*WORDS, "--max-memory", "9" * 400), "E_BAD_VALUE", "is no size"),
+    ((*WORDS, "--voxel", "0"), "E_BAD_VALUE", "is not a valid length"),
+    ((*WORDS, "--voxel", "1e-9"), "E_BAD_VALUE", "is not a valid length"),
+    ((*WORDS, "--tile", "nan"), "E_BAD_VALUE", "is not a valid length"),
+    ((*WORDS, "--tile", "0.01"), "E_BAD_VALUE", "is not a valid length"),
+    ((*WORDS, "--max-memory", "lots"), "E_BAD_VALUE", "is not a size"),
+    ((*WORDS, "--max-memory", "9" * 400), "E_BAD_VALUE", "is not a size"),
     ((*WORDS, "--seed", "9" * 20), "E_USAGE", "--seed"),
     ((*WORDS, "--unknown-threshold", "2"), "E_USAGE", "--unknown-threshold"),
     ((*WORDS, "--top-k", "0"), "E_USAGE", "--top-k"),
@@ -81,7 +81,7 @@ USAGE = [
     ((*WORDS, "-o", "scan.ply"), "E_SAME_FILE", "an input"),
     ((*WORDS, "-o", "taken.ply"), "E_EXISTS", "exists already"),
     ((*WORDS, "-o", "scan.doc"), "E_UNSUPPORTED", ".doc"),
-    ((*WORDS, "-o", "n" * 250 + ".ply"), "E_BAD_VALUE", "too long a name"),
+    ((*WORDS, "-o", "n" * 250 + ".ply"), "E_BAD_VALUE", "too long a file name"),
     ((*WORDS, "-o", "a.ply", "-O", "b"), "E_USAGE", "cannot both be given"),
     ((*WORDS, "copy.ply", "-o", "a.ply"), "E_USAGE", "2 inputs"),
     ((*WORDS, "sub/scan.ply", "-O", "b"), "E_SAME_FILE", "would be the result of both"),
@@ -178,7 +178,7 @@ def test_every_fault_is_two_lines_and_a_code(
     def read(*_: object) -> NoReturn:
         raise fault
 
-    monkeypatch.setattr("clip3d_cli.commands.labelling.run.read_cloud", read)
+    monkeypatch.setattr("clip3d_cli.formats.cloud_file.read_cloud", read)
     said = clip3d("label", scan, *WORDS, "--json")
     assert said.code == exit_code
     assert f"error[{code}]: " in said.err
@@ -209,7 +209,7 @@ def test_an_interrupt_is_130(
     def read(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clip3d_cli.commands.labelling.run.read_cloud", read)
+    monkeypatch.setattr("clip3d_cli.formats.cloud_file.read_cloud", read)
     said = clip3d("label", scan, *WORDS)
     assert said.code == 130
     assert said.err.endswith("interrupted\n")

@@ -44,7 +44,7 @@ def test_a_closed_head_answers_where_it_knows_all_classes(
     weights = write_closed(tmp_path / "tuned.safetensors", ["tree", "box", "floor"])
     where = ("eval", "--dataset", "folder", "--root", mine, "--weights", weights, "--json")
     said = clip3d(*where)
-    assert "by the closed head" in said.err
+    assert "with the closed head" in said.err
     document = said.document
     assert (document["head"], document["text_encoder"]) == ("closed", None)
     assert (document["words"], document["templates"]) == ({}, [])
@@ -54,7 +54,7 @@ def test_a_closed_head_answers_where_it_knows_all_classes(
     assert clip3d(*where, "--head", "text").document["head"] == "text"
     refused = clip3d(*where, "--head", "closed", "--templates", "none")
     assert refused.code == 2
-    assert "error[E_USAGE]: --templates: has no use with --head closed" in refused.err
+    assert "error[E_USAGE]: --templates: has no effect with --head closed" in refused.err
     fewer = write_closed(tmp_path / "fewer.safetensors", ["tree", "box"])
     other = ("eval", "--dataset", "folder", "--root", mine, "--weights", fewer, "--json")
     assert clip3d(*other).document["head"] == "text"

@@ -20,7 +20,7 @@ def test_answers_are_written_for_a_server(
     assert said.code == 0, said.err
     assert Path(said.document["submission"]).exists()
     assert (tmp_path / "made" / "send").is_dir()
-    assert f"to send: {said.document['submission']}" in said.err
+    assert f"submission: {said.document['submission']}" in said.err
     assert said.document["scores"]["miou"] is not None
     again = clip3d(*where)
     assert again.code == 2
@@ -34,7 +34,7 @@ def test_secret_truth_gives_a_submission_without_scores(
     where = ("eval", "--dataset", "semantickitti", "--root", root, "--split", "test", "--json")
     said = clip3d(*where, "--submission", "send")
     assert said.code == 0, said.err
-    assert "no point has truth, so there are no scores" in said.err
+    assert "no point has ground truth, so there are no scores" in said.err
     document = said.document
     assert document["scores"] == dict.fromkeys(("miou", "macc", "fwiou", "accuracy"))
     assert (document["points"], document["scenes_without_truth"]) == (0, 11)

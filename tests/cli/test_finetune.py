@@ -115,7 +115,7 @@ def test_a_stopped_run_goes_on_alone(
     assert again in said.err
     said = clip3d("finetune", "--resume", "-o", tmp_path / "run", "--json")
     assert said.code == 0, said.err
-    assert f"took up step {stopped['steps']} of 60" in said.err
+    assert f"resumed at step {stopped['steps']} of 60" in said.err
     weights = [(tmp_path / run / "points.safetensors").read_bytes() for run in ("whole", "run")]
     assert weights[0] == weights[1]
 
@@ -146,8 +146,8 @@ USAGE = [
     (("-o", "run", "--from", "gone.safetensors"), 4, "E_WEIGHTS", "gone.safetensors"),
     (("-o", "run", "--from", "model.pth"), 4, "E_PICKLE", "may run code"),
     (("-o", "run", "--from", "other-space"), 4, "E_SPACE_MISMATCH", "tests/other"),
-    (("--resume",), 2, "E_USAGE", "no folder of the run is given"),
-    ((), 2, "E_USAGE", "no folder of the run is given"),
+    (("--resume",), 2, "E_USAGE", "no run folder is given"),
+    ((), 2, "E_USAGE", "no run folder is given"),
     (("-o", "run", "--meet", "here:1"), 2, "E_USAGE", "is for several machines"),
 ]
 
@@ -171,7 +171,7 @@ def test_refusals_leave_no_run(
 
 def test_scenes_must_be_named(clip3d: CommandLine) -> None:
     said = clip3d("finetune", "--dataset", "folder", "-o", "run")
-    assert (said.code, "Say which scenes" in said.err) == (2, True)
+    assert (said.code, "Use --dataset NAME" in said.err) == (2, True)
 
 
 def test_resuming_may_not_contradict(
@@ -207,7 +207,7 @@ def test_a_dry_run_prints_a_configuration_that_can_be_given_back(
 
 def test_help_is_a_manual_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom clip3d_cli.commands.app import main\n"
+        "import sys\nfrom clip3d_cli.cli.app import main\n"
         "try: main()\nfinally: print(*sys.modules, file=sys.stderr)"
     )
     said = subprocess.run(

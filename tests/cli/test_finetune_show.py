@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clip3d_cli.commands.finetuning.show import show_end
-from clip3d_cli.commands.terminal import Voice
+from clip3d_cli.cli.finetune import print_finetuned
+from clip3d_cli.cli.terminal import Reporter
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from clip3d_cli.pipelines.evaluate.run import Evaluation
 from clip3d_cli.pipelines.evaluate.weights import Judged
-from clip3d_cli.pipelines.finetune.config import FinetuneConfig
 from clip3d_cli.pipelines.finetune.run import Finetuned
 
-WARNING = "warning: run/points.safetensors: the start was better on val, by words alone"
+WARNING = (
+    "warning: run/points.safetensors: the weights it started from were better on val, with words "
+    "alone"
+)
 
 
 def judged(right: int) -> Judged:
@@ -44,7 +46,7 @@ def test_a_start_that_was_better_is_said(
         judged={"closed": judged(closed), "text": judged(text)},
         before=None if before is None else judged(before),
     )
-    show_end(ended, FinetuneConfig(), Voice(bars=False))
+    print_finetuned(ended, Reporter(bars=False))
     said = capsys.readouterr().err
     assert (WARNING in said) == warns
     assert ("before IoU" in said) == (before is not None)

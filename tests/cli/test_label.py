@@ -9,7 +9,7 @@ import plyfile
 import pytest
 from command_line import CommandLine
 
-from clip3d_cli.commands.looking.trial import street, write_scan
+from clip3d_cli.cli.doctor import synthetic_street, write_scan
 from clip3d_cli.core.vocabulary_files import named_vocabulary
 from clip3d_cli.registry import DEFAULT_WEIGHTS
 
@@ -155,7 +155,7 @@ def test_a_dry_run_goes_on_after_a_bad_input(clip3d: CommandLine, scan: Path) ->
 
 def test_an_empty_scan_gets_an_empty_result(clip3d: CommandLine, tmp_path: Path) -> None:
     empty = tmp_path / "empty.ply"
-    write_scan(empty, street()[:0])
+    write_scan(empty, synthetic_street()[:0])
     said = clip3d("label", empty, *WORDS, "--json")
     assert said.code == 0
     assert "warning:" in said.err
@@ -181,13 +181,13 @@ def test_a_name_cannot_speak_to_the_terminal(clip3d: CommandLine, scan: Path) ->
 def test_a_word_too_long_for_the_text_encoder_is_said(clip3d: CommandLine, scan: Path) -> None:
     said = clip3d("label", scan, "--classes", f"car,{'very ' * 100}long truck", "--json")
     assert said.code == 0
-    assert "longer than the text encoder reads" in said.err
+    assert "is too long for the text encoder" in said.err
     assert len(said.document["warnings"]) == 1
 
 
 def test_a_kitti_scan_becomes_a_label_file(clip3d: CommandLine, tmp_path: Path) -> None:
-    columns = np.zeros((len(street()), 4), "<f4")
-    columns[:, :3] = street()
+    columns = np.zeros((len(synthetic_street()), 4), "<f4")
+    columns[:, :3] = synthetic_street()
     columns.tofile(tmp_path / "000000.bin")
     said = clip3d("label", "000000.bin", "--vocabulary", "semantickitti", "-o", "000000.label")
     assert said.code == 0, said.err
@@ -198,7 +198,7 @@ def test_a_kitti_scan_becomes_a_label_file(clip3d: CommandLine, tmp_path: Path) 
 
 def test_several_files_share_one_table(clip3d: CommandLine, scan: Path) -> None:
     other = scan.with_name("other.ply")
-    write_scan(other, street()[::40])
+    write_scan(other, synthetic_street()[::40])
     said = clip3d("label", scan, other, *WORDS, "--json")
     assert "2 of 2 files labelled" in said.err
     assert said.err.count("mean score") == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine
 
-from clip3d_cli.commands.reading import memory_bytes
+from clip3d_cli.cli.options import memory_bytes
 from clip3d_cli.formats.format import memory_budget
 
 
@@ -74,7 +74,7 @@ def test_a_vocabulary_of_one_s_own_is_shown_as_it_is_read(
 @pytest.fixture
 def light_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     """A doctor who does not import torchvision, which takes seconds."""
-    monkeypatch.setattr("clip3d_cli.commands.looking.checkup.import_module", lambda _: None)
+    monkeypatch.setattr("clip3d_cli.cli.doctor.import_module", lambda _: None)
 
 
 @pytest.mark.usefixtures("light_doctor")

@@ -15,10 +15,10 @@ import pytest
 from command_line import CommandLine
 from small_runs import write_scenes
 
-from clip3d_cli.commands.app import app
-from clip3d_cli.commands.door import run
-from clip3d_cli.commands.terminal import Voice
-from clip3d_cli.commands.training.show import StepLines, duration
+from clip3d_cli.cli.app import app
+from clip3d_cli.cli.errors import run
+from clip3d_cli.cli.terminal import Reporter
+from clip3d_cli.cli.training_output import StepReporter, duration
 from clip3d_cli.training.loop import Step
 from clip3d_cli.training.toml_text import toml_table
 
@@ -86,7 +86,7 @@ def test_curves_are_drawn_where_asked_for(
         assert (folder, done) == (Path("run/tensorboard"), 0)
         yield SimpleNamespace(add=lambda step, numbers: drawn.append((step, sorted(numbers))))
 
-    monkeypatch.setattr("clip3d_cli.commands.training.run.open_curves", curves)
+    monkeypatch.setattr("clip3d_cli.training.tensorboard.open_curves", curves)
     assert clip3d(*wanted, "-o", "run", "--set", "run.tensorboard=true").code == 0
     assert drawn == [(n, ["agreement", "consistency", "loss", "semantic"]) for n in (1, 2, 3)]
 
@@ -105,7 +105,7 @@ USAGE = [
     (("-o", "run", "--method", "clip2scenes"), "E_UNKNOWN_NAME", "Did you mean clip2scene?"),
     (("-o", "run", "--dataset", "nuscene"), "E_UNKNOWN_NAME", "Did you mean nuscenes?"),
     (("-o", "run", "--split", "trian"), "E_UNKNOWN_NAME", "train"),
-    ((), "E_USAGE", "no folder of the run is given"),
+    ((), "E_USAGE", "no run folder is given"),
     (("--check", "--dry-run"), "E_USAGE", "cannot both be given"),
     (("--check", "--resume"), "E_USAGE", "cannot both be given"),
     (("-o", "run", "--nodes", "2"), "E_USAGE", "--meet host:29500"),
@@ -131,7 +131,7 @@ def test_scenes_must_be_named(clip3d: CommandLine) -> None:
     for arguments in ((), ("--dataset", "folder"), ("--root", ".")):
         said = clip3d("pretrain", *arguments, "-o", "run")
         assert said.code == 2
-        assert "Say which scenes: --dataset NAME --root DIR" in said.err
+        assert "Use --dataset NAME --root DIR" in said.err
 
 
 def test_scenes_must_be_there_with_images(
@@ -185,7 +185,7 @@ def test_the_later_of_two_options_counts(clip3d: CommandLine, scenes: Path, tmp_
 
 def test_help_is_a_manual_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom clip3d_cli.commands.app import main\n"
+        "import sys\nfrom clip3d_cli.cli.app import main\n"
         "try: main()\nfinally: print(*sys.modules, file=sys.stderr)"
     )
     said = subprocess.run(
@@ -197,12 +197,12 @@ def test_help_is_a_manual_and_imports_nothing_heavy() -> None:
 
 
 def test_steps_are_said_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    with StepLines(Voice()) as lines:
-        lines.begin(1000, 500)
+    with StepReporter(Reporter()) as lines:
+        lines.start(1000, 500)
         for number, seconds in ((501, 2.0), (502, 4.0), (517, 34.0), (1000, 35.0)):
             lines.step(Step(number, 0.5, {"ssr": 0.2, "scr": 0.3}, 0.1, 1.0, seconds))
     first, *said, last = capsys.readouterr().err.splitlines()
-    assert first == "took up step 500 of 1,000"
+    assert first == "resumed at step 500 of 1,000"
     assert said == [
         f"step {step}/1,000  loss 0.500  0.50 steps/s  {left} left  (scr 0.300, ssr 0.200)"
         for step, left in ((501, "17 min"), (517, "16 min"))

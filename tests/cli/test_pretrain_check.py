@@ -23,7 +23,7 @@ def test_a_check_draws_pictures(
     assert [scene["name"] for scene in document["scenes"]] == ["barn", "yard"]
     for scene in document["scenes"]:
         assert 0 < scene["seen"] < scene["points"] == 600
-        assert f"{scene['name']}: {scene['seen_share']:.1%} of 600 points are seen" in said.err
+        assert f"{scene['name']}: {scene['seen_share']:.1%} of 600 points are visible" in said.err
         (view,) = scene["views"]
         assert Path(view["picture"]).is_relative_to("clip3d-check")
         assert (tmp_path / view["picture"]).stat().st_size > 0
@@ -37,7 +37,7 @@ def test_a_check_looks_at_a_few_scenes(
 ) -> None:
     limits: list[int] = []
     monkeypatch.setattr(
-        "clip3d_cli.commands.pretraining.check.check",
+        "clip3d_cli.cli.pretrain_check.run_check",
         lambda config, *_, **__: limits.append(config.data.limit) or 0,
     )
     for more in ((), ("--limit", "7")):

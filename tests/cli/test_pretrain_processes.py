@@ -11,9 +11,13 @@ import pytest
 from command_line import CommandLine
 from small_runs import child, ended, wait_for_a_step
 
-from clip3d_cli.commands.training.asked import Machines
-from clip3d_cli.commands.training.launch import _code_of
-from clip3d_cli.commands.training.rank import LEFT_ALONE, _Leaving, device_type_of_many
+from clip3d_cli.cli.distributed import (
+    PEER_LOST,
+    Processes,
+    Signals,
+    _exit_code,
+    device_type_for_all,
+)
 from clip3d_cli.errors import Clip3DError, UsageError
 
 
@@ -34,7 +38,7 @@ def test_a_stopped_run_goes_on_alone(
     assert f"saved step {stopped['steps']}; go on with --resume" in said.err
     said = clip3d("pretrain", "--resume", "-o", folder, "--json")
     assert said.code == 0, said.err
-    assert f"took up step {stopped['steps']} of 60" in said.err
+    assert f"resumed at step {stopped['steps']} of 60" in said.err
     assert said.document["steps"] == 60
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     numbers = [json.loads(line)["step"] for line in lines]
@@ -77,34 +81,34 @@ def test_two_processes_stop_together(wanted: list[str], tmp_path: Path) -> None:
 
 
 def test_the_code_is_that_of_the_process_at_fault() -> None:
-    assert _code_of({0: -signal.SIGTERM, 1: 4}) == 4
-    assert _code_of({0: 1, 1: -signal.SIGTERM}) == 1
-    assert _code_of({0: -signal.SIGKILL, 1: 1}) == 1
+    assert _exit_code({0: -signal.SIGTERM, 1: 4}) == 4
+    assert _exit_code({0: 1, 1: -signal.SIGTERM}) == 1
+    assert _exit_code({0: -signal.SIGKILL, 1: 1}) == 1
     # Ended while it was still starting.
-    assert _code_of({0: 4, 1: 130}) == 4
-    assert _code_of({0: 130, 1: 130}) == 130
-    for left in (LEFT_ALONE, 130):
+    assert _exit_code({0: 4, 1: 130}) == 4
+    assert _exit_code({0: 130, 1: 130}) == 130
+    for left in (PEER_LOST, 130):
         with pytest.raises(Clip3DError, match="process 1: was killed by signal 9"):
-            _code_of({0: left, 1: -signal.SIGKILL})
+            _exit_code({0: left, 1: -signal.SIGKILL})
 
 
 def test_a_second_signal_does_not_cut_off_the_saving() -> None:
-    leaving = _Leaving()
+    leaving = Signals()
     with pytest.raises(SystemExit):
         leaving(signal.SIGTERM, None)
-    leaving.begin()
+    leaving.training_started()
     leaving(signal.SIGTERM, None)
 
 
 def test_machines_are_asked_for_again() -> None:
-    assert Machines(1).options == []
-    assert Machines(4, 2, "a:1").options == ["--gpus", "4", "--nodes", "2", "--meet", "a:1"]
+    assert Processes(1).options == []
+    assert Processes(4, 2, "a:1").options == ["--gpus", "4", "--nodes", "2", "--meet", "a:1"]
 
 
 def test_many_processes_need_many_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "clip3d_cli.commands.training.rank.choose_device", lambda _: ("cpu", "found no GPU")
+        "clip3d_cli.labelling.device.choose_device", lambda _: ("cpu", "found no GPU")
     )
-    assert device_type_of_many("cpu") == "cpu"
+    assert device_type_for_all("cpu") == "cpu"
     with pytest.raises(UsageError, match="found no GPU"):
-        device_type_of_many("auto")
+        device_type_for_all("auto")

@@ -19,7 +19,7 @@ from clip3d_cli.encoders.unet import UNetShape
 from clip3d_cli.encoders.weights_file import read_weights
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import InputError
-from clip3d_cli.labelling.open_encoder import native_hindrance, open_encoder
+from clip3d_cli.labelling.open_encoder import why_not_native, open_encoder
 from clip3d_cli.native.library import status
 from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL
 from clip3d_cli.sparse.numpy_engine import ArrayEngine, Finish
@@ -188,13 +188,13 @@ def test_stored_numbers_of_every_type_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("choice", "reason"),
     [
-        (("cuda:0", "auto", "minkunet"), "for CPUs, not cuda:0"),
-        (("cpu", "torch", "minkunet"), "--backend torch was asked for"),
-        (("cpu", "auto", "spvcnn"), "knows no spvcnn"),
+        (("cuda:0", "auto", "minkunet"), "runs on CPUs, not on cuda:0"),
+        (("cpu", "torch", "minkunet"), "--backend torch was requested"),
+        (("cpu", "auto", "spvcnn"), "does not support spvcnn"),
     ],
 )
 def test_why_pytorch_computes(choice: tuple[str, str, str], reason: str) -> None:
-    assert reason in str(native_hindrance(*choice))
+    assert reason in str(why_not_native(*choice))
 
 
 def test_a_residual_is_not_lost_under_the_sums_of_two_parts() -> None:

@@ -34,7 +34,7 @@ class Outcome:
 
 
 def main(warm_up: str) -> None:
-    from clip3d_cli.commands.app import main as clip3d
+    from clip3d_cli.cli.app import main as clip3d
 
     commands = json.load(sys.stdin)
     with (

@@ -151,6 +151,15 @@ class NativeEncoder:
             ranked = (rank_by_similarity(chunk, query, scale) for chunk in chunks)
         return RankedClasses.joined(ranked, query.width)
 
+    def embed(self, cells: npt.NDArray[np.int32], channels: Floats) -> Floats:
+        """Return a unit vector for every voxel: see `VoxelEncoder`."""
+        if self.spec.head == "closed":
+            raise ValueError("a closed head has no vectors in the text space")
+        # The components of a unit vector are its cosines with the axes.
+        axes = np.eye(self.spec.space.dim, dtype=np.float32)
+        parts = [np.zeros((0, len(axes)), np.float32), *self.similarities(cells, channels, axes)]
+        return np.concatenate(parts)
+
     def similarities(
         self, cells: npt.NDArray[np.int32], channels: Floats, words: Floats
     ) -> Iterator[Floats]:

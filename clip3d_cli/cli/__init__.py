@@ -1,0 +1,1 @@
+"""The command line: the only package that uses Typer, Rich, stdout and exit codes."""

@@ -1,0 +1,130 @@
+"""Check and open the models that a command line names, and report what was opened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clip3d_cli import registry
+from clip3d_cli.cli.terminal import Reporter, count_of
+from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.errors import UsageError
+from clip3d_cli.labelling.labeller import Labeller, ModelChoice
+from clip3d_cli.text.templates import select_templates
+
+_SHOWN_LETTERS = 60
+
+
+def model_choice(
+    weights: str | None,
+    text_encoder: str | None,
+    templates: str | None,
+    head: Literal["text", "closed"] = "text",
+    **where: Any,
+) -> ModelChoice:
+    """Check the names of models, before anything is loaded, and return the choice.
+
+    Args:
+        weights: value of ``--weights``.
+        text_encoder: value of ``--text-encoder``.
+        templates: value of ``--templates``.
+        head: which head of the network answers.
+        **where: ``device``, ``precision`` and ``backend``.
+
+    Raises:
+        UsageError: a name is unknown, or an option about words is given for a closed head.
+        SetupError: the weights do not exist, or are a pickle.
+    """
+    if head == "closed":
+        refuse_text_options({"--templates": templates, "--text-encoder": text_encoder})
+    if text_encoder is not None:
+        kind, colon, _ = text_encoder.partition(":")
+        if kind not in registry.names("text_encoders"):
+            known = registry.names("text_encoders")
+            raise registry.unknown_name("--text-encoder", text_encoder, known)
+        if colon and kind == "mini":
+            raise UsageError(
+                "E_UNKNOWN_NAME",
+                "--text-encoder",
+                "mini is a single model",
+                "Use --text-encoder mini.",
+            )
+    return ModelChoice(
+        weights=registry.weights_path(weights or registry.DEFAULT_WEIGHTS),
+        text_encoder=text_encoder,
+        templates=select_templates(templates or "photo"),
+        head=head,
+        **where,
+    )
+
+
+def refuse_text_options(given: Mapping[str, object]) -> None:
+    """Raise an error if an option about words is given for a closed head.
+
+    Args:
+        given: value of each option, None where it was not given.
+
+    Raises:
+        UsageError: E_USAGE.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(
+                "E_USAGE",
+                option,
+                "has no effect with --head closed, which reads no words",
+                "Leave it out, or use --head text.",
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenModel:
+    """The opened models, and the classes in their feature space.
+
+    Attributes:
+        labeller: point encoder and text encoder.
+        classes: embedded classes.
+        warnings: warnings about words.
+        load_seconds: how long opening and embedding took.
+    """
+
+    labeller: Labeller
+    classes: ClassEmbeddings
+    warnings: tuple[str, ...]
+    load_seconds: float
+
+
+def open_model(choice: ModelChoice, vocabulary: Vocabulary, reporter: Reporter) -> OpenModel:
+    """Open the models and embed the classes; report device, engine and words.
+
+    Args:
+        choice: which models.
+        vocabulary: classes to label.
+        reporter: reports what was opened.
+
+    Raises:
+        UsageError: the closed head was not trained on one of the classes.
+        SetupError: weights or packages are missing, or words and points live in different spaces.
+    """
+    began = time.perf_counter()
+    with reporter.busy("starting"):
+        labeller = Labeller(choice)
+    reporter.info(f"device: {labeller.device} ({labeller.device_reason})")
+    reporter.detail(f"weights: {labeller.weights}")
+    reporter.detail(f"engine: {labeller.engine}; precision {labeller.precision}")
+    if labeller.text_encoder is None:
+        trained = labeller.spec.space.dim
+        reporter.detail(f"head: closed, {trained} classes, {len(vocabulary)} requested")
+    else:
+        templates = count_of(len(labeller.templates), "template")
+        reporter.detail(f"words: {templates}, text encoder {labeller.text_encoder}")
+    warnings = tuple(
+        f"{word[:_SHOWN_LETTERS]!r}... is too long for the text encoder, which ignores its end"
+        for word in labeller.truncated_words(vocabulary)
+    )
+    for warning in warnings:
+        reporter.warning("--classes", warning)
+    classes = labeller.embed_classes(vocabulary)
+    return OpenModel(labeller, classes, warnings, time.perf_counter() - began)

@@ -1,1 +1,0 @@
-"""The only door: Typer, Rich, stdout and exit codes."""

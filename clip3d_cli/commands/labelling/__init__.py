@@ -1,1 +1,0 @@
-"""``clip3d label``: the main job."""

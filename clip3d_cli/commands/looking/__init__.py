@@ -1,1 +1,0 @@
-"""``clip3d info``, ``vocabularies`` and ``doctor``: they look, and change nothing."""

@@ -1,1 +1,0 @@
-"""``clip3d pretrain``: what it has that other trainings have not."""

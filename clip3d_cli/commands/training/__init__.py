@@ -1,1 +1,0 @@
-"""What all commands that train share."""
