@@ -19,7 +19,7 @@ from clip3d_cli.encoders.unet import UNetShape
 from clip3d_cli.encoders.weights_file import read_weights
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import InputError
-from clip3d_cli.labelling.open_encoder import why_not_native, open_encoder
+from clip3d_cli.labelling.open_encoder import open_encoder, why_not_native
 from clip3d_cli.native.library import status
 from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL
 from clip3d_cli.sparse.numpy_engine import ArrayEngine, Finish
