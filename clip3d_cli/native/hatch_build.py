@@ -14,7 +14,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_FOLDER = Path("clip3d_cli", "sparse", "native")
+_FOLDER = Path("clip3d_cli", "native")
 
 
 class NativeEngineHook(BuildHookInterface[Any]):
