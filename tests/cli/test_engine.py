@@ -20,7 +20,7 @@ from clip3d_cli.native import library
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("--classes", "car,tree,wall")
 # What labelling a PLY file on a CPU has no use for, each of which takes long to import.
-UNUSED = ("torch", "open_clip", "laspy", "lazrs", "plyfile", "scipy", "numpy.random")
+UNUSED = ("torch", "open_clip", "laspy", "lazrs", "plyfile", "scipy", "msgspec", "numpy.random")
 
 
 @pytest.fixture
