@@ -17,8 +17,8 @@ import numpy as np
 from clip3d_cli.core.grouping import group_rows
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary_files import vocabulary_file
-from clip3d_cli.datasets.dataset import world_cloud
 from clip3d_cli.datasets.pandaset.dataset import PandaSet
+from clip3d_cli.datasets.sweeps import read_in_world
 
 _COLUMNS = [("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("intensity", "<f4")]
 
@@ -27,10 +27,10 @@ def main() -> None:
     args = _arguments()
     dataset = PandaSet(args.data)
     scene = dataset.scenes("all")[args.frame]
-    truth = dataset.truth(scene)
+    truth = dataset.ground_truth(scene)
     if truth is None:
         raise SystemExit(f"frame {args.frame} has no labels")
-    cloud, keep = world_cloud(dataset, scene.sweeps[0])
+    cloud, keep = read_in_world(dataset, scene.sweeps[0])
     ids = np.where(truth < 0, 0, dataset.vocabulary.class_ids[truth])[keep].astype(np.int32)
     names = [_written(args.out, number, part) for number, part in _tiles(cloud, ids, args)]
     order = np.random.default_rng(args.seed).permutation(len(names))

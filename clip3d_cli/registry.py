@@ -17,9 +17,7 @@ from clip3d_cli.errors import SetupError, UsageError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-Kind = Literal[
-    "formats", "backends", "text_encoders", "point_encoders", "datasets", "submissions", "teachers"
-]
+Kind = Literal["formats", "backends", "text_encoders", "point_encoders", "datasets", "teachers"]
 
 DEFAULT_WEIGHTS = "points-default"
 _PICKLES = frozenset({".pth", ".pt", ".ckpt", ".pkl"})
@@ -52,15 +50,9 @@ _ROWS: dict[Kind, dict[str, str]] = {
         "nuscenes": "clip3d_cli.datasets.nuscenes.dataset:NuScenes",
         "semantickitti": "clip3d_cli.datasets.semantickitti.dataset:SemanticKitti",
         "scannet": "clip3d_cli.datasets.scannet.dataset:ScanNet",
-        "scannet200": "clip3d_cli.datasets.scannet200.dataset:ScanNet200",
+        "scannet200": "clip3d_cli.datasets.scannet.scannet200:ScanNet200",
         "pandaset": "clip3d_cli.datasets.pandaset.dataset:PandaSet",
         "folder": "clip3d_cli.datasets.folder.dataset:Folder",
-    },
-    "submissions": {
-        "nuscenes": "clip3d_cli.datasets.nuscenes.submission:NuScenesSubmission",
-        "semantickitti": "clip3d_cli.datasets.semantickitti.submission:SemanticKittiSubmission",
-        "scannet": "clip3d_cli.datasets.scannet.submission:ScanNetSubmission",
-        "scannet200": "clip3d_cli.datasets.scannet.submission:ScanNetSubmission",
     },
     "teachers": {
         "openclip": "clip3d_cli.teachers.openclip:OpenClipTeacher",
@@ -72,6 +64,17 @@ def names(kind: Kind) -> list[str]:
     """The names of all parts of a kind, ours first, then those of installed packages."""
     plugged = sorted(point.name for point in _plugged(kind))
     return [*_ROWS[kind], *(name for name in plugged if name not in _ROWS[kind])]
+
+
+def shipped_names(kind: Kind) -> list[str]:
+    """Return the names of the parts that are shipped with clip3d.
+
+    Unlike `names`, it does not search the installed packages, which takes too long for ``--help``.
+
+    Args:
+        kind: kind of part.
+    """
+    return list(_ROWS[kind])
 
 
 def parts(kind: Kind) -> Iterator[Any]:

@@ -176,13 +176,13 @@ def _wrong_length(value: object, unit: str, wanted: str) -> tuple[str, str]:
 
 
 def _not_json(error: msgspec.DecodeError, text: str) -> SchemaError:
-    """Find the line at which a text stops to be JSON.
+    """Find the line and the column at which a text stops to be JSON.
 
-    The json module counts lines and columns, and tells a text that ends early from one that holds
-    half of a surrogate pair, which msgspec does not.
+    The json module counts lines and columns, and tells a text that ends early from one with half
+    of a surrogate pair, which msgspec does not.
     """
     try:
-        json.loads(text, parse_constant=_reject_constant)
+        json.loads(text)
     except json.JSONDecodeError as fault:
         if not text[fault.pos :].strip() or fault.msg.startswith("Unterminated string"):
             early = f"the JSON ends early, in line {fault.lineno}"
@@ -191,13 +191,14 @@ def _not_json(error: msgspec.DecodeError, text: str) -> SchemaError:
         return SchemaError("", f"{where} is not JSON: {fault.msg}")
     except (ValueError, RecursionError) as fault:
         return SchemaError("", f"is not JSON: {fault}")
-    if "truncated" in str(error):
-        return SchemaError("", "is not JSON: a text holds half of a surrogate pair")
-    return SchemaError("", f"is not JSON: {error}")
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is not a number of JSON")
+    # Python's json module accepts NaN, infinity and halves of surrogate pairs.
+    position = re.search(r"invalid character \(byte (\d+)\)", str(error))
+    if position is None:
+        return SchemaError("", "is not JSON: a text contains half of a surrogate pair")
+    before = text.encode()[: int(position[1])].decode(errors="ignore")
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    reason = "NaN and infinity are not numbers of JSON"
+    return SchemaError("", f"line {line}, column {column} is not JSON: {reason}")
 
 
 def _expected_at(schema: Any, steps: list[str]) -> list[inspect.Type]:

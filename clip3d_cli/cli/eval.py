@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from clip3d_cli.core.point_cloud import PointCloud
     from clip3d_cli.core.scenes import PosedScene
     from clip3d_cli.core.vocabulary import Vocabulary
-    from clip3d_cli.datasets.dataset import Dataset
-    from clip3d_cli.datasets.submission import Submission
+    from clip3d_cli.datasets.dataset import Dataset, Submission
     from clip3d_cli.encoders.spec import HeadName
     from clip3d_cli.labelling.labeller import ModelChoice
     from clip3d_cli.pipelines.evaluate.run import Answer, ClassIndex, EvalOptions
@@ -192,7 +191,7 @@ def evaluate(
     """  # noqa: D301
     from clip3d_cli.cli.models import model_choice
     from clip3d_cli.cli.terminal import Reporter
-    from clip3d_cli.datasets.selection import default_split, thinned
+    from clip3d_cli.datasets.splits import default_split, limit_scenes
     from clip3d_cli.pipelines.evaluate.run import EvalOptions, judged_vocabulary, require_options
 
     choice = model_choice(
@@ -214,7 +213,7 @@ def evaluate(
     )
     require_options(data, options)
     split = split or default_split(data, _DEFAULT_SPLIT)
-    scenes = thinned(data.scenes(split), limit or 0)
+    scenes = limit_scenes(data.scenes(split), limit or 0)
     if submission is None:
         _require_ground_truth(scenes, split)
     else:
@@ -270,7 +269,10 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
     with ExitStack() as stack:
         writer = None
         if request.submission is not None:
-            writer = stack.enter_context(_open_submission(request))
+            open_submission = _submission_class(dataset)
+            writer = stack.enter_context(
+                open_submission(dataset, request.submission, request.split)
+            )
         model = open_model(choice, request.vocabulary, reporter)
         labeller = model.labeller
         began = time.perf_counter()
@@ -361,14 +363,6 @@ def _open_dataset(name: str | None, root: Path | None) -> Dataset:
     return dataset
 
 
-def _open_submission(request: EvalRequest) -> Submission:
-    from clip3d_cli import registry
-
-    writer = registry.part("submissions", request.dataset.name)
-    submission: Submission = writer(request.dataset, request.submission, request.split)
-    return submission
-
-
 def _with_prompts(vocabulary: Vocabulary, prompts: Path | None) -> Vocabulary:
     """Return the vocabulary with the words of a file for the classes that the file names."""
     from clip3d_cli.core.vocabulary import Vocabulary
@@ -410,7 +404,7 @@ def _parse_names(text: str | None) -> tuple[str, ...]:
 
 
 def _require_ground_truth(scenes: Sequence[PosedScene], split: str) -> None:
-    if not any(scene.truth is not None for scene in scenes):
+    if not any(scene.ground_truth is not None for scene in scenes):
         raise UsageError(
             "E_DATASET",
             f"split {split}",
@@ -419,17 +413,28 @@ def _require_ground_truth(scenes: Sequence[PosedScene], split: str) -> None:
         )
 
 
-def _require_server(dataset: Dataset, limit: int | None) -> None:
+def _submission_class(dataset: Dataset) -> Callable[[Dataset, Path, str], Submission]:
+    """Return the class of submissions to the benchmark of a data set.
+
+    Raises:
+        UsageError: no benchmark takes submissions.
+    """
     from clip3d_cli import registry
 
-    servers = registry.names("submissions")
-    if dataset.name not in servers:
-        raise UsageError(
-            "E_UNSUPPORTED",
-            "--submission",
-            f"there is no benchmark server for {dataset.name}",
-            f"Submissions can be written for {', '.join(servers)}.",
-        )
+    if dataset.submission is not None:
+        return dataset.submission
+    names = registry.names("datasets")
+    servers = [name for name in names if registry.part("datasets", name).submission is not None]
+    raise UsageError(
+        "E_UNSUPPORTED",
+        "--submission",
+        f"there is no benchmark server for {dataset.name}",
+        f"Submissions can be written for {', '.join(servers)}.",
+    )
+
+
+def _require_server(dataset: Dataset, limit: int | None) -> None:
+    _submission_class(dataset)
     if limit is not None:
         raise UsageError(
             "E_USAGE",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from clip3d_cli import registry
 from clip3d_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ DatasetName = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="nuscenes, semantickitti, scannet, scannet200, pandaset, or folder for your own "
-        "scenes (see docs/folder.md for their layout).",
+        help=f"{', '.join(registry.shipped_names('datasets'))}, or the data set of an installed "
+        "package. folder is for your own scenes (see docs/folder.md for their layout).",
         rich_help_panel=SCENES,
     ),
 ]

@@ -84,15 +84,15 @@ class PosedScene:
 
     Attributes:
         name: unique in its data set, and fit to be a file's name.
-        sweeps: at least one; the first is the key frame, the one that truth speaks of.
+        sweeps: at least one; the first is the key frame, whose points the ground truth labels.
         views: the images, possibly none.
-        truth: the file of the first sweep's labels, or None.
+        ground_truth: file with the labels of the first sweep, or None.
     """
 
     name: str
     sweeps: tuple[Sweep, ...]
     views: tuple[View, ...]
-    truth: Path | None = None
+    ground_truth: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.sweeps:

@@ -1,1 +1,1 @@
-"""Data sets in their official layouts: scenes with posed images, and with truth."""
+"""Data sets in their official layouts: scenes with posed images and ground truth."""

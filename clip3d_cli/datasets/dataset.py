@@ -1,143 +1,177 @@
-"""What a data set is, and how its parts are put together."""
+"""Interfaces of a data set and of a submission to its benchmark.
+
+A data set is one folder with one entry in the registry (in another package: one entry point in
+the group ``clip3d.datasets``) that names its class. Beside the module of that class lie::
+
+    vocabularies/*.toml   vocabularies that ``clip3d vocabularies`` lists
+    splits.toml           numbers of the scenes of the official splits: `splits.split_numbers`
+    labels.toml           numbers in label files and their classes: `label_maps`
+    pretrain.toml         preset of ``clip3d pretrain``
+    finetune.toml         preset of ``clip3d finetune``
+
+All of these files are optional.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.checks import check_array
+from clip3d_cli import registry
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.scenes import PosedScene, Sweep, moved
+from clip3d_cli.core.scenes import PosedScene, Sweep
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.metrics.rules import BenchmarkRules
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 
 class Dataset(Protocol):
-    """Scenes of one official layout: a class of these, and a row in the registry.
+    """Scenes of a data set on disk.
 
-    Its constructor takes the root folder, and refuses one that is not of its layout
-    (InputError, E_NOT_FOUND or E_DATASET, naming the first thing that is missing).
+    Its constructor takes the root folder of the data set as its only argument, and raises an
+    InputError (E_NOT_FOUND or E_DATASET, naming the first missing thing) if the folder does not
+    have the layout of the data set. An instance can be pickled, so that worker processes can read
+    scenes too.
 
     Attributes:
-        name: the registry's name.
-        root: the folder.
-        vocabulary: the classes that truth counts, or None where it has none of its own.
-        ego_m: returns of a sweep with |x| and |y| below this, in the sensor's frame, come from
-            the vehicle that carries it; 0 where nothing carries it.
-        things: class indices of what comes in single objects; empty where objects are not told
-            apart.
-        rules: of the benchmark's own scoring code; ``NO_BENCHMARK`` where there is none.
+        name: name in the registry.
+        root: root folder.
+        vocabulary: classes of the ground truth, or None if the data set has no ground truth.
+        thing_classes: class indices of the countable classes ("things"); empty if the labels do
+            not tell single objects apart.
+        ego_half_size_m: points of a sweep with |x| and |y| below this in the sensor's frame are
+            returns from the vehicle that carries the sensor, metres; 0 if there is no vehicle.
+        rules: rules of the benchmark's own evaluation code; ``NO_BENCHMARK`` if there is none.
     """
 
     name: str
     root: Path
     vocabulary: Vocabulary | None
-    ego_m: float
-    things: frozenset[int]
+    thing_classes: frozenset[int]
+    ego_half_size_m: float
     rules: BenchmarkRules
 
+    @property
+    def submission(self) -> Callable[[Dataset, Path, str], Submission] | None:
+        """Class of submissions to the benchmark, or None if no benchmark takes submissions.
+
+        It is called with the data set, the folder to write to, and the name of a split.
+        """
+
     def splits(self) -> tuple[str, ...]:
-        """The names that `scenes` takes, such as ``train`` and ``val``."""
+        """Return the names that `scenes` accepts, such as ``train`` and ``val``."""
 
     def scenes(self, split: str) -> Sequence[PosedScene]:
-        """The scenes of a split in a fixed order; what is listed but not on disk is refused.
+        """Return the scenes of a split, always in the same order.
+
+        Args:
+            split: one of `splits`.
 
         Raises:
-            UsageError: there is no such split.
+            UsageError: E_UNKNOWN_NAME: there is no such split.
             InputError: a table or file that the layout promises is missing or broken.
         """
 
     def cloud(self, sweep: Sweep) -> PointCloud:
-        """All N points of a sweep in the order of its file, in the *sensor's* frame, metres.
+        """Read all N points of a sweep, in the order of its file, in the *sensor's* frame, metres.
+
+        Args:
+            sweep: a sweep of one of the scenes.
 
         Raises:
-            InputError: the file is missing, cut off, or of another kind.
+            InputError: the file is missing, truncated, or of another format.
         """
 
-    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
-        """(N,) int32: a class index for every point of the first sweep, −1 = not judged.
+    def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """Read the classes of the points of the key frame, which is the first sweep.
 
-        None where the scene has no truth.
+        Args:
+            scene: one of the scenes.
+
+        Returns:
+            (N,) int32 class indices, −1 = ignored in evaluations and trainings. None if the scene
+            has no ground truth.
 
         Raises:
-            InputError: E_COUNT_MISMATCH: not as many labels as points.
+            InputError: E_COUNT_MISMATCH: the number of labels is not the number of points.
         """
 
     def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
-        """(N,) int32: which points of one class are one object, for every point of `truth`.
+        """Read which points of the key frame belong to the same object.
 
-        Points of one class and one number belong together; 0 = no object of its own, −1 = not
-        judged where objects are. None where objects are not told apart.
+        Args:
+            scene: one of the scenes.
+
+        Returns:
+            (N,) int32 object numbers: points of one class and one number are one object.
+            0 = no object, −1 = ignored in panoptic evaluations. None if objects are not labelled.
 
         Raises:
-            InputError: a file is missing or broken; E_COUNT_MISMATCH: not as many numbers as
-                points.
+            InputError: a file is missing or broken; E_COUNT_MISMATCH: the number of labels is not
+                the number of points.
         """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SweptCloud:
-    """The points of several sweeps in the world's frame.
+class Submission(Protocol):
+    """Writer of predictions for all scenes of a split, in the format of a benchmark's server.
 
-    Attributes:
-        cloud: N points.
-        sweep_of_point: (N,) int16, a position among the sweeps that were asked for.
+    The folder that it writes to is created, and may exist already if it is empty. If the writer is
+    left as a context manager before `finish`, everything that it wrote is deleted.
     """
 
-    cloud: PointCloud
-    sweep_of_point: npt.NDArray[np.int16]
+    def add(self, scene: PosedScene, class_index: npt.NDArray[np.int32]) -> None:
+        """Write the predictions for one scene. Each scene is added once.
 
-    def __post_init__(self) -> None:
-        check_array("sweep_of_point", self.sweep_of_point, np.int16, (len(self.cloud),))
+        Args:
+            scene: a scene of the split, with or without ground truth.
+            class_index: (N,) int32 predicted classes of the data set's vocabulary, for every
+                point of the key frame in the order of its file. What −1 (no prediction) is
+                written as depends on the benchmark.
+
+        Raises:
+            OutputError: E_NO_SPACE or E_NOT_WRITABLE.
+            ValueError: there is not one prediction per point, a class index is out of range, or
+                the scene was added before.
+        """
+
+    def finish(self) -> Path:
+        """Complete the submission and move it to its place.
+
+        Returns:
+            The file or folder to upload.
+
+        Raises:
+            OutputError: E_COUNT_MISMATCH: a scene of the split was not added; E_NO_SPACE,
+                E_NOT_WRITABLE.
+        """
+
+    def __enter__(self) -> Submission: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
-def swept_cloud(dataset: Dataset, sweeps: Sequence[Sweep]) -> SweptCloud:
-    """The finite points of some sweeps in the world, without returns of the vehicle itself.
-
-    Colors and intensity are kept where every sweep has them.
+def read_toml(dataset: str, file: str) -> dict[str, Any]:
+    """Read a TOML file that lies beside the class of a data set.
 
     Args:
-        dataset: reads them.
-        sweeps: at least one.
-
-    Raises:
-        InputError: a file cannot be read.
+        dataset: name in the registry.
+        file: name of the file, such as ``splits.toml``.
     """
-    clouds = [world_cloud(dataset, sweep)[0] for sweep in sweeps]
-    number = [np.full(len(cloud), place, dtype=np.int16) for place, cloud in enumerate(clouds)]
-    return SweptCloud(_joined(clouds), np.concatenate(number))
-
-
-def world_cloud(dataset: Dataset, sweep: Sweep) -> tuple[PointCloud, npt.NDArray[np.bool_]]:
-    """The usable points of a sweep in the world, and a mask (N,) that says which these are.
-
-    Raises:
-        InputError: its file cannot be read.
-    """
-    cloud = dataset.cloud(sweep)
-    keep = usable_points(dataset, cloud)
-    kept = cloud.only(keep)
-    return replace(kept, xyz=moved(sweep.world_from_sensor, kept.xyz)), keep
-
-
-def usable_points(dataset: Dataset, cloud: PointCloud) -> npt.NDArray[np.bool_]:
-    """(N,) True for the points of one sweep, in the sensor's frame, that `swept_cloud` takes."""
-    keep: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(cloud.xyz), axis=1)
-    if dataset.ego_m:
-        keep &= (np.abs(cloud.xyz[:, :2]) >= dataset.ego_m).any(axis=1)
-    return keep
-
-
-def _joined(clouds: Sequence[PointCloud]) -> PointCloud:
-    colors = [cloud.rgb for cloud in clouds if cloud.rgb is not None]
-    intensities = [cloud.intensity for cloud in clouds if cloud.intensity is not None]
-    return PointCloud(
-        np.concatenate([cloud.xyz for cloud in clouds]),
-        np.concatenate(colors) if len(colors) == len(clouds) else None,
-        np.concatenate(intensities) if len(intensities) == len(clouds) else None,
-    )
+    path = registry.part_folder("datasets", dataset) / file
+    table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    return table

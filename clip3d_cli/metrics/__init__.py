@@ -1,1 +1,1 @@
-"""Scores: confusion counts and what is read from them."""
+"""Evaluation scores: confusion counts, IoU and accuracy, panoptic quality."""

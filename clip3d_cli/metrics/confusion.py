@@ -1,4 +1,4 @@
-"""Confusion counts, and the scores that are read from them."""
+"""Confusion matrix, and the scores per class that follow from it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from clip3d_cli.core.checks import check_array
 
 @dataclass(frozen=True, slots=True)
 class ConfusionMatrix:
-    """How often each true class was answered with each class.
+    """Numbers of points by class of the ground truth and predicted class.
 
     Attributes:
-        counts: (K, K + 1) int64: row = truth, column = answer; the last column counts points
-            that were left unlabeled, a miss.
+        counts: (K, K + 1) int64: row = ground truth, column = prediction; the last column counts
+            points without a prediction.
     """
 
     counts: npt.NDArray[np.int64]
@@ -26,20 +26,27 @@ class ConfusionMatrix:
 
     @classmethod
     def of(
-        cls, truth: npt.NDArray[np.int32], answer: npt.NDArray[np.int32], classes: int
+        cls, ground_truth: npt.NDArray[np.int32], prediction: npt.NDArray[np.int32], classes: int
     ) -> ConfusionMatrix:
-        """Count N points of which truth is 0…K−1, or −1 for not judged, and answer −1…K−1.
+        """Count the points of a cloud.
+
+        Args:
+            ground_truth: (N,) int32, 0…K−1, or −1 for a point that is ignored.
+            prediction: (N,) int32, 0…K−1, or −1 for no prediction.
+            classes: K, number of classes.
 
         Raises:
-            ValueError: a class of K or more.
+            ValueError: a class index is K or more.
         """
-        highest = max(int(truth.max(initial=-1)), int(answer.max(initial=-1)))
+        highest = max(int(ground_truth.max(initial=-1)), int(prediction.max(initial=-1)))
         if highest >= classes:
             raise ValueError(f"class {highest} of {classes}")
-        judged = truth >= 0
-        column = np.where(answer[judged] < 0, classes, answer[judged]).astype(np.int64)
-        cell = truth[judged].astype(np.int64) * (classes + 1) + column
-        counts = np.bincount(cell, minlength=classes * (classes + 1))
+        labelled = ground_truth >= 0
+        row = ground_truth[labelled].astype(np.int64)
+        column = np.where(prediction[labelled] < 0, classes, prediction[labelled])
+        # Every pair of row and column as one number, so that one pass counts them all.
+        pair = row * (classes + 1) + column.astype(np.int64)
+        counts = np.bincount(pair, minlength=classes * (classes + 1))
         return cls(counts.reshape(classes, classes + 1).astype(np.int64))
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
@@ -47,39 +54,39 @@ class ConfusionMatrix:
 
     @property
     def classes(self) -> int:
-        """K."""
+        """K, number of classes."""
         return len(self.counts)
 
     @property
     def hits(self) -> npt.NDArray[np.int64]:
-        """(K,) points of a class that were answered right."""
+        """(K,) number of correctly predicted points of each class."""
         return np.diagonal(self.counts)
 
     @property
     def true_points(self) -> npt.NDArray[np.int64]:
-        """(K,) judged points that truly are of a class."""
+        """(K,) number of points of each class in the ground truth."""
         points: npt.NDArray[np.int64] = self.counts.sum(axis=1)
         return points
 
     @property
     def union(self) -> npt.NDArray[np.int64]:
-        """(K,) judged points that are of a class, or were answered to be."""
-        answered: npt.NDArray[np.int64] = self.counts[:, :-1].sum(axis=0)
-        return self.true_points + answered - self.hits
+        """(K,) number of points of each class in the ground truth or in the prediction."""
+        predicted: npt.NDArray[np.int64] = self.counts[:, :-1].sum(axis=0)
+        return self.true_points + predicted - self.hits
 
     @property
     def iou(self) -> npt.NDArray[np.float64]:
-        """(K,) intersection over union; NaN for a class that no judged point truly has."""
+        """(K,) intersection over union; NaN for a class without ground truth."""
         return np.where(self.true_points > 0, self.hits / np.maximum(self.union, 1), np.nan)
 
     @property
     def recall(self) -> npt.NDArray[np.float64]:
-        """(K,) share of a class's points that were answered right; NaN for an absent class."""
-        truth = self.true_points
-        return np.where(truth > 0, self.hits / np.maximum(truth, 1), np.nan)
+        """(K,) share of the points of each class that were predicted correctly, 0…1; or NaN."""
+        points = self.true_points
+        return np.where(points > 0, self.hits / np.maximum(points, 1), np.nan)
 
     @property
     def mean_iou(self) -> float:
-        """The mean IoU over the classes that are there; NaN when none is."""
+        """Mean IoU over the classes with ground truth; NaN if there is none."""
         present = self.iou[~np.isnan(self.iou)]
         return float(present.mean()) if len(present) else float("nan")

@@ -1,4 +1,4 @@
-"""How a benchmark's own code scores what is not there."""
+"""Rules of a benchmark's own evaluation code that the definition of a score leaves open."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkRules:
-    """What the official code of a benchmark does where the definition of a score leaves it open.
+    """How the official code of a benchmark treats unused classes and missing predictions.
 
-    In all of them an absent class that was answered all the same has an IoU of 0.
+    All benchmarks agree that a class without ground truth that was predicted has an IoU of 0.
 
     Attributes:
-        source: the code: repository, function, version; empty where there is none.
-        unmet_iou: what a class counts in the mean that is neither true nor answered anywhere;
-            None where it is left out.
-        judges_unlabeled: whether points that were left unlabeled lower the overall accuracy.
-        min_points: objects and pieces of ground with fewer points are neither missed nor invented
-            in panoptic scores.
+        source: the official code: repository, function, version; empty if there is none.
+        unused_class_iou: IoU in the mean of a class that is neither in the ground truth nor
+            predicted; None if such a class is left out of the mean.
+        counts_unlabeled: whether points without a prediction count as wrong in the overall
+            accuracy.
+        min_points: number of points below which a segment counts neither as a false negative nor
+            as a false positive in panoptic scores.
     """
 
     source: str = ""
-    unmet_iou: float | None = None
-    judges_unlabeled: bool = True
+    unused_class_iou: float | None = None
+    counts_unlabeled: bool = True
     min_points: int = 1
 
 

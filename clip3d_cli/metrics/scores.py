@@ -1,4 +1,4 @@
-"""Scores of a confusion matrix, by one of three conventions for what is not there."""
+"""Scores of a confusion matrix, by one of three conventions for classes without ground truth."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ Convention = Literal["present", "official", "reference"]
 Floats = npt.NDArray[np.float64]
 
 _MEANINGS: dict[Convention, str] = {
-    "present": "mIoU over present classes: a class that no judged point truly has is left out",
-    "official": "mIoU over classes that are there or answered: any other is left out",
-    "reference": "mIoU as CLIP2Scene computes it: a class neither there nor answered counts 1",
+    "present": "mIoU over present classes: a class without ground truth is left out",
+    "official": "mIoU over classes in the ground truth or the predictions: others are left out",
+    "reference": "mIoU as CLIP2Scene computes it: a class in neither ground truth nor predictions "
+    "counts 1",
 }
 # utils/metrics.py, compute_IoU_from_cmatrix, of CLIP2Scene (f37dae7).
-_REFERENCE = BenchmarkRules("CLIP2Scene, compute_IoU_from_cmatrix (f37dae7)", unmet_iou=1.0)
+_REFERENCE = BenchmarkRules("CLIP2Scene, compute_IoU_from_cmatrix (f37dae7)", unused_class_iou=1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What is said of K classes and of all of them together.
+    """Scores per class and over all K classes.
 
     Attributes:
-        convention: by which these were taken.
-        iou: (K,) intersection over union; NaN where the convention leaves a class out of the mean.
-        recall: (K,) share of a class's points that were answered right; NaN for an absent class.
-        mean_iou: over the classes whose ``iou`` is a number; NaN where none is.
-        mean_accuracy: mean of ``recall`` over the classes that are there.
-        frequency_weighted_iou: mean IoU weighted by true points; in ``reference``, hits over
-            2 N − hits, which CLIP2Scene prints under that name.
-        accuracy: share of all judged points that were answered right.
-        absent: the classes that no judged point truly has.
-        points: that were judged.
+        convention: how classes without ground truth are treated.
+        iou: (K,) intersection over union; NaN for a class that is left out of the mean.
+        recall: (K,) share of each class's points that were predicted correctly; NaN for a class
+            without ground truth.
+        mean_iou: mean of ``iou`` over the classes that are not left out; NaN if all are.
+        mean_accuracy: mean of ``recall`` over the classes with ground truth.
+        frequency_weighted_iou: mean IoU weighted by points in the ground truth; for ``reference``,
+            hits / (2 N − hits), which CLIP2Scene prints under that name.
+        accuracy: share of all labelled points that were predicted correctly.
+        absent: classes without ground truth.
+        points: number of points with ground truth.
     """
 
     convention: Convention
@@ -57,72 +59,93 @@ def scores_of(
     convention: Convention = "present",
     rules: BenchmarkRules = NO_BENCHMARK,
 ) -> Scores:
-    """The scores of all points that were counted.
-
-    ``present`` leaves every absent class out. ``official`` follows the benchmark's own code, and
-    ``reference`` CLIP2Scene's: both count an absent class that was answered as 0.
+    """Return the scores of all counted points.
 
     Args:
-        confusion: of K classes.
-        convention: for absent classes, and for what "frequency-weighted" means.
-        rules: of the data set's benchmark; only ``official`` asks.
+        confusion: counts of K classes.
+        convention: ``present`` leaves all classes without ground truth out of the mean.
+            ``official`` follows the benchmark's code and ``reference`` CLIP2Scene's: in both, such
+            a class has an IoU of 0 if it was predicted.
+        rules: rules of the data set's benchmark, used for ``official`` only.
     """
     iou = _iou(confusion, convention, rules)
     recall = confusion.recall
-    points = int(confusion.counts.sum())
     return Scores(
         convention=convention,
         iou=iou,
         recall=recall,
         mean_iou=_mean(iou),
         mean_accuracy=_mean(recall),
-        frequency_weighted_iou=_frequency_weighted(confusion, convention),
+        frequency_weighted_iou=_frequency_weighted_iou(confusion, convention),
         accuracy=_accuracy(confusion, convention, rules),
         absent=tuple(np.flatnonzero(confusion.true_points == 0).tolist()),
-        points=points,
+        points=int(confusion.counts.sum()),
     )
 
 
 def metric_name(convention: Convention, rules: BenchmarkRules = NO_BENCHMARK) -> str:
-    """The exact name of a mean IoU: what is averaged, and what an absent class counts."""
+    """Return the exact name of a mean IoU: over which classes, and how unused classes count.
+
+    Args:
+        convention: how classes without ground truth are treated.
+        rules: rules of the data set's benchmark.
+    """
     if convention != "official" or not rules.source:
         return _MEANINGS[convention]
-    unmet = "is left out" if rules.unmet_iou is None else f"counts {rules.unmet_iou:g}"
-    return f"mIoU as {rules.source} computes it: a class neither there nor answered {unmet}"
+    iou = rules.unused_class_iou
+    unused = "is left out" if iou is None else f"counts {iou:g}"
+    return (
+        f"mIoU as {rules.source} computes it: a class in neither ground truth nor predictions "
+        f"{unused}"
+    )
 
 
 def foreground_iou(confusion: ConfusionMatrix, ignored: Collection[int]) -> float:
-    """The mean IoU over the present classes that are not ignored; NaN when none is left.
+    """Return the mean IoU over the classes with ground truth that are not ignored.
 
-    Points of ignored classes are judged all the same: answers on them count against a class.
+    Points of ignored classes still count: a wrong prediction there lowers the predicted class.
+
+    Args:
+        confusion: counts of K classes.
+        ignored: class indices to leave out of the mean.
+
+    Returns:
+        Mean IoU, 0…1; NaN if no class is left.
     """
     return _mean_over(confusion, set(range(confusion.classes)) - set(ignored))
 
 
 def harmonic_iou(confusion: ConfusionMatrix, novel: Collection[int]) -> tuple[float, float, float]:
-    """Mean IoU of the base classes, of the novel ones, and the harmonic mean of the two.
+    """Return the mean IoU of base classes, of novel classes, and their harmonic mean.
 
-    Over present classes, as in PLA (Ding et al., CVPR 2023). NaN where the classes of one kind
-    are all absent.
+    Means are over the classes with ground truth, as in PLA (Ding et al., CVPR 2023).
+
+    Args:
+        confusion: counts of K classes.
+        novel: indices of the novel classes; all others are base classes.
+
+    Returns:
+        Three numbers, 0…1; NaN where there is no such class with ground truth.
     """
-    base = _mean_over(confusion, set(range(confusion.classes)) - set(novel))
-    new = _mean_over(confusion, set(novel))
-    both = base + new
-    return base, new, 2 * base * new / both if both else both
+    base_iou = _mean_over(confusion, set(range(confusion.classes)) - set(novel))
+    novel_iou = _mean_over(confusion, set(novel))
+    total = base_iou + novel_iou
+    return base_iou, novel_iou, 2 * base_iou * novel_iou / total if total else total
 
 
 def _iou(confusion: ConfusionMatrix, convention: Convention, rules: BenchmarkRules) -> Floats:
+    """Return (K,) IoU; NaN for classes that are left out of the mean."""
     if convention == "present":
         return confusion.iou
-    unmet = (_REFERENCE if convention == "reference" else rules).unmet_iou
+    unused = (_REFERENCE if convention == "reference" else rules).unused_class_iou
     union = confusion.union
     iou: Floats = np.where(
-        union > 0, confusion.hits / np.maximum(union, 1), np.nan if unmet is None else unmet
+        union > 0, confusion.hits / np.maximum(union, 1), np.nan if unused is None else unused
     )
     return iou
 
 
-def _frequency_weighted(confusion: ConfusionMatrix, convention: Convention) -> float:
+def _frequency_weighted_iou(confusion: ConfusionMatrix, convention: Convention) -> float:
     points, hits = int(confusion.counts.sum()), int(confusion.hits.sum())
     if not points:
         return float("nan")
@@ -133,8 +156,8 @@ def _frequency_weighted(confusion: ConfusionMatrix, convention: Convention) -> f
 
 
 def _accuracy(confusion: ConfusionMatrix, convention: Convention, rules: BenchmarkRules) -> float:
-    answered = convention == "official" and not rules.judges_unlabeled
-    points = int((confusion.counts[:, :-1] if answered else confusion.counts).sum())
+    only_predicted = convention == "official" and not rules.counts_unlabeled
+    points = int((confusion.counts[:, :-1] if only_predicted else confusion.counts).sum())
     return int(confusion.hits.sum()) / points if points else float("nan")
 
 
@@ -143,5 +166,5 @@ def _mean_over(confusion: ConfusionMatrix, classes: set[int]) -> float:
 
 
 def _mean(numbers: Floats) -> float:
-    there = numbers[~np.isnan(numbers)]
-    return float(there.mean()) if len(there) else float("nan")
+    finite = numbers[~np.isnan(numbers)]
+    return float(finite.mean()) if len(finite) else float("nan")

@@ -34,7 +34,7 @@ def counted_by_hand(dataset: Dataset, split: str, weights: Path) -> list[Any]:
     encoder = open_encoder(weights).encoder
     counts = np.zeros((len(vocabulary), len(vocabulary) + 1), dtype=int)
     for scene in dataset.scenes(split):
-        truth = dataset.truth(scene)
+        truth = dataset.ground_truth(scene)
         if truth is None:
             continue
         cloud = dataset.cloud(scene.sweeps[0])

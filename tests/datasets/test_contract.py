@@ -17,7 +17,8 @@ from PIL import Image
 
 from clip3d_cli import registry
 from clip3d_cli.core.scenes import PosedScene, View, moved
-from clip3d_cli.datasets.dataset import Dataset, swept_cloud
+from clip3d_cli.datasets.dataset import Dataset
+from clip3d_cli.datasets.sweeps import merge_sweeps
 from clip3d_cli.errors import InputError, UsageError
 from clip3d_cli.metrics.rules import NO_BENCHMARK
 
@@ -53,7 +54,7 @@ def test_it_says_what_it_is(tree: tuple[str, Path], dataset: Dataset) -> None:
     name, root = tree
     assert dataset.name == name
     assert root in (dataset.root, *dataset.root.parents)
-    assert dataset.ego_m >= 0
+    assert dataset.ego_half_size_m >= 0
     assert dataset.vocabulary is None or len(dataset.vocabulary) > 0
 
 
@@ -140,8 +141,8 @@ def test_truth_is_a_class_or_not_judged_for_every_point(
 ) -> None:
     judged = 0
     for scene in scenes:
-        truth = dataset.truth(scene)
-        assert (truth is None) == (scene.truth is None)
+        truth = dataset.ground_truth(scene)
+        assert (truth is None) == (scene.ground_truth is None)
         if truth is None:
             continue
         assert dataset.vocabulary is not None
@@ -156,28 +157,28 @@ def test_instances_are_of_every_point_where_there_are_things(
     dataset: Dataset, scenes: list[PosedScene]
 ) -> None:
     classes = 0 if dataset.vocabulary is None else len(dataset.vocabulary)
-    assert dataset.things <= set(range(classes))
+    assert dataset.thing_classes <= set(range(classes))
     objects = set()
     for scene in scenes:
-        instances, truth = dataset.instances(scene), dataset.truth(scene)
+        instances, truth = dataset.instances(scene), dataset.ground_truth(scene)
         if instances is None or truth is None:
             assert instances is None
             continue
         assert instances.dtype == np.int32 and instances.shape == truth.shape
         assert instances.min() >= -1
-        things = np.isin(truth, list(dataset.things)) & (instances > 0)
+        things = np.isin(truth, list(dataset.thing_classes)) & (instances > 0)
         objects |= set(zip(truth[things].tolist(), instances[things].tolist(), strict=True))
-    assert len(objects) > 1 or not dataset.things
+    assert len(objects) > 1 or not dataset.thing_classes
 
 
 def test_the_benchmarks_rules_make_sense(dataset: Dataset) -> None:
-    assert dataset.rules.unmet_iou in (None, 0, 1) and dataset.rules.min_points >= 1
+    assert dataset.rules.unused_class_iou in (None, 0, 1) and dataset.rules.min_points >= 1
     assert bool(dataset.rules.source) == (dataset.rules != NO_BENCHMARK)
 
 
 def test_sweeps_merge_in_the_world(dataset: Dataset, scenes: list[PosedScene]) -> None:
     for scene in scenes[:2]:
-        merged = swept_cloud(dataset, scene.sweeps)
+        merged = merge_sweeps(dataset, scene.sweeps)
         assert np.isfinite(merged.cloud.xyz).all()
         assert set(merged.sweep_of_point.tolist()) == set(range(len(scene.sweeps)))
 
@@ -199,7 +200,7 @@ def test_reading_leaves_the_folder_as_it_was(tree: tuple[str, Path]) -> None:
     for split in dataset.splits():
         scene = dataset.scenes(split)[0]
         dataset.cloud(scene.sweeps[0])
-        dataset.truth(scene)
+        dataset.ground_truth(scene)
         dataset.instances(scene)
     assert _listing(root) == before
 
@@ -220,7 +221,7 @@ def test_another_folder_is_refused(tree: tuple[str, Path], kind: str, tmp_path: 
 
 def _points_in(view: View, dataset: Dataset, scene: PosedScene) -> int:
     """How many points of the key frame fall into a view, lens aside."""
-    xyz = moved(view.camera_from_world, swept_cloud(dataset, scene.sweeps[:1]).cloud.xyz)
+    xyz = moved(view.camera_from_world, merge_sweeps(dataset, scene.sweeps[:1]).cloud.xyz)
     xyz = xyz[xyz[:, 2] > 0.1]
     pixels = xyz @ view.intrinsics.T
     pixels = pixels[:, :2] / pixels[:, 2:]

@@ -25,8 +25,8 @@ from posed_camera import (
 )
 
 from clip3d_cli.core.scenes import PosedScene, inverse_pose, moved
-from clip3d_cli.datasets.dataset import swept_cloud
 from clip3d_cli.datasets.folder.dataset import Folder
+from clip3d_cli.datasets.sweeps import merge_sweeps
 from clip3d_cli.errors import InputError, UsageError
 
 TURN = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])  # y up becomes z up
@@ -59,16 +59,16 @@ def test_splits_are_lists_and_all(root: Path) -> None:
 
 def test_truth_counts_the_ids_of_the_vocabulary(root: Path) -> None:
     folder = Folder(root)
-    truth = folder.truth(scene_at(root, "hall"))
+    truth = folder.ground_truth(scene_at(root, "hall"))
     assert truth is not None and truth.dtype == np.int32
     assert truth[:6].tolist() == [-1, 1, 0, -1, 1, 0]
-    assert folder.truth(scene_at(root, "yard")) is None
+    assert folder.ground_truth(scene_at(root, "yard")) is None
 
 
 def test_sweeps_and_depth_are_read_as_described(root: Path) -> None:
     hall = scene_at(root, "hall")
     assert [sweep.time_s for sweep in hall.sweeps] == [2.0, 1.9]
-    merged = swept_cloud(Folder(root), hall.sweeps)
+    merged = merge_sweeps(Folder(root), hall.sweeps)
     np.testing.assert_allclose(merged.cloud.xyz[200:], room(50, seed=1), atol=1e-12)
     (view,) = hall.views
     assert view.depth == root / "hall" / "depth" / "a.png"
@@ -126,7 +126,7 @@ def test_world_up_and_the_unit_move_cameras_and_cloud_alike(tmp_path: Path, desc
     write_json(tmp_path / "cameras.json", placement)
     folder = Folder(tmp_path)
     (scene,) = folder.scenes("all")
-    merged = swept_cloud(folder, scene.sweeps).cloud
+    merged = merge_sweeps(folder, scene.sweeps).cloud
     np.testing.assert_allclose(merged.xyz, POINT, atol=1e-9)
     assert pixel_of(scene.views[0], merged.xyz) == pytest.approx(BENT_PIXEL, abs=1e-9)
 
@@ -151,7 +151,7 @@ def test_cameras_that_take_another_axis_for_up_are_refused(tmp_path: Path) -> No
     cameras = [camera_entry("images/a.png", world_from_camera=pose.tolist()) for pose in poses]
     write_camera(tmp_path)
     write_json(tmp_path / "cameras.json", {"cameras": cameras})
-    with pytest.raises(InputError, match="take y for up") as refusal:
+    with pytest.raises(InputError, match="by its cameras y is up") as refusal:
         Folder(tmp_path).scenes("all")
     assert '{"world_up": "y"}' in refusal.value.remedy
     for up in ("z", "y"):
@@ -193,9 +193,17 @@ OURS = "cameras.json"
 
 REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "unknown key": (edit(OURS, intrinsic=[1, 1, 0, 0]), "E_DATASET", "unknown key 'intrinsic'"),
-    "image missing": (edit(OURS, image="images/z.png"), "E_NOT_FOUND", "z.png is not there"),
-    "another size": (edit(OURS, size=[64, 40]), "E_DATASET", "128 × 80 pixels, described are 64"),
-    "NaN": (edit(OURS, world_from_camera=NAN_POSE), "E_DATASET", "NaN or infinity"),
+    "image missing": (edit(OURS, image="images/z.png"), "E_NOT_FOUND", "z.png does not exist"),
+    "another size": (
+        edit(OURS, size=[64, 40]),
+        "E_DATASET",
+        "128 × 80 pixels, but is described with 64",
+    ),
+    "NaN": (
+        edit(OURS, world_from_camera=NAN_POSE),
+        "E_DATASET",
+        "NaN and infinity are not numbers",
+    ),
     "mirror": (edit(OURS, world_from_camera=MIRROR), "E_DATASET", "is not rigid"),
     "beyond": (edit(OURS, world_from_camera=(1e200 * np.eye(4)).tolist()), "E_DATASET", "last row"),
     "huge": (
@@ -206,26 +214,30 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "both poses": (edit(OURS, camera_from_world=MIRROR), "E_DATASET", "has both"),
     "no pose": (edit(OURS, world_from_camera=None), "E_DATASET", "has neither"),
     "flat focus": (edit(OURS, intrinsics=[0, 1, 2, 3]), "E_DATASET", "focal length"),
-    "three numbers": (edit(OURS, intrinsics=[1, 2, 3]), "E_DATASET", "the shape (3,)"),
+    "three numbers": (
+        edit(OURS, intrinsics=[1, 2, 3]),
+        "E_DATASET",
+        "neither 4 numbers nor 3 rows",
+    ),
     "lens": (edit(OURS, lens="fish"), "E_DATASET", "lens is 'fish'"),
     "too bent": (edit(OURS, distortion=[0] * 9), "E_DATASET", "9 distortion coefficients"),
     "unit": (edit(OURS, depth_unit_m=-1), "E_DATASET", "must be above 0"),
     "cut off": (text("hall/cameras.json", '{"cameras": [{"image'), "E_TRUNCATED", "ends early"),
     "no JSON": (text("hall/cameras.json", "{'cameras': []}"), "E_DATASET", "line 1, column 2"),
-    "a list": (text("hall/cameras.json", "[]"), "E_DATASET", "no table"),
+    "a list": (text("hall/cameras.json", "[]"), "E_DATASET", "is a list, not an object"),
     "empty": (text("hall/cameras.json", ""), "E_EMPTY_FILE", "no bytes"),
     "no frames": (text("yard/transforms.json", "{}"), "E_DATASET", "has no frames"),
     "too few labels": (labels(np.ones(199, np.int32)), "E_COUNT_MISMATCH", "199 labels"),
-    "unknown label": (labels(np.full(200, 2)), "E_DATASET", "holds label 2"),
+    "unknown label": (labels(np.full(200, 2)), "E_DATASET", "contains label 2"),
     "labels of text": (labels(np.full(200, 1.5)), "E_DATASET", "not whole numbers"),
-    "split": (text("splits/val.txt", "hal\n"), "E_DATASET", "lists 'hal', which is no scene"),
+    "split": (text("splits/val.txt", "hal\n"), "E_DATASET", "lists 'hal', but there is no such"),
     "two clouds": (
         lambda root: (
             write_ply(root / "yard" / "cloud.ply", room(2))
             or np.save(root / "yard" / "cloud.npy", room(2))
         ),
         "E_DATASET",
-        "holds 2 clouds",
+        "contains 2 clouds",
     ),
     "one id twice": (
         text("vocabulary.toml", 'class = [{ name = "a", id = 2 }, { name = "b" }]'),
@@ -244,7 +256,7 @@ def test_what_cannot_be_is_refused_in_one_line(root: Path, kind: str) -> None:
         folder = Folder(root)
         for split in folder.splits():
             for scene in folder.scenes(split):
-                folder.truth(scene)
+                folder.ground_truth(scene)
     assert refusal.value.code == code
     assert fault in refusal.value.fault
     assert refusal.value.remedy and "\n" not in str(refusal.value)
@@ -256,7 +268,7 @@ def test_a_near_key_is_suggested(root: Path) -> None:
     with pytest.raises(InputError) as refusal:
         Folder(root).scenes("all")
     assert refusal.value.remedy.startswith("Did you mean intrinsics? ")
-    assert refusal.value.fault.startswith("camera 1: ")
+    assert refusal.value.fault == "cameras[0] has the unknown key 'intrinsic'"
 
 
 @pytest.mark.parametrize("table", ["cameras", "images", "points3D"])

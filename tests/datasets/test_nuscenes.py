@@ -13,11 +13,12 @@ import pytest
 
 from clip3d_cli.core.scenes import PosedScene, View, moved
 from clip3d_cli.core.vocabulary_files import named_vocabulary
-from clip3d_cli.datasets.dataset import swept_cloud
-from clip3d_cli.datasets.dataset_files import file_labels, split_numbers
+from clip3d_cli.datasets.labels import file_labels
 from clip3d_cli.datasets.nuscenes import cache as nuscenes_cache
 from clip3d_cli.datasets.nuscenes.cache import frame_index
 from clip3d_cli.datasets.nuscenes.dataset import NuScenes
+from clip3d_cli.datasets.splits import split_numbers
+from clip3d_cli.datasets.sweeps import merge_sweeps
 from clip3d_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
@@ -98,7 +99,7 @@ def test_sweeps_of_a_still_world_coincide(dataset: NuScenes) -> None:
     assert [sweep.path.name[-10:-8] for sweep in scene.sweeps] == [
         f"{n:02d}" for n in range(18, 7, -1)
     ]
-    merged = swept_cloud(dataset, scene.sweeps)
+    merged = merge_sweeps(dataset, scene.sweeps)
     assert len(merged.cloud) == 11 * 400  # without the vehicle's own returns
     for position in range(11):
         xyz = merged.cloud.xyz[merged.sweep_of_point == position]
@@ -148,7 +149,7 @@ def names_of(dataset: NuScenes, truth: npt.NDArray[np.int32] | None) -> list[str
 
 
 def test_truth_is_lidarsegs_sixteen_classes(dataset: NuScenes) -> None:
-    truth = dataset.truth(key_frame(dataset, "scene-0061", 12))
+    truth = dataset.ground_truth(key_frame(dataset, "scene-0061", 12))
     assert names_of(dataset, truth) == [EXPECTED[n % 10] for n in range(402)]
 
 
@@ -182,14 +183,14 @@ def test_the_copys_own_numbers_win(own_root: Path) -> None:
 
     edit(path, swap)
     dataset = NuScenes(own_root)
-    names = names_of(dataset, dataset.truth(key_frame(dataset, "scene-0061", 12)))
+    names = names_of(dataset, dataset.ground_truth(key_frame(dataset, "scene-0061", 12)))
     assert names[:5] == ["car", "sidewalk", "manmade", "vegetation", "driveable surface"]
 
 
 def test_without_numbers_of_its_own_the_usual_ones_hold(own_root: Path) -> None:
     edit(own_root / official.VERSION / "category.json", lambda rows: [r.pop("index") for r in rows])
     dataset = NuScenes(own_root)
-    names = names_of(dataset, dataset.truth(key_frame(dataset, "scene-0061", 12)))
+    names = names_of(dataset, dataset.ground_truth(key_frame(dataset, "scene-0061", 12)))
     assert names[:10] == list(EXPECTED)
 
 
@@ -197,7 +198,7 @@ def test_without_lidarseg_there_is_no_truth(own_root: Path) -> None:
     (own_root / official.VERSION / "lidarseg.json").unlink()
     dataset = NuScenes(own_root)
     scene = dataset.scenes("all")[0]
-    assert scene.truth is None and dataset.truth(scene) is None
+    assert scene.ground_truth is None and dataset.ground_truth(scene) is None
 
 
 def test_official_splits_have_the_official_counts() -> None:
@@ -262,20 +263,20 @@ def test_the_index_of_large_tables_is_kept(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = own_root / official.VERSION
-    fresh = frame_index(folder, worth_keeping=0)
+    fresh = frame_index(folder, cached_from_bytes=0)
     (kept,) = (tmp_path / "cache" / "clip3d").iterdir()
     scans = []
     scan = nuscenes_cache.scan_tables
     monkeypatch.setattr(nuscenes_cache, "scan_tables", lambda f: (scans.append(f), scan(f))[1])
-    again = frame_index(folder, worth_keeping=0)
+    again = frame_index(folder, cached_from_bytes=0)
     assert not scans
     for name, array in fresh.arrays().items():
         np.testing.assert_array_equal(array, again.arrays()[name])
     kept.write_bytes(kept.read_bytes()[:1000])  # a damaged one is made anew
-    frame_index(folder, worth_keeping=0)
+    frame_index(folder, cached_from_bytes=0)
     assert len(scans) == 1
     edit(folder / "sample.json", lambda rows: rows.reverse())  # other tables, another index
-    frame_index(folder, worth_keeping=0)
+    frame_index(folder, cached_from_bytes=0)
     assert len(scans) == 2
 
 
@@ -284,4 +285,4 @@ def test_without_a_place_to_keep_it_tables_are_read_each_time(
 ) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert len(frame_index(own_root / official.VERSION, worth_keeping=0).sample_token) == 12
+    assert len(frame_index(own_root / official.VERSION, cached_from_bytes=0).sample_token) == 12

@@ -90,9 +90,9 @@ BROKEN_TABLES = {
         table("sample", lambda rows: rows.append(rows[0] | {"token": "x"})),
         "E_DATASET", "no LIDAR_TOP key frame of sample 'x'",
     ),
-    "no turn": (put("ego_pose", 0, "rotation", [0, 0, 0, 0]), "E_DATASET", "is no pose"),
-    "not a number": (put("ego_pose", 0, "rotation", [1, 0, 0, np.nan]), "E_DATASET", "is no pose"),
-    "five numbers": (put("ego_pose", 0, "rotation", [1, 0, 0, 0, 0]), "E_DATASET", "is no pose"),
+    "no turn": (put("ego_pose", 0, "rotation", [0, 0, 0, 0]), "E_DATASET", "not a pose"),
+    "not a number": (put("ego_pose", 0, "rotation", [1, 0, 0, np.nan]), "E_DATASET", "not a pose"),
+    "five numbers": (put("ego_pose", 0, "rotation", [1, 0, 0, 0, 0]), "E_DATASET", "not a pose"),
     "no intrinsics": (put("calibrated_sensor", 2, "camera_intrinsic", [1]), "E_DATASET", "3x3"),
 }  # fmt: skip
 
@@ -112,15 +112,19 @@ def test_broken_files_are_refused_when_they_are_opened(own_root: Path) -> None:
     dataset = NuScenes(own_root)
     gone, short, fewer, strange = dataset.scenes("all")[:4]
     gone.sweeps[0].path.unlink()
-    refuses(lambda: dataset.cloud(gone.sweeps[0]), "E_NOT_FOUND", "not on disk")
+    refuses(
+        lambda: dataset.cloud(gone.sweeps[0]),
+        "E_NOT_FOUND",
+        "listed in the tables, but does not exist",
+    )
     cut_short(short.sweeps[0].path, 7)
-    refuses(lambda: dataset.cloud(short.sweeps[0]), "E_TRUNCATED", "no whole number of points")
-    assert fewer.truth is not None and strange.truth is not None
-    cut_short(fewer.truth, 1)
-    refuses(lambda: dataset.truth(fewer), "E_COUNT_MISMATCH", "401 bytes are not 402 labels")
+    refuses(lambda: dataset.cloud(short.sweeps[0]), "E_TRUNCATED", "not a whole number of points")
+    assert fewer.ground_truth is not None and strange.ground_truth is not None
+    cut_short(fewer.ground_truth, 1)
+    refuses(lambda: dataset.ground_truth(fewer), "E_COUNT_MISMATCH", "401 bytes are not 402 labels")
     for number in (32, 33, 255):
-        strange.truth.write_bytes(bytes([number]) * 402)
-        refuses(lambda: dataset.truth(strange), "E_DATASET", f"label {number},")
+        strange.ground_truth.write_bytes(bytes([number]) * 402)
+        refuses(lambda: dataset.ground_truth(strange), "E_DATASET", f"label {number},")
 
 
 def test_an_image_without_a_size_is_refused(own_root: Path) -> None:
@@ -132,7 +136,7 @@ def test_an_image_without_a_size_is_refused(own_root: Path) -> None:
 def test_a_category_of_no_lidarseg_is_refused(own_root: Path) -> None:
     put("category", 3, "name", "human.robot")(own_root)
     dataset = NuScenes(own_root)
-    refuses(lambda: dataset.truth(dataset.scenes("all")[0]), "E_DATASET", "human.robot")
+    refuses(lambda: dataset.ground_truth(dataset.scenes("all")[0]), "E_DATASET", "human.robot")
 
 
 def test_a_root_one_level_too_high_is_told_the_right_one(root: Path) -> None:

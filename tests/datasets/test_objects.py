@@ -32,14 +32,14 @@ def kitti(tmp_path: Path) -> SemanticKitti:
 
 
 def panoptic_file(dataset: NuScenes, scene: PosedScene) -> Path:
-    assert scene.truth is not None
-    token = scene.truth.name.removesuffix("_lidarseg.bin")
+    assert scene.ground_truth is not None
+    token = scene.ground_truth.name.removesuffix("_lidarseg.bin")
     return dataset.root / "panoptic" / VERSION / f"{token}_panoptic.npz"
 
 
 def test_objects_are_those_of_panoptic_nuscenes(nuscenes: NuScenes) -> None:
     scene = nuscenes.scenes("all")[0]
-    truth, instances = nuscenes.truth(scene), nuscenes.instances(scene)
+    truth, instances = nuscenes.ground_truth(scene), nuscenes.instances(scene)
     assert truth is not None and instances is not None
     in_two_boxes = RIGHT == 0
     judged = truth >= 0
@@ -55,7 +55,7 @@ def test_objects_are_those_of_panoptic_nuscenes(nuscenes: NuScenes) -> None:
 
 
 def test_things_of_nuscenes_are_the_challenges_first_ten(nuscenes: NuScenes) -> None:
-    ids = {nuscenes.vocabulary.classes[index].class_id for index in nuscenes.things}
+    ids = {nuscenes.vocabulary.classes[index].class_id for index in nuscenes.thing_classes}
     assert ids == {*range(1, 11)}
 
 
@@ -69,9 +69,9 @@ def test_without_panoptic_or_lidarseg_there_are_no_objects(nuscenes: NuScenes) -
 @pytest.mark.parametrize(
     ("arrays", "code", "words"),
     [
-        ({"data": RIGHT[:-1]}, "E_COUNT_MISMATCH", "401 labels, the cloud 402 points"),
-        ({"labels": RIGHT}, "E_DATASET", "no whole numbers called 'data'"),
-        ({"data": RIGHT / 7}, "E_DATASET", "no whole numbers called 'data'"),
+        ({"data": RIGHT[:-1]}, "E_COUNT_MISMATCH", "401 labels, but the cloud has 402 points"),
+        ({"labels": RIGHT}, "E_DATASET", "no array 'data' of whole numbers"),
+        ({"data": RIGHT / 7}, "E_DATASET", "no array 'data' of whole numbers"),
         ({"data": RIGHT.astype(np.int64) - 1}, "E_DATASET", "below 0"),
         ({"data": np.full(402, 2**40)}, "E_DATASET", "too large"),
         ({"data": np.full(402, 32_001, np.uint16)}, "E_DATASET", "label 32,"),
@@ -96,11 +96,11 @@ def test_broken_archives_are_refused(nuscenes: NuScenes) -> None:
 
 def test_objects_of_semantickitti_are_those_of_the_whole_label(kitti: SemanticKitti) -> None:
     scene = kitti.scenes("val")[0]
-    assert scene.truth is not None
+    assert scene.ground_truth is not None
     numbers = np.resize(np.array([40, 60, 10, 252, 10, 252, 10, 10, 13, 16], "<u4"), 300)
     numbers |= np.resize(np.array([0, 0, 0, 0, 5, 5, 6, 65_535, 5, 5], "<u4"), 300) << 16
-    scene.truth.write_bytes(numbers.tobytes())
-    truth, instances = kitti.truth(scene), kitti.instances(scene)
+    scene.ground_truth.write_bytes(numbers.tobytes())
+    truth, instances = kitti.ground_truth(scene), kitti.instances(scene)
     assert truth is not None and instances is not None
     # Road and lane marking are two, and so are car 5 and moving car 5: official code does so.
     objects = [*zip(truth.tolist(), instances.tolist(), strict=True)]
@@ -110,7 +110,7 @@ def test_objects_of_semantickitti_are_those_of_the_whole_label(kitti: SemanticKi
 
 
 def test_things_of_semantickitti_are_the_official_eight(kitti: SemanticKitti) -> None:
-    assert {kitti.vocabulary.classes[index].name for index in kitti.things} == {
+    assert {kitti.vocabulary.classes[index].name for index in kitti.thing_classes} == {
         "car", "truck", "bicycle", "motorcycle", "other-vehicle", "person", "bicyclist",
         "motorcyclist",
     }  # fmt: skip
@@ -118,10 +118,10 @@ def test_things_of_semantickitti_are_the_official_eight(kitti: SemanticKitti) ->
 
 def test_broken_labels_have_no_objects(kitti: SemanticKitti) -> None:
     short, strange = kitti.scenes("val")[:2]
-    assert short.truth is not None and strange.truth is not None
-    short.truth.write_bytes(short.truth.read_bytes()[:-2])
+    assert short.ground_truth is not None and strange.ground_truth is not None
+    short.ground_truth.write_bytes(short.ground_truth.read_bytes()[:-2])
     refuses(lambda: kitti.instances(short), "E_COUNT_MISMATCH", "not 300 labels")
-    strange.truth.write_bytes(np.full(300, 7 << 16 | 12, "<u4").tobytes())
+    strange.ground_truth.write_bytes(np.full(300, 7 << 16 | 12, "<u4").tobytes())
     refuses(lambda: kitti.instances(strange), "E_DATASET", "label 12,")
     assert kitti.instances(kitti.scenes("test")[0]) is None
 

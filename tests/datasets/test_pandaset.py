@@ -14,9 +14,9 @@ from pandas_pickles import write_frame
 from posed_camera import CX, CY, FX, FY, PIXEL, POINT, pixel_of, write_image, write_json
 
 from clip3d_cli.core.cameras import project
-from clip3d_cli.datasets.dataset import swept_cloud
-from clip3d_cli.datasets.dataset_files import split_numbers
 from clip3d_cli.datasets.pandaset.dataset import PandaSet
+from clip3d_cli.datasets.splits import split_numbers
+from clip3d_cli.datasets.sweeps import merge_sweeps
 from clip3d_cli.errors import InputError, UsageError
 
 
@@ -65,7 +65,7 @@ def test_both_layouts_show_the_pixel_computed_by_hand(root: Path, tmp_path: Path
     write_repacked(tmp_path / "repacked")
     for dataset in (PandaSet(root), PandaSet(tmp_path / "repacked")):
         scene = dataset.scenes("all")[0]
-        cloud = swept_cloud(dataset, scene.sweeps[:1]).cloud
+        cloud = merge_sweeps(dataset, scene.sweeps[:1]).cloud
         np.testing.assert_allclose(cloud.xyz[:1], POINT, atol=1e-12)
         for view in scene.views:
             assert pixel_of(view, cloud.xyz[:1]) == pytest.approx(PIXEL, abs=1e-9)
@@ -84,7 +84,7 @@ def test_points_come_in_the_vehicles_frame(root: Path) -> None:
 def test_truth_counts_the_numbers_of_classes(root: Path, tmp_path: Path) -> None:
     write_repacked(tmp_path / "repacked")
     for dataset in (PandaSet(root), PandaSet(tmp_path / "repacked")):
-        truth = dataset.truth(dataset.scenes("all")[0])
+        truth = dataset.ground_truth(dataset.scenes("all")[0])
         assert truth is not None
         names = [dataset.vocabulary.classes[i].name if i >= 0 else "" for i in truth[:5]]
         assert names == ["", "Vegetation", "Road", "Car", "Other Static Object"]
@@ -96,14 +96,14 @@ def test_labels_belong_to_points_by_index_not_by_place(root: Path) -> None:
     write_frame(scan, columns, np.array([7, 3, 5]))
     write_frame(labels / "00.pkl.gz", {"class": np.array([3, 5, 7])}, np.array([3, 5, 7]))
     dataset = PandaSet(root)
-    truth = dataset.truth(dataset.scenes("all")[0])
+    truth = dataset.ground_truth(dataset.scenes("all")[0])
     assert truth is not None and (truth + 1).tolist() == [7, 3, 5]
 
 
 def test_drives_without_labels_have_no_truth(root: Path) -> None:
     shutil.rmtree(root / "002" / "annotations")
     dataset = PandaSet(root)
-    assert dataset.truth(dataset.scenes("all")[3]) is None
+    assert dataset.ground_truth(dataset.scenes("all")[3]) is None
 
 
 def test_one_drive_can_be_the_root(root: Path) -> None:
@@ -113,7 +113,7 @@ def test_one_drive_can_be_the_root(root: Path) -> None:
 def test_splits_are_offered_where_they_are_whole(root: Path) -> None:
     assert sum(len(numbers) for numbers in split_numbers("pandaset").values()) == 103
     assert PandaSet(root).splits() == ("all",)
-    with pytest.raises(InputError, match="drive 003 of the split val is not there"):
+    with pytest.raises(InputError, match="drive 003 of the split val does not exist"):
         PandaSet(root).scenes("val")
     with pytest.raises(UsageError, match="valid"):
         PandaSet(root).scenes("valid")
@@ -132,15 +132,23 @@ NAN_POSITION = {**VEHICLE, "position": {"x": float("nan"), "y": 0.0, "z": 0.0}}
 LENS = {"fx": FX, "fy": FY, "cx": CX}
 REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "short poses": (table("lidar/poses.json", [VEHICLE]), "E_COUNT_MISMATCH", "1 poses and 2"),
-    "NaN": (table("lidar/poses.json", [NAN_POSITION] * 2), "E_DATASET", "not a finite number"),
-    "no turn": (table("lidar/poses.json", [NO_HEADING] * 2), "E_DATASET", "pose 1: heading"),
-    "no list": (table("lidar/poses.json", {}), "E_DATASET", "no list of tables"),
+    "NaN": (
+        table("lidar/poses.json", [NAN_POSITION] * 2),
+        "E_DATASET",
+        "NaN and infinity are not numbers",
+    ),
+    "no turn": (table("lidar/poses.json", [NO_HEADING] * 2), "E_DATASET", "[0]: heading"),
+    "no list": (table("lidar/poses.json", {}), "E_DATASET", "is an object, not a list"),
     "half a lens": (
         table("camera/left_camera/intrinsics.json", LENS),
         "E_DATASET",
-        "cy is missing",
+        "has no 'cy'",
     ),
-    "times": (table("lidar/timestamps.json", ["now", "then"]), "E_DATASET", "not made of numbers"),
+    "times": (
+        table("lidar/timestamps.json", ["now", "then"]),
+        "E_DATASET",
+        "[0] is a text, not a number",
+    ),
     "classes": (table("annotations/semseg/classes.json", {"5": "Tree"}), "E_DATASET", "'Tree'"),
     "cut off": (
         lambda root: (root / "001" / "lidar" / "poses.json").write_text('[{"position": {"x'),
@@ -178,7 +186,7 @@ def test_what_cannot_be_is_refused_in_one_line(root: Path, kind: str) -> None:
     with pytest.raises(InputError) as refusal:
         dataset = PandaSet(root)
         for scene in dataset.scenes("all"):
-            dataset.truth(scene)
+            dataset.ground_truth(scene)
     assert refusal.value.code == code
     assert fault in refusal.value.fault
     assert refusal.value.remedy and "\n" not in str(refusal.value)
@@ -190,7 +198,7 @@ def test_a_repacked_frame_without_labels_is_refused_by_name(tmp_path: Path) -> N
     np.savez(tmp_path / "00.npz", xyz=np.zeros((3, 3)), intensity=np.zeros(3))
     dataset = PandaSet(tmp_path)
     with pytest.raises(InputError, match="no array 'label', only xyz, intensity"):
-        dataset.truth(dataset.scenes("all")[0])
+        dataset.ground_truth(dataset.scenes("all")[0])
 
 
 def test_real_cars_lie_where_the_camera_sees_them(shared_data: Path) -> None:
@@ -199,7 +207,7 @@ def test_real_cars_lie_where_the_camera_sees_them(shared_data: Path) -> None:
     scenes = dataset.scenes("all")
     assert [len(scene.sweeps) for scene in scenes] == [1, 2, 3]
     scene = scenes[0]
-    truth = dataset.truth(scene)
+    truth = dataset.ground_truth(scene)
     assert truth is not None
     sweep = scene.sweeps[0]
     cloud = dataset.cloud(sweep)

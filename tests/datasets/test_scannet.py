@@ -20,8 +20,8 @@ from plyfile import PlyData
 from posed_camera import CX, CY, PIXEL, POINT, pixel_of, write_image
 
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.datasets.dataset_files import split_numbers
 from clip3d_cli.datasets.scannet.dataset import ScanNet
+from clip3d_cli.datasets.splits import split_numbers
 from clip3d_cli.errors import InputError, UsageError
 
 
@@ -69,7 +69,7 @@ def test_the_depth_cameras_intrinsics_are_not_taken(root: Path) -> None:
 
 def test_truth_is_the_benchmarks_twenty_classes(root: Path) -> None:
     scannet = ScanNet(root)
-    truth = scannet.truth(scene_at(root, EXPORTED))
+    truth = scannet.ground_truth(scene_at(root, EXPORTED))
     assert truth is not None
     names = [scannet.vocabulary.classes[index].name if index >= 0 else "" for index in truth[:6]]
     # NYU40 numbers 0, 1, 2, 39, 40, 13: 0 is nothing, 40 and 13 (blinds) are not judged.
@@ -80,8 +80,8 @@ def test_scans_without_frames_or_labels_are_scenes_for_what_they_have(root: Path
     name = "scene0707_00"
     write_mesh(root / "scans_test" / name / f"{name}_vh_clean_2.ply", 9, None)
     scene = scene_at(root, name)
-    assert scene.views == () and scene.truth is None
-    assert ScanNet(root).truth(scene) is None
+    assert scene.views == () and scene.ground_truth is None
+    assert ScanNet(root).ground_truth(scene) is None
 
 
 def test_the_official_splits_count_as_published() -> None:
@@ -97,7 +97,7 @@ def test_the_official_splits_count_as_published() -> None:
 def test_an_official_split_that_is_not_here_as_a_whole_is_refused(root: Path) -> None:
     scannet = ScanNet(root)
     assert scannet.splits() == ("all",)
-    with pytest.raises(InputError, match="of the split val is not there") as refusal:
+    with pytest.raises(InputError, match="of the split val does not exist") as refusal:
         scannet.scenes("val")
     assert "--split all" in refusal.value.remedy
     with pytest.raises(UsageError, match="valid"):
@@ -125,7 +125,7 @@ def relabel(root: Path, points: int, labels: Any) -> None:
 
 MIRROR = "1 0 0 0\n0 1 0 0\n0 0 -1 0\n0 0 0 1\n"
 REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
-    "words": (matrix_file("pose/2.txt", "a b"), "E_DATASET", "does not hold numbers"),
+    "words": (matrix_file("pose/2.txt", "a b"), "E_DATASET", "contains other text than numbers"),
     "short": (matrix_file("pose/2.txt", "1 0 0 0\n"), "E_DATASET", "4 of the 16 numbers"),
     "mirror": (matrix_file("pose/2.txt", MIRROR), "E_DATASET", "not a rigid transform"),
     "empty": (matrix_file("pose/2.txt", ""), "E_EMPTY_FILE", "no bytes"),
@@ -137,9 +137,13 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "no intrinsics": (
         lambda root: (root / "scans" / EXPORTED / "intrinsic" / "intrinsic_color.txt").unlink(),
         "E_NOT_FOUND",
-        "is not there",
+        "does not exist",
     ),
-    "flat": (matrix_file("intrinsic/intrinsic_color.txt", "0 " * 16), "E_DATASET", "no camera"),
+    "flat": (
+        matrix_file("intrinsic/intrinsic_color.txt", "0 " * 16),
+        "E_DATASET",
+        "is not a camera",
+    ),
     "no image": (matrix_file("color/2.jpg", "text"), "E_UNSUPPORTED", "is not an image"),
     "count": (lambda root: relabel(root, 59, np.ones(59)), "E_COUNT_MISMATCH", "59 labels"),
     "no label": (lambda root: relabel(root, 60, None), "E_DATASET", "no property label"),
@@ -153,7 +157,7 @@ def test_what_cannot_be_is_refused_in_one_line(root: Path, kind: str) -> None:
     with pytest.raises(InputError) as refusal:
         scannet = ScanNet(root)
         for scene in scannet.scenes("all"):
-            scannet.truth(scene)
+            scannet.ground_truth(scene)
     assert refusal.value.code == code
     assert fault in refusal.value.fault
     assert refusal.value.remedy and "\n" not in str(refusal.value)
@@ -165,5 +169,5 @@ def test_labels_of_a_cut_file_are_refused(root: Path) -> None:
     assert len(PlyData.read(path)["vertex"]) == 60
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(InputError) as refusal:
-        ScanNet(root).truth(scene_at(root, EXPORTED))
+        ScanNet(root).ground_truth(scene_at(root, EXPORTED))
     assert refusal.value.code == "E_TRUNCATED"

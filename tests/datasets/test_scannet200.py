@@ -12,7 +12,7 @@ from datasets_trees_scannet import EXPORTED, write_mesh
 from datasets_trees_scannet200 import POINTS, TABLE, table_rows, write_annotations, write_tree
 
 from clip3d_cli.datasets.scannet.dataset import ScanNet
-from clip3d_cli.datasets.scannet200.dataset import ScanNet200
+from clip3d_cli.datasets.scannet.scannet200 import ScanNet200
 from clip3d_cli.errors import InputError
 
 
@@ -26,7 +26,7 @@ def truth_names(root: Path) -> list[str]:
     """What ten vertices of a segment are, for all six segments of the exported scan."""
     scannet = ScanNet200(root)
     scene = next(scene for scene in scannet.scenes("all") if scene.name == EXPORTED)
-    truth = scannet.truth(scene)
+    truth = scannet.ground_truth(scene)
     assert truth is not None and truth.shape == (POINTS,)
     assert np.array_equal(truth, np.repeat(truth[::10], 10))
     classes = scannet.vocabulary.classes
@@ -54,7 +54,7 @@ def test_scans_and_splits_are_scannets(root: Path) -> None:
     ours, theirs = ScanNet200(root), ScanNet(root)
     assert ours.splits() == theirs.splits()
     assert [s.name for s in ours.scenes("all")] == [s.name for s in theirs.scenes("all")]
-    with pytest.raises(InputError, match="of the split val is not there"):
+    with pytest.raises(InputError, match="of the split val does not exist"):
         ours.scenes("val")
 
 
@@ -64,7 +64,7 @@ def test_scans_without_annotations_have_no_truth(root: Path) -> None:
     (root / TABLE).unlink()
     scannet = ScanNet200(root)
     scene = next(scene for scene in scannet.scenes("all") if scene.name == name)
-    assert scene.truth is None and scannet.truth(scene) is None
+    assert scene.ground_truth is None and scannet.ground_truth(scene) is None
 
 
 def table(text: str | bytes) -> Callable[[Path], Any]:
@@ -78,9 +78,14 @@ def scan_file(ending: str, text: str) -> Callable[[Path], Any]:
 
 SEGS, OBJECTS = "_vh_clean_2.0.010000.segs.json", ".aggregation.json"
 REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str, str]] = {
-    "no table": (lambda root: (root / TABLE).unlink(), "E_NOT_FOUND", "is not there", "label_map"),
+    "no table": (
+        lambda root: (root / TABLE).unlink(),
+        "E_NOT_FOUND",
+        "does not exist",
+        "label_map",
+    ),
     "empty table": (table(""), "E_EMPTY_FILE", "no bytes", ""),
-    "bytes": (table(b"\xff\xfe\x00\x01"), "E_DATASET", "is no table", "label_map"),
+    "bytes": (table(b"\xff\xfe\x00\x01"), "E_DATASET", "is not a table", "label_map"),
     "other table": (table("raw\tid\nwall\t1\n"), "E_DATASET", "columns id and raw", "label_map"),
     "words for ids": (table("id\traw_category\none\twall\n"), "E_DATASET", "columns", "label_map"),
     "cut row": (table("raw_category\tid\nwall\n"), "E_DATASET", "columns id and raw", "label_map"),
@@ -100,11 +105,11 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], str, str, str]] = {
     "nothing": (scan_file(SEGS, "{}"), "E_DATASET", "segIndices", ""),
     "cut off": (scan_file(SEGS, '{"segIndices": [1, 2'), "E_TRUNCATED", "ends early", ""),
     "no objects": (scan_file(OBJECTS, '{"sceneId": "x"}'), "E_DATASET", "segGroups", ""),
-    "list": (scan_file(OBJECTS, "[]"), "E_DATASET", "no table", ""),
+    "list": (scan_file(OBJECTS, "[]"), "E_DATASET", "is a list, not an object", ""),
     "no category": (
         scan_file(OBJECTS, '{"segGroups": [{"segments": [3]}]}'),
         "E_DATASET",
-        "object 1",
+        "segGroups[0]",
         "",
     ),
 }

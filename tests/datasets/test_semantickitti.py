@@ -12,9 +12,10 @@ from PIL import Image
 
 from clip3d_cli.core.scenes import PosedScene, moved
 from clip3d_cli.core.vocabulary_files import named_vocabulary
-from clip3d_cli.datasets.dataset import swept_cloud
-from clip3d_cli.datasets.dataset_files import file_labels, split_numbers
+from clip3d_cli.datasets.labels import file_labels
 from clip3d_cli.datasets.semantickitti.dataset import SemanticKitti
+from clip3d_cli.datasets.splits import split_numbers
+from clip3d_cli.datasets.sweeps import merge_sweeps
 from clip3d_cli.errors import Clip3DError, InputError
 
 Floats = npt.NDArray[np.float64]
@@ -74,7 +75,7 @@ def test_the_baseline_of_p2_is_in_the_views_pose(dataset: SemanticKitti) -> None
 def test_sweeps_of_a_still_world_coincide(dataset: SemanticKitti) -> None:
     scene = frame(dataset, "00_000012")
     assert [sweep.path.stem for sweep in scene.sweeps] == [f"{n:06d}" for n in range(12, 1, -1)]
-    merged = swept_cloud(dataset, scene.sweeps)
+    merged = merge_sweeps(dataset, scene.sweeps)
     for position in range(11):
         xyz = merged.cloud.xyz[merged.sweep_of_point == position]
         np.testing.assert_allclose(xyz, official.world_points(), atol=1e-4)
@@ -94,7 +95,7 @@ def test_times_sizes_and_what_is_missing(dataset: SemanticKitti) -> None:
     assert scene.views[0].size == (124, 38)
     assert frame(dataset, "08_000000").views[0].size == (122, 37)
     assert frame(dataset, "05_000000").sweeps[0].time_s is None
-    assert frame(dataset, "11_000000").truth is None
+    assert frame(dataset, "11_000000").ground_truth is None
     assert frame(dataset, "21_000000").views == ()
 
 
@@ -111,7 +112,7 @@ def test_intensity_is_the_files(own_root: Path) -> None:
 
 
 def test_truth_is_the_nineteen_classes_without_instance(dataset: SemanticKitti) -> None:
-    truth = dataset.truth(frame(dataset, "08_000001"))
+    truth = dataset.ground_truth(frame(dataset, "08_000001"))
     assert truth is not None
     names = [dataset.vocabulary.classes[i].name if i >= 0 else None for i in truth[:13]]
     assert names == [
@@ -201,13 +202,13 @@ BROKEN_SEQUENCES = {
     ),
     "P2 that turns": (
         edit("calib.txt", lambda text: without("P2")(text) + "\nP2: 0 1 0 0 1 0 0 0 0 0 1 0"),
-        "E_DATASET", "P2 is no projection",
+        "E_DATASET", "P2 is not the projection",
     ),
     "words": (edit("poses.txt", lambda text: "one " + text), "E_DATASET", "line 1: could not"),
     "no poses": (missing("poses.txt"), "E_NOT_FOUND", "nor does"),
     "few poses": (
         edit("poses.txt", lambda text: "\n".join(text.splitlines()[:12])),
-        "E_COUNT_MISMATCH", "has 12 lines, the last scan is frame 12",
+        "E_COUNT_MISMATCH", "has 12 lines, but the last scan is frame 12",
     ),
     "few times": (
         edit("times.txt", lambda text: text[:20]), "E_COUNT_MISMATCH", "the last scan is frame 12",
@@ -222,7 +223,7 @@ BROKEN_SEQUENCES = {
     ),
     "no scans": (
         lambda root: [path.unlink() for path in (root / SEQUENCE / "velodyne").iterdir()],
-        "E_NOT_FOUND", "holds no scans",
+        "E_NOT_FOUND", "contains no scans",
     ),
 }  # fmt: skip
 
@@ -240,12 +241,12 @@ def test_broken_files_are_refused_when_they_are_opened(own_root: Path) -> None:
     gone.sweeps[0].path.unlink()
     refuses(lambda: dataset.cloud(gone.sweeps[0]), "E_NOT_FOUND", "does not exist")
     short.sweeps[0].path.write_bytes(short.sweeps[0].path.read_bytes()[:-3])
-    refuses(lambda: dataset.cloud(short.sweeps[0]), "E_TRUNCATED", "no whole number of points")
-    assert fewer.truth is not None and strange.truth is not None
-    fewer.truth.write_bytes(fewer.truth.read_bytes()[:-4])
-    refuses(lambda: dataset.truth(fewer), "E_COUNT_MISMATCH", "one per point")
-    strange.truth.write_bytes(np.full(300, 2, "<u4").tobytes())
-    refuses(lambda: dataset.truth(strange), "E_DATASET", "label 2,")
+    refuses(lambda: dataset.cloud(short.sweeps[0]), "E_TRUNCATED", "not a whole number of points")
+    assert fewer.ground_truth is not None and strange.ground_truth is not None
+    fewer.ground_truth.write_bytes(fewer.ground_truth.read_bytes()[:-4])
+    refuses(lambda: dataset.ground_truth(fewer), "E_COUNT_MISMATCH", "one per point")
+    strange.ground_truth.write_bytes(np.full(300, 2, "<u4").tobytes())
+    refuses(lambda: dataset.ground_truth(strange), "E_DATASET", "label 2,")
     blind.views[0].image.unlink()
     refuses(lambda: frame(dataset, blind.name), "E_NOT_FOUND", "image_2")
     page.sweeps[0].path.write_bytes(b"<!doctype html>" + bytes(4785))

@@ -14,14 +14,18 @@ import pytest
 
 from clip3d_cli import registry
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.datasets.dataset import Dataset
-from clip3d_cli.datasets.submission import Submission
+from clip3d_cli.datasets.dataset import Dataset, Submission
 from clip3d_cli.errors import Clip3DError, OutputError, UsageError
 
 SPLIT = "all"
+WITH_BENCHMARK = [
+    name
+    for name in registry.names("datasets")
+    if registry.part("datasets", name).submission is not None
+]
 
 
-@pytest.fixture(scope="module", params=registry.names("submissions"))
+@pytest.fixture(scope="module", params=WITH_BENCHMARK)
 def dataset(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dataset]:
@@ -36,8 +40,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(dataset: Dataset, folder: Path, split: str = SPLIT) -> Submission:
-    submission: Submission = registry.part("submissions", dataset.name)(dataset, folder, split)
-    return submission
+    assert dataset.submission is not None
+    return dataset.submission(dataset, folder, split)
 
 
 def points_of(dataset: Dataset, scene: PosedScene) -> int:

@@ -69,11 +69,11 @@ def test_nuscenes_devkit_finds_a_file_of_1_to_16_for_every_key_frame(
     files = list((sent / "lidarseg" / "mini_val").iterdir())
     assert len(files) == len(scenes) == 3
     for scene in scenes:
-        assert scene.truth is not None
-        token = tokens[str(scene.truth.relative_to(nuscenes.root))]
+        assert scene.ground_truth is not None
+        token = tokens[str(scene.ground_truth.relative_to(nuscenes.root))]
         path = sent / "lidarseg" / "mini_val" / f"{token}_lidarseg.bin"
         numbers = np.fromfile(path, np.uint8)
-        assert len(numbers) == scene.truth.stat().st_size
+        assert len(numbers) == scene.ground_truth.stat().st_size
         assert numbers.min() >= 1 and numbers.max() <= 16
         # The challenge numbers classes in our vocabulary's order, from 1.
         assert np.array_equal(numbers, answer_of(nuscenes, scene) + 1)
@@ -107,7 +107,7 @@ def test_the_test_sequences_are_listed_without_labels(kitti: SemanticKitti) -> N
     assert "test" in kitti.splits()
     scenes = kitti.scenes("test")
     assert {scene.name[:2] for scene in scenes} == {str(number) for number in range(11, 22)}
-    assert all(scene.truth is None and kitti.truth(scene) is None for scene in scenes)
+    assert all(scene.ground_truth is None and kitti.ground_truth(scene) is None for scene in scenes)
 
 
 def test_semantic_kitti_api_finds_every_folder_and_scan(
@@ -144,9 +144,9 @@ def test_semantickitti_takes_the_numbers_of_its_own_label_files(tmp_path: Path) 
     assert numbers[:3].tolist() == [0, 10, 40]  # nothing, car, road
     # The data set reads the answers back as truth.
     scene = kitti.scenes("val")[1]
-    assert scene.truth is not None
-    scene.truth.write_bytes(stored)
-    truth = kitti.truth(scene)
+    assert scene.ground_truth is not None
+    scene.ground_truth.write_bytes(stored)
+    truth = kitti.ground_truth(scene)
     assert truth is not None
     assert np.array_equal(truth, truth_like(answer_of(kitti, scene)))
 

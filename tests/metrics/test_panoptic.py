@@ -16,7 +16,7 @@ def segments(*runs: tuple[int, int, int]) -> Segments:
 
 
 def counts(truth: Segments, answer: Segments, min_points: int = 1) -> PanopticCounts:
-    return PanopticCounts.of(truth, answer, 4, things=THINGS, min_points=min_points)
+    return PanopticCounts.of(truth, answer, 4, thing_classes=THINGS, min_points=min_points)
 
 
 def test_qualities_by_hand() -> None:
@@ -30,7 +30,7 @@ def test_qualities_by_hand() -> None:
     # Car 1 and 7: 5 of 7. Car 2 and 8: 2 of 5, no match; nor are 9 and the tree any.
     assert found.matched.tolist() == [1, 1, 0, 0]
     assert found.missed.tolist() == [0, 1, 1, 0]
-    assert found.invented.tolist() == [0, 2, 0, 1]
+    assert found.spurious.tolist() == [0, 2, 0, 1]
     np.testing.assert_allclose(found.sq, [0.8, 5 / 7, 0, 0])
     np.testing.assert_allclose(found.rq, [1, 1 / 2.5, 0, 0])
     np.testing.assert_allclose(found.pq, [0.8, 2 / 7, 0, 0])
@@ -74,7 +74,7 @@ def test_small_segments_may_match_but_are_not_missed() -> None:
     found = counts(truth, answer, min_points=4)
     assert found.matched.tolist() == [0, 1, 0, 0]
     assert found.missed.tolist() == [0, 0, 1, 0]
-    assert found.invented.tolist() == [0, 0, 0, 1]
+    assert found.spurious.tolist() == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("unjudged", [(-1, 0), (CAR, -1)])
@@ -95,9 +95,9 @@ def test_scenes_add_and_never_share_a_segment() -> None:
     one = counts(segments((CAR, 1, 4)), segments((CAR, 1, 4)))
     other = counts(segments((CAR, 1, 6)), segments((CAR, 1, 4), (BUS, 1, 2)))
     both = one + other
-    assert both.matched[CAR] == 2 and both.invented[BUS] == 1
+    assert both.matched[CAR] == 2 and both.spurious[BUS] == 1
     assert both.sq[CAR] == pytest.approx((1 + 4 / 6) / 2)
-    assert both.confusion.counts.sum() == 10 and both.things == THINGS
+    assert both.confusion.counts.sum() == 10 and both.thing_classes == THINGS
 
 
 def test_numbers_and_order_of_points_do_not_matter() -> None:

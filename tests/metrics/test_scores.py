@@ -42,17 +42,17 @@ def test_present_classes_by_hand(confusion: ConfusionMatrix) -> None:
 def test_what_an_unmet_class_counts_is_the_benchmarks_rule(
     confusion: ConfusionMatrix, unmet: float | None, mean: float
 ) -> None:
-    scores = scores_of(confusion, "official", BenchmarkRules("x", unmet_iou=unmet))
+    scores = scores_of(confusion, "official", BenchmarkRules("x", unused_class_iou=unmet))
     assert scores.iou[3] == pytest.approx(np.nan if unmet is None else unmet, nan_ok=True)
     assert scores.iou[2] == 0, "answered, so it is no longer unmet"
     assert scores.mean_iou == pytest.approx(mean)
-    assert scores_of(confusion, "present", BenchmarkRules("x", unmet_iou=unmet)).mean_iou == (
-        pytest.approx(1 / 3)
-    )
+    assert scores_of(
+        confusion, "present", BenchmarkRules("x", unused_class_iou=unmet)
+    ).mean_iou == (pytest.approx(1 / 3))
 
 
 def test_unlabeled_answers_may_be_left_out_of_the_accuracy(confusion: ConfusionMatrix) -> None:
-    rules = BenchmarkRules("x", judges_unlabeled=False)
+    rules = BenchmarkRules("x", counts_unlabeled=False)
     assert scores_of(confusion, "official", rules).accuracy == pytest.approx(4 / 7)
     assert scores_of(confusion, "present", rules).accuracy == pytest.approx(4 / 8)
 
@@ -73,7 +73,7 @@ def test_nothing_judged_is_no_score(convention: Convention) -> None:
 
 
 def test_names_say_what_is_averaged_and_by_whom() -> None:
-    kitti = BenchmarkRules("semantic-kitti-api (a9c749e)", unmet_iou=0.0)
+    kitti = BenchmarkRules("semantic-kitti-api (a9c749e)", unused_class_iou=0.0)
     names = [
         metric_name("present", kitti),
         metric_name("official", kitti),

@@ -33,7 +33,7 @@ class Judged(InMemory):
     truths: dict[str, list[int]] = field(default_factory=dict)
     objects: dict[str, list[int]] = field(default_factory=dict)
 
-    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+    def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
         return _array(self.truths.get(scene.name))
 
     def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
@@ -115,7 +115,7 @@ def test_only_leaves_points_out(dataset: Judged) -> None:
 def test_returns_of_the_vehicle_are_labelled_and_judged(dataset: Judged) -> None:
     """Official code knows no such points but those whose truth says so."""
     scenes = [dataset.add("one", [0, 1, 2, 3], [0, 1, -1, 1])]
-    dataset.ego_m = 1.5
+    dataset.ego_half_size_m = 1.5
     assert evaluate(dataset, scenes, looked_up([0, 0, 0, 0])).points == 3
 
 
@@ -144,7 +144,7 @@ def test_objects_are_connected_answers_of_a_class(dataset: Judged) -> None:
     # Class a comes in objects: two of three points each, a metre apart; b is ground.
     x = [0, 0.2, 0.4, 1.4, 1.6, 1.8, 5, 6]
     scene = dataset.add("one", x, [0, 0, 0, 0, 0, 0, 1, 1])
-    dataset.things = frozenset({0})
+    dataset.thing_classes = frozenset({0})
     dataset.rules = BenchmarkRules(min_points=1)
     dataset.objects["one"] = [1, 1, 1, 2, 2, 2, 0, 0]
     answer: Any = lambda _, cloud: np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int32)  # noqa: E731
@@ -169,7 +169,7 @@ def test_objects_are_refused_where_they_are_not_told_apart(dataset: Judged) -> N
     scene = dataset.add("one", [0], [0])
     with pytest.raises(UsageError, match=r"E_DATASET.*memory does not tell objects apart"):
         evaluate(dataset, [scene], looked_up([0]), options)
-    dataset.things = frozenset({0})
+    dataset.thing_classes = frozenset({0})
     with pytest.raises(UsageError, match=r"E_DATASET.*one: "):
         evaluate(dataset, [scene], looked_up([0]), options)
 

@@ -31,7 +31,7 @@ class TwoWalls:
 
     name = "two walls"
     root = Path()
-    ego_m = 1.0
+    ego_half_size_m = 1.0
 
     def __init__(self, folder: Path, truth: bool = True) -> None:
         self.vocabulary = WORDS if truth else None
@@ -57,7 +57,7 @@ class TwoWalls:
     def cloud(self, sweep: Sweep) -> PointCloud:
         return PointCloud(self.xyz)
 
-    def truth(self, scene: PosedScene) -> np.ndarray | None:
+    def ground_truth(self, scene: PosedScene) -> np.ndarray | None:
         return self.labels if self.vocabulary else None
 
 

@@ -65,7 +65,7 @@ def test_a_report_holds_all_in_one_page(tmp_path: Path) -> None:
     assert all(source.startswith("data:image/png;base64,") for source in seen.sources)
     for text in (
         "5e" * 32, "first · val", "folder · val", "mini", "optimizer.learning_rate", "0.02",
-        "mIoU over present classes: a class that no judged point truly has is left out",
+        "mIoU over present classes: a class without ground truth is left out",
         "65.7", "20 of 60", "from 20 m on", "folder · val. No judged point is of road",
     ):  # fmt: skip
         assert text in seen.texts

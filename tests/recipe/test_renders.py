@@ -58,7 +58,7 @@ def test_a_scene_is_read_as_a_data_set(root: Path) -> None:
     assert (len(scene.sweeps), len(scene.views)) == (5, 4)
     clouds = [dataset.cloud(sweep) for sweep in scene.sweeps]
     assert all(8_000 < len(cloud) < 36_000 for cloud in clouds)
-    assert len(dataset.truth(scene)) == len(clouds[0])
+    assert len(dataset.ground_truth(scene)) == len(clouds[0])
     back = [sweep.world_from_sensor[:3, 3] for sweep in scene.sweeps]
     assert 0.1 < np.linalg.norm(back[0] - back[1]) < 2.2
 
@@ -67,7 +67,7 @@ def test_pixels_where_points_fall_show_the_points_classes(root: Path) -> None:
     dataset = registry.part("datasets", "folder")(root)
     (scene,) = dataset.scenes("val")
     key = scene.sweeps[0]
-    xyz, truth = moved(key.world_from_sensor, dataset.cloud(key).xyz), dataset.truth(scene)
+    xyz, truth = moved(key.world_from_sensor, dataset.cloud(key).xyz), dataset.ground_truth(scene)
     same, unseen = [], np.ones(len(xyz), dtype=bool)
     for view in scene.views:
         found = project(view, xyz)

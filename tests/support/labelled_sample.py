@@ -33,7 +33,7 @@ class LabelledMemory(InMemory):
     truths: dict[str, Truth] = field(default_factory=dict)
     vocabulary: Vocabulary | None = field(default_factory=lambda: Vocabulary.of_words(list(NAMES)))
 
-    def truth(self, scene: PosedScene) -> Truth | None:
+    def ground_truth(self, scene: PosedScene) -> Truth | None:
         return self.truths.get(scene.name)
 
     def labelled(

@@ -95,8 +95,8 @@ class InMemory:
     name: str = "memory"
     root: Path = Path()
     vocabulary: Vocabulary | None = None
-    ego_m: float = 0.0
-    things: frozenset[int] = frozenset()
+    ego_half_size_m: float = 0.0
+    thing_classes: frozenset[int] = frozenset()
     rules: BenchmarkRules = NO_BENCHMARK
 
     def splits(self) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class InMemory:
         self.asked.append(sweep.path.stem)
         return self.clouds[sweep.path]
 
-    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+    def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
         return None
 
     def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:

@@ -14,8 +14,8 @@ from posed_sample import AHEAD, BACK, SIZE, Where, view_from, where, with_intens
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
 from clip3d_cli.core.superpoints import superpoints
-from clip3d_cli.datasets.dataset import SweptCloud
 from clip3d_cli.datasets.images import read_image
+from clip3d_cli.datasets.sweeps import MergedSweeps
 from clip3d_cli.errors import InputError
 from clip3d_cli.training.clip2scene.pixel_pairs import (
     BatchOptions,
@@ -29,8 +29,8 @@ from clip3d_cli.training.clip2scene.pixel_pairs import (
 PLAIN = BatchOptions(occlusion="none", least_depth_m=0.5, pairs=100_000)
 
 
-def swept_of(cloud: PointCloud) -> SweptCloud:
-    return SweptCloud(cloud, np.zeros(len(cloud), dtype=np.int16))
+def swept_of(cloud: PointCloud) -> MergedSweeps:
+    return MergedSweeps(cloud, np.zeros(len(cloud), dtype=np.int16))
 
 
 def scene_of(views: Sequence[View]) -> PosedScene:

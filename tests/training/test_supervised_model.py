@@ -217,7 +217,7 @@ def test_both_heads_learn_what_can_be_told_apart(learned: FineTuner) -> None:
 def test_what_labels_clouds_answers_words_as_well(learned: FineTuner) -> None:
     maker = parks(5)
     scene = maker.scenes[4]
-    cloud, truth = maker.dataset.cloud(scene.sweeps[0]), maker.dataset.truth(scene)
+    cloud, truth = maker.dataset.cloud(scene.sweeps[0]), maker.dataset.ground_truth(scene)
     encoder = PointEncoder(learned.encoder.spec, learned.encoder.network).eval()
     found = label_cloud(cloud, encoder, words_of()).class_index
     assert all((found == truth)[truth == index].mean() > 0.9 for index in range(3))

@@ -1,6 +1,6 @@
 """Posed images as COLMAP reconstructs them: ``sparse/0/{cameras,images}.{bin,txt}``.
 
-Poses lead from world to camera, and the middle of the upper left pixel is (0.5, 0.5); the world's
+Poses lead from world to camera, and (0.5, 0.5) is the center of the upper left pixel; the world's
 unit and axes are arbitrary. Source: https://colmap.github.io/format.html and cameras.html.
 """
 
@@ -11,24 +11,24 @@ from pathlib import Path
 import numpy as np
 
 from clip3d_cli.core.scenes import Floats, Lens, View, pose_of_quaternion
-from clip3d_cli.datasets.folder.camera_description import (
-    Description,
-    camera_matrix,
-    checked_size,
-    without_zeros,
-)
+from clip3d_cli.datasets.calibration import camera_matrix
 from clip3d_cli.datasets.folder.colmap_files import (
     ColmapCamera,
     ColmapImage,
     read_colmap_cameras,
     read_colmap_images,
 )
-from clip3d_cli.datasets.json_documents import Entry
+from clip3d_cli.datasets.folder.description import (
+    Description,
+    checked_size,
+    without_trailing_zeros,
+)
+from clip3d_cli.datasets.json_files import Location
 from clip3d_cli.errors import InputError
 
-_PLACES = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
-# Which parameters are focal lengths, principal point and distortion, in OpenCV's order.
-_MODELS: dict[str, tuple[Lens, tuple[int, ...], tuple[int, ...]]] = {
+_MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
+# Positions among the parameters of fx, fy, cx, cy, and of the distortion in OpenCV's order.
+_CAMERA_MODELS: dict[str, tuple[Lens, tuple[int, ...], tuple[int, ...]]] = {
     "SIMPLE_PINHOLE": ("pinhole", (0, 0, 1, 2), ()),
     "PINHOLE": ("pinhole", (0, 1, 2, 3), ()),
     "SIMPLE_RADIAL": ("pinhole", (0, 0, 1, 2), (3,)),
@@ -42,86 +42,100 @@ _MODELS: dict[str, tuple[Lens, tuple[int, ...], tuple[int, ...]]] = {
 
 
 def colmap_model(folder: Path) -> Path | None:
-    """The folder of the COLMAP model that lies in a scene's folder, or None."""
-    return next((folder / place for place in _PLACES if _table(folder / place, "images")), None)
+    """Return the folder of the COLMAP model in the folder of a scene, or None."""
+    models = (folder / name for name in _MODEL_FOLDERS)
+    return next((model for model in models if _table(model, "images")), None)
 
 
 def colmap_points(model: Path) -> Path | None:
-    """The file of a model's sparse points, or None."""
+    """Return the file of a model's sparse points, or None."""
     return _table(model, "points3D")
 
 
-def read_colmap(model: Path, images: Path) -> Description:
-    """The cameras of a model, in its own unit and axes.
+def read_colmap(model: Path, image_folder: Path) -> Description:
+    """Read the cameras of a COLMAP model.
 
     Args:
-        model: holds ``cameras`` and ``images``, both .bin or both .txt.
-        images: the folder that the names of the images are relative to.
+        model: folder of ``cameras`` and ``images``, both .bin or both .txt.
+        image_folder: folder that the names of the images are relative to.
+
+    Returns:
+        Cameras in the unit and axes of the model.
 
     Raises:
-        InputError: a table is missing or broken, a camera model has no equal here, or an image
-            is missing.
+        InputError: a table is missing or broken, a camera model is not supported, or an image is
+            missing.
     """
-    listed = _table(model, "images")
-    described = _table(model, "cameras")
-    if listed is None or described is None:
+    images_table = _table(model, "images")
+    cameras_table = _table(model, "cameras")
+    if images_table is None or cameras_table is None:
         raise InputError(
             "E_NOT_FOUND",
             model,
-            f"holds no {'images' if listed is None else 'cameras'}.bin or .txt",
-            "A model is cameras, images and points3D; copy all of them.",
+            f"has no {'images' if images_table is None else 'cameras'}.bin or .txt",
+            "A model consists of cameras, images and points3D; copy all of them.",
         )
-    cameras = read_colmap_cameras(described)
+    cameras = read_colmap_cameras(cameras_table)
+    images = read_colmap_images(images_table)
     return Description(
-        tuple(_view(listed, image, cameras, images) for image in read_colmap_images(listed))
+        tuple(
+            _view(Location(images_table, image.name), image, cameras, image_folder)
+            for image in images
+        )
     )
 
 
 def _table(model: Path, name: str) -> Path | None:
-    found = (model / f"{name}{suffix}" for suffix in (".bin", ".txt"))
-    return next((path for path in found if path.is_file()), None)
+    paths = (model / f"{name}{suffix}" for suffix in (".bin", ".txt"))
+    return next((path for path in paths if path.is_file()), None)
 
 
-def _view(listed: Path, image: ColmapImage, cameras: dict[int, ColmapCamera], folder: Path) -> View:
-    entry = Entry(listed, image.name, {})
+def _view(
+    location: Location, image: ColmapImage, cameras: dict[int, ColmapCamera], folder: Path
+) -> View:
     camera = cameras.get(image.camera_id)
     if camera is None:
-        raise entry.fault(f"its camera {image.camera_id} is not in cameras")
-    lens, intrinsics, distortion = _optics(entry, camera)
-    path = entry.found(folder / image.name)
+        raise location.error(f"its camera {image.camera_id} is not in cameras")
+    lens, intrinsics, distortion = _optics(location, camera)
+    path = location.existing(folder / image.name)
     return View(
         image=path,
-        size=checked_size(entry, path, camera.size),
+        size=checked_size(location, path, camera.size),
         intrinsics=intrinsics,
-        camera_from_world=_camera_from_world(entry, image),
+        camera_from_world=_camera_from_world(location, image),
         lens=lens,
         distortion=distortion,
     )
 
 
-def _optics(entry: Entry, camera: ColmapCamera) -> tuple[Lens, Floats, tuple[float, ...]]:
-    if camera.model not in _MODELS:
-        raise entry.fault(
-            f"its camera is of the model {camera.model}, which has no equal here",
+def _optics(location: Location, camera: ColmapCamera) -> tuple[Lens, Floats, tuple[float, ...]]:
+    """Return the lens, the (3, 3) camera matrix and the distortion of a camera."""
+    if camera.model not in _CAMERA_MODELS:
+        raise location.error(
+            f"its camera model {camera.model} is not supported",
             "Undistort the images: colmap image_undistorter.",
         )
-    lens, places, bends = _MODELS[camera.model]
+    lens, matrix_positions, distortion_positions = _CAMERA_MODELS[camera.model]
     params = camera.params
-    if len(params) != max(*places, *bends) + 1 or not np.isfinite(params).all():
-        raise entry.fault(f"its camera has {len(params)} parameters, not those of {camera.model}")
-    fx, fy, cx, cy = (params[place] for place in places)
+    expected = max(*matrix_positions, *distortion_positions) + 1
+    if len(params) != expected or not np.isfinite(params).all():
+        raise location.error(
+            f"its camera has {len(params)} parameters, not the {expected} finite ones of "
+            f"{camera.model}"
+        )
+    fx, fy, cx, cy = (params[position] for position in matrix_positions)
     if min(fx, fy) <= 0:
-        raise entry.fault("a focal length of its camera is not above 0")
-    # COLMAP writes k1 k2 p1 p2 k3 ..., as OpenCV does.
-    distortion = without_zeros(tuple(params[place] for place in bends))
+        raise location.error("a focal length of its camera is not above 0")
+    # COLMAP stores k1 k2 p1 p2 k3 ... in OpenCV's order.
+    distortion = without_trailing_zeros(tuple(params[n] for n in distortion_positions))
     return lens, camera_matrix(fx, fy, cx - 0.5, cy - 0.5), distortion
 
 
-def _camera_from_world(entry: Entry, image: ColmapImage) -> Floats:
+def _camera_from_world(location: Location, image: ColmapImage) -> Floats:
     if not np.isfinite((*image.quaternion, *image.translation)).all():
-        raise entry.fault("its pose holds NaN or infinity")
+        raise location.error("its pose contains NaN or infinity")
     try:
         with np.errstate(over="ignore"):
             return pose_of_quaternion(image.quaternion, image.translation)
     except ValueError as error:
-        raise entry.fault(f"its pose cannot be: {error}") from error
+        raise location.error(f"its pose is impossible: {error}") from error

@@ -1,27 +1,29 @@
 """Posed images as nerfstudio describes them: ``transforms.json``.
 
-Cameras look along −z with y up (OpenGL), matrices lead from camera to world, and the middle of the
-upper left pixel is (0.5, 0.5). The cloud of ``ply_file_path`` lies in the frame of the matrices:
-``applied_transform``, which led both there from COLMAP's frame, is history. Source:
+Cameras look along −z with y up (OpenGL), matrices lead from camera to world, and (0.5, 0.5) is the
+center of the upper left pixel. The cloud of ``ply_file_path`` lies in the frame of the matrices:
+``applied_transform`` has been applied to both already. Source:
 https://docs.nerf.studio/quickstart/data_conventions.html, nerfstudio/process_data/colmap_utils.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
 
 from clip3d_cli.core.scenes import Floats, Lens, View, inverse_pose
-from clip3d_cli.datasets.folder.camera_description import (
+from clip3d_cli.datasets.calibration import camera_matrix
+from clip3d_cli.datasets.folder.description import (
     Description,
-    camera_matrix,
+    PoseRows,
     checked_size,
-    without_zeros,
+    rigid_pose,
+    without_trailing_zeros,
 )
-from clip3d_cli.datasets.json_documents import Entry, read_document
+from clip3d_cli.datasets.json_files import Location, Positive, read_json
 
 _LENSES: dict[str, Lens] = {
     "OPENCV": "pinhole",
@@ -34,94 +36,127 @@ _DISTORTION: dict[Lens, tuple[str, ...]] = {
     "pinhole": ("k1", "k2", "p1", "p2", "k3"),
     "fisheye": ("k1", "k2", "k3", "k4"),
 }
+# The scenes of Blender leave out the suffix.
 _IMAGE_SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".JPG")
 _MILLIMETRE = 0.001
 
 
-def read_transforms(path: Path) -> Description:
-    """The cameras of a file and the cloud it names, in the file's own frame.
+class _Camera(Struct, kw_only=True):
+    """Keys that a frame or, for all frames, the file may have. Others are skipped."""
 
-    Keys that clip3d does not use are left alone: tools add their own.
+    camera_model: str | None = None
+    is_fisheye: bool | None = None
+    w: Positive | None = None
+    h: Positive | None = None
+    fl_x: Positive | None = None
+    fl_y: Positive | None = None
+    camera_angle_x: Positive | None = None
+    cx: float | None = None
+    cy: float | None = None
+    k1: float | None = None
+    k2: float | None = None
+    k3: float | None = None
+    k4: float | None = None
+    p1: float | None = None
+    p2: float | None = None
+    depth_unit_scale_factor: Positive | None = None
+
+
+class _Frame(_Camera, kw_only=True):
+    file_path: str
+    transform_matrix: PoseRows
+    depth_file_path: str | None = None
+    timestamp: float | None = None
+
+
+class _Transforms(_Camera, kw_only=True):
+    frames: list[_Frame] = []
+    ply_file_path: str | None = None
+
+
+def read_transforms(path: Path) -> Description:
+    """Read the cameras of a ``transforms.json`` and the cloud that it names.
+
+    Returns:
+        Cameras in the unit and axes of the file.
 
     Raises:
-        InputError: what it says cannot be, a camera model that has no equal here, or a file that
-            it names is missing.
+        InputError: a value is impossible, a camera model is not supported, or a named file is
+            missing.
     """
-    entry = read_document(path)
-    frames = entry.entries("frames", "frame")
-    if not frames:
-        raise entry.fault("has no frames", "It should list one per image; export it again.")
-    cloud = entry.file("ply_file_path") if "ply_file_path" in entry else None
-    return Description(tuple(_view(entry, frame) for frame in frames), cloud=cloud)
+    content = read_json(path, _Transforms)
+    whole = Location(path)
+    if not content.frames:
+        raise whole.error("has no frames", "It should list one per image; export it again.")
+    cloud = None if content.ply_file_path is None else whole.file(content.ply_file_path)
+    views = tuple(
+        _view(Location(path, f"frames[{number}] ({frame.file_path[:80]})"), content, frame)
+        for number, frame in enumerate(content.frames)
+    )
+    return Description(views, cloud=cloud)
 
 
-def _view(file: Entry, frame: Entry) -> View:
-    frame = Entry(frame.path, f"{frame.what} ({frame.text('file_path')})", frame.table)
-    # What a frame says goes before what the file says for all.
-    both = Entry(frame.path, frame.what, {**file.table, **frame.table})
-    image = _image(frame)
-    size = checked_size(frame, image, _size(both))
-    lens = _lens(both)
+def _view(location: Location, content: _Transforms, frame: _Frame) -> View:
+    camera = _merged(content, frame)
+    image = location.file(frame.file_path, _IMAGE_SUFFIXES)
+    described = None if camera.w is None or camera.h is None else (int(camera.w), int(camera.h))
+    size = checked_size(location, image, described)
+    lens = _lens(location, camera)
     return View(
         image=image,
         size=size,
-        intrinsics=_intrinsics(both, size),
-        camera_from_world=_camera_from_world(frame),
+        intrinsics=_intrinsics(location, camera, size),
+        camera_from_world=_camera_from_world(location, frame),
         lens=lens,
-        distortion=_distortion(both, lens),
-        depth=frame.file("depth_file_path") if "depth_file_path" in frame else None,
-        depth_unit_m=both.positive("depth_unit_scale_factor", _MILLIMETRE),
-        time_s=frame.number("timestamp") if "timestamp" in frame else None,
+        distortion=_distortion(location, camera, lens),
+        depth=None if frame.depth_file_path is None else location.file(frame.depth_file_path),
+        depth_unit_m=camera.depth_unit_scale_factor or _MILLIMETRE,
+        time_s=frame.timestamp,
     )
 
 
-def _image(frame: Entry) -> Path:
-    stem = frame.path.parent / frame.text("file_path")
-    # Blender's scenes leave out the suffix.
-    named: Sequence[Path] = [stem.with_name(stem.name + suffix) for suffix in _IMAGE_SUFFIXES]
-    return next((path for path in named if path.is_file()), None) or frame.found(stem)
+def _merged(content: _Transforms, frame: _Frame) -> _Camera:
+    """Return the keys of a frame, and those of the file where the frame has none."""
+    merged = _Camera()
+    for key in _Camera.__struct_fields__:
+        own = getattr(frame, key)
+        setattr(merged, key, getattr(content, key) if own is None else own)
+    return merged
 
 
-def _size(both: Entry) -> tuple[int, int] | None:
-    if "w" not in both or "h" not in both:
-        return None
-    return int(both.positive("w")), int(both.positive("h"))
-
-
-def _lens(both: Entry) -> Lens:
-    default = "OPENCV_FISHEYE" if both.table.get("is_fisheye") is True else "OPENCV"
-    model = both.text("camera_model") if "camera_model" in both else default
+def _lens(location: Location, camera: _Camera) -> Lens:
+    model = camera.camera_model or ("OPENCV_FISHEYE" if camera.is_fisheye else "OPENCV")
     if model.upper() not in _LENSES:
-        raise both.fault(
-            f"camera_model is {model}, which has no equal here",
-            f"Known: {', '.join(_LENSES)}. Export undistorted images.",
+        raise location.error(
+            f"camera_model {model[:40]} is not supported",
+            f"Supported: {', '.join(_LENSES)}. Export undistorted images.",
         )
     return _LENSES[model.upper()]
 
 
-def _intrinsics(both: Entry, size: tuple[int, int]) -> Floats:
+def _intrinsics(location: Location, camera: _Camera, size: tuple[int, int]) -> Floats:
+    """Return the (3, 3) camera matrix for (0, 0) at the center of the upper left pixel."""
     width, height = size
-    if "fl_x" not in both and "camera_angle_x" not in both:
-        raise both.fault("has neither fl_x nor camera_angle_x", "Export the intrinsics too.")
-    if "fl_x" in both:
-        fx = both.positive("fl_x")
+    if camera.fl_x is not None:
+        fx = camera.fl_x
+    elif camera.camera_angle_x is not None:
+        fx = 0.5 * width / math.tan(0.5 * camera.camera_angle_x)
     else:
-        fx = 0.5 * width / math.tan(0.5 * both.positive("camera_angle_x"))
-    return camera_matrix(
-        fx,
-        both.positive("fl_y", fx),
-        both.number("cx", width / 2) - 0.5,
-        both.number("cy", height / 2) - 0.5,
-    )
+        raise location.error("has neither fl_x nor camera_angle_x", "Export the intrinsics too.")
+    cx = width / 2 if camera.cx is None else camera.cx
+    cy = height / 2 if camera.cy is None else camera.cy
+    return camera_matrix(fx, camera.fl_y or fx, cx - 0.5, cy - 0.5)
 
 
-def _distortion(both: Entry, lens: Lens) -> tuple[float, ...]:
-    # nerfstudio's k4 of a pinhole stands before r to the eighth; OpenCV has no such term.
-    if lens == "pinhole" and both.number("k4", 0.0) != 0:
-        raise both.fault("k4 of a pinhole camera is not 0", "Export undistorted images.")
-    return without_zeros(tuple(both.number(name, 0.0) for name in _DISTORTION[lens]))
+def _distortion(location: Location, camera: _Camera, lens: Lens) -> tuple[float, ...]:
+    # nerfstudio's k4 of a pinhole is the factor of r to the eighth, which OpenCV does not have.
+    if lens == "pinhole" and camera.k4:
+        raise location.error("k4 of a pinhole camera is not 0", "Export undistorted images.")
+    return without_trailing_zeros(tuple(getattr(camera, name) or 0.0 for name in _DISTORTION[lens]))
 
 
-def _camera_from_world(frame: Entry) -> Floats:
-    world_from_camera = frame.pose("transform_matrix")
-    return inverse_pose(world_from_camera @ np.diag([1.0, -1.0, -1.0, 1.0]))
+def _camera_from_world(location: Location, frame: _Frame) -> Floats:
+    world_from_opengl = rigid_pose(location, "transform_matrix", frame.transform_matrix)
+    # OpenGL's camera axes are x right, y up, z back; OpenCV's x right, y down, z forward.
+    opengl_from_opencv = np.diag([1.0, -1.0, -1.0, 1.0])
+    return inverse_pose(world_from_opengl @ opengl_from_opencv)

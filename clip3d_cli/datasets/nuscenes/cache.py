@@ -1,4 +1,4 @@
-"""The index of large tables, kept between runs in the user's cache."""
+"""Cache of the index of large tables, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -13,45 +13,47 @@ from clip3d_cli.datasets.nuscenes.index import TABLES, FrameIndex, scan_tables
 from clip3d_cli.errors import OutputError
 from clip3d_cli.formats.atomic import landing
 
-# Smaller tables are read again in a second or two: nothing is left behind for them.
-WORTH_KEEPING = 64 << 20
+# Smaller tables are read in a second or two, and need no file in the cache.
+CACHED_FROM_BYTES = 64 << 20
 
-_LAYOUT = "2"
+# Part of the file's name: another number for other fields of FrameIndex.
+_LAYOUT = "3"
 
 
-def frame_index(folder: Path, *, worth_keeping: int = WORTH_KEEPING) -> FrameIndex:
-    """The index of a version's folder: from the cache if the tables are as they were then.
+def frame_index(folder: Path, *, cached_from_bytes: int = CACHED_FROM_BYTES) -> FrameIndex:
+    """Return the index of a version's tables, from the cache if the tables have not changed.
 
-    The cache is ``$XDG_CACHE_HOME/clip3d``, else ``~/.cache/clip3d``; without a place to write,
-    tables are read each time.
+    The cache is ``$XDG_CACHE_HOME/clip3d`` or ``~/.cache/clip3d``. If it cannot be written, the
+    tables are read every time.
 
     Args:
-        folder: holds the tables.
-        worth_keeping: bytes of tables from which an index is kept.
+        folder: folder of the tables.
+        cached_from_bytes: size of the tables from which their index is cached, bytes.
 
     Raises:
         InputError: a table is missing or broken.
     """
     stamps = _stamps(folder)
-    if sum(size for size, _ in stamps) < worth_keeping:
+    if sum(size for size, _ in stamps) < cached_from_bytes:
         return scan_tables(folder)
-    kept = _file_of(folder, stamps)
-    index = _load(kept)
+    path = _cache_file(folder, stamps)
+    index = _load(path)
     if index is None:
         index = scan_tables(folder)
-        _store(index, kept)
+        _store(index, path)
     return index
 
 
 def _stamps(folder: Path) -> list[tuple[int, int]]:
+    """Return size and time of change of every table."""
     paths = [folder / f"{table}.json" for table in (*TABLES, "lidarseg")]
     states = [path.stat() for path in paths if path.is_file()]
     return [(state.st_size, state.st_mtime_ns) for state in states]
 
 
-def _file_of(folder: Path, stamps: list[tuple[int, int]]) -> Path:
-    said = f"{_LAYOUT} {folder.resolve()} {stamps}"
-    key = hashlib.sha256(said.encode(errors="surrogateescape")).hexdigest()[:16]
+def _cache_file(folder: Path, stamps: list[tuple[int, int]]) -> Path:
+    identity = f"{_LAYOUT} {folder.resolve()} {stamps}"
+    key = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()[:16]
     return _cache_folder() / f"nuscenes-{folder.name}-{key}.npz"
 
 

@@ -1,8 +1,7 @@
-"""nuScenes with lidarseg, in its official layout: key frames, sweeps and six cameras."""
+"""nuScenes with lidarseg in its official layout: key frames, sweeps and six cameras."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,152 +19,178 @@ from clip3d_cli.core.scenes import (
     pose_of_quaternion,
 )
 from clip3d_cli.core.vocabulary_files import named_vocabulary
-from clip3d_cli.datasets.dataset_files import (
-    FileLabel,
-    LabelTable,
-    file_labels,
-    split_numbers,
-    thing_classes,
-)
-from clip3d_cli.datasets.json_tables import json_rows, table_fault
-from clip3d_cli.datasets.lazy_scenes import LazyScenes
+from clip3d_cli.datasets.json_files import Location, read_json
+from clip3d_cli.datasets.labels import FileLabel, LabelTable, file_labels, read_thing_classes
 from clip3d_cli.datasets.nuscenes.cache import frame_index
 from clip3d_cli.datasets.nuscenes.index import FrameIndex, scene_names
 from clip3d_cli.datasets.nuscenes.panoptic import panoptic_file, read_panoptic
-from clip3d_cli.datasets.scans import read_numbers, read_scan, scan_length
+from clip3d_cli.datasets.nuscenes.submission import NuScenesSubmission
+from clip3d_cli.datasets.nuscenes.tables import VERSIONS, table_error, table_rows
+from clip3d_cli.datasets.point_files import read_label_numbers, read_scan, scan_length
+from clip3d_cli.datasets.splits import LazyScenes, split_numbers
 from clip3d_cli.errors import InputError
 from clip3d_cli.metrics.rules import BenchmarkRules
 from clip3d_cli.registry import unknown_name
 
-VERSIONS = ("v1.0-trainval", "v1.0-test", "v1.0-mini")
-
 _COLUMNS = ("x", "y", "z", "intensity", "ring")
-_BRIGHTEST = 255.0
-_SWEEPS = 10
+_FULL_INTENSITY = 255.0
+_EARLIER_SWEEPS = 10
 _ALL = "all"
 
 
 class NuScenes:
-    """nuScenes (Caesar et al., CVPR 2020): a scene is a key frame; the world is the map's frame.
+    """nuScenes (Caesar et al., CVPR 2020): a scene is a key frame, and the world is the map.
 
-    The chain is lidar, vehicle at the time of the scan, map, vehicle at the time of the image,
-    camera. Behind a key frame come up to ten earlier sweeps, as `prev` leads to them.
+    Poses are composed of sensor from ego vehicle and ego vehicle from map. The ego vehicle has one
+    pose at the time of the scan and another at the time of each image. The key frame is followed
+    by up to ten earlier sweeps, along ``prev``.
 
-    Splits are the official ones that are here with all their scenes, ``parametrize`` and
-    ``verify`` (SLidR's and CLIP2Scene's parts of train), those of ``splits.json`` in the
-    version's folder, and ``all``.
+    Splits are the official ones whose scenes are all installed, ``parametrize`` and ``verify``
+    (SLidR's and CLIP2Scene's parts of ``train``), those of ``splits.json`` in the folder of a
+    version's tables, and ``all``.
 
     Args:
-        root: the folder with ``samples``, ``sweeps`` and a version's tables such as
-            ``v1.0-trainval``; or the folder of the tables.
+        root: folder of ``samples``, ``sweeps`` and a version's tables such as ``v1.0-trainval``;
+            or the folder of the tables.
 
     Raises:
-        InputError: E_NOT_FOUND, it is something else.
+        InputError: E_NOT_FOUND: the folder has another layout.
     """
 
     name = "nuscenes"
-    ego_m = 1.0
-    # ConfusionMatrix.get_mean_iou is a nanmean, and panoptic/evaluate.py asks for 15 points. The
-    # devkit takes no unlabeled answers; here they are misses.
-    rules = BenchmarkRules("nuscenes-devkit (1.2.0)", unmet_iou=None, min_points=15)
+    # Returns from the roof and the hood of the vehicle.
+    ego_half_size_m = 1.0
+    # ConfusionMatrix.get_mean_iou is a nanmean, and panoptic/evaluate.py requires 15 points. The
+    # devkit does not accept points without a prediction; here they count as wrong.
+    rules = BenchmarkRules("nuscenes-devkit (1.2.0)", unused_class_iou=None, min_points=15)
+    submission = NuScenesSubmission
 
     def __init__(self, root: Path) -> None:
-        self.root, self._versions = _versions_below(Path(root))
+        self.root, self._versions = _installed_versions(Path(root))
         self.vocabulary = named_vocabulary("nuscenes16")
-        self.things = thing_classes("nuscenes", self.vocabulary)
-        self._names = {version: scene_names(self.root / version) for version in self._versions}
-        self._chosen = _official_splits(self._names)
+        self.thing_classes = read_thing_classes("nuscenes", self.vocabulary)
+        names = {version: scene_names(self.root / version) for version in self._versions}
+        # Version and scene names of every split.
+        self._split_scenes = _official_splits(names)
         for version in self._versions:
-            own = _own_splits(self.root / version / "splits.json", version, self._names[version])
-            self._chosen = {**own, **self._chosen}
+            own = _own_splits(self.root / version / "splits.json", version, names[version])
+            self._split_scenes = {**own, **self._split_scenes}
         self._indices: dict[str, FrameIndex] = {}
-        self._labels: dict[str, LabelTable] = {}
+        self._label_tables: dict[str, LabelTable] = {}
 
     def splits(self) -> tuple[str, ...]:
-        """The names that `scenes` takes."""
-        return tuple(self._chosen)
+        """Return the names that `scenes` accepts."""
+        return tuple(self._split_scenes)
 
     def scenes(self, split: str) -> Sequence[PosedScene]:
-        """The key frames of a split by scene and time; each is put together when asked for.
+        """Return the key frames of a split, by scene and time.
+
+        Args:
+            split: one of `splits`.
 
         Raises:
             UsageError: there is no such split.
             InputError: a table is missing or broken.
         """
-        if split not in self._chosen:
-            raise unknown_name("split of nuscenes", split, self._chosen)
-        version, names = self._chosen[split]
+        if split not in self._split_scenes:
+            raise unknown_name("split of nuscenes", split, self._split_scenes)
+        version, names = self._split_scenes[split]
         index = self._index(version)
-        wanted = np.isin(index.scene_names, [name.encode() for name in names])
-        samples = np.flatnonzero(wanted[index.scene_of_sample])
+        # (A,) mask of scenes, then the rows of the samples in these scenes.
+        in_split = np.isin(index.scene_names, [name.encode() for name in names])
+        samples = np.flatnonzero(in_split[index.scene_of_sample])
         return LazyScenes(len(samples), _KeyFrames(self.root, index, samples).scene)
 
     def cloud(self, sweep: Sweep) -> PointCloud:
-        """All points of a sweep in the lidar's frame; intensity is the file's over 255.
+        """Read all N points of a sweep in the lidar's frame; intensity is the stored one over 255.
+
+        Args:
+            sweep: a sweep of one of the scenes.
 
         Raises:
-            InputError: the file is missing, cut off, or of another kind.
+            InputError: the file is missing, truncated, or of another format.
         """
         if not sweep.path.is_file():
             raise InputError(
                 "E_NOT_FOUND",
                 sweep.path,
-                "is in the tables, but not on disk",
-                "Unpack the blobs that hold it; key frames alone do where one sweep is asked for.",
+                "is listed in the tables, but does not exist",
+                "Unpack the archive that contains it. Key frames alone suffice for one sweep.",
             )
-        return read_scan(sweep.path, _COLUMNS, _BRIGHTEST)
+        return read_scan(sweep.path, _COLUMNS, _FULL_INTENSITY)
 
-    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
-        """(N,) int32: lidarseg's 16 classes for the key frame's points, −1 = not judged.
+    def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """Read lidarseg's 16 classes for the points of a key frame.
+
+        Args:
+            scene: one of the scenes.
+
+        Returns:
+            (N,) int32 class indices, −1 = ignored; or None.
 
         Raises:
-            InputError: E_COUNT_MISMATCH: not as many labels as points.
+            InputError: E_COUNT_MISMATCH: the number of labels is not the number of points.
         """
-        if scene.truth is None:
+        path = scene.ground_truth
+        if path is None:
             return None
-        points = scan_length(scene.sweeps[0].path, _COLUMNS)
-        numbers = read_numbers(scene.truth, "u1", points)
-        return self._label_table(self._version_of(scene.truth)).class_index(scene.truth, numbers)
+        numbers = read_label_numbers(path, "u1", scan_length(scene.sweeps[0].path, _COLUMNS))
+        return self._label_table(self._version_of(path)).class_index(path, numbers)
 
     def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
-        """(N,) int32: the object of every point by Panoptic nuScenes, None without it.
+        """Read the objects of Panoptic nuScenes for the points of a key frame.
 
-        As in the official code, categories that one class counts never share an object. −1 where
-        lidarseg and Panoptic nuScenes differ in the class: points in two boxes are noise there.
+        As in the official code, different categories that count as one class never share an
+        object. Points in two boxes are noise in Panoptic nuScenes, and have a class in lidarseg:
+        they are ignored.
+
+        Args:
+            scene: one of the scenes.
+
+        Returns:
+            (N,) int32 object numbers, −1 = ignored; or None if Panoptic nuScenes is not installed.
 
         Raises:
-            InputError: a file is missing or broken; E_COUNT_MISMATCH: not as many numbers as
-                points.
+            InputError: a file is missing or broken; E_COUNT_MISMATCH: the number of labels is not
+                the number of points.
         """
-        truth = self.truth(scene)
-        path = None if scene.truth is None else panoptic_file(self.root, scene.truth)
-        if path is None or truth is None or scene.truth is None:
+        classes = self.ground_truth(scene)
+        if classes is None or scene.ground_truth is None:
             return None
-        category, one = read_panoptic(path, len(truth))
-        table = self._label_table(self._version_of(scene.truth))
-        same = table.class_index(path, category) == truth
-        return np.where(same, table.objects(category, one), np.int32(-1))
+        path = panoptic_file(self.root, scene.ground_truth)
+        if path is None:
+            return None
+        category, object_number = read_panoptic(path, len(classes))
+        table = self._label_table(self._version_of(scene.ground_truth))
+        agree = table.class_index(path, category) == classes
+        return np.where(agree, table.object_numbers(category, object_number), np.int32(-1))
 
     def _index(self, version: str) -> FrameIndex:
         if version not in self._indices:
             self._indices[version] = frame_index(self.root / version)
         return self._indices[version]
 
-    def _version_of(self, truth: Path) -> str:
-        """The version whose categories number a label file: lidarseg's folders are called so."""
-        version = truth.parent.name
+    def _version_of(self, label_file: Path) -> str:
+        """Return the version of a label file, after which lidarseg names its folders."""
+        version = label_file.parent.name
         return version if version in self._versions else self._versions[0]
 
     def _label_table(self, version: str) -> LabelTable:
-        if version not in self._labels:
+        if version not in self._label_tables:
             labels = _categories(self.root / version / "category.json")
-            self._labels[version] = LabelTable(labels, self.vocabulary)
-        return self._labels[version]
+            self._label_tables[version] = LabelTable(labels, self.vocabulary)
+        return self._label_tables[version]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _KeyFrames:
-    """Key frames put together from the index."""
+    """Scenes of some samples of the index.
+
+    Attributes:
+        root: root folder of nuScenes.
+        index: index of the version.
+        samples: rows of samples in the index.
+    """
 
     root: Path
     index: FrameIndex
@@ -175,12 +200,12 @@ class _KeyFrames:
         index, sample = self.index, self.samples[number]
         lidar, *cameras = index.files_of_sample[sample].tolist()
         scene = index.scene_names[index.scene_of_sample[sample]].decode()
-        truth = index.truth[sample].decode()
+        label_file = index.label_file[sample].decode()
         return PosedScene(
             name=f"{scene}_{index.sample_token[sample].decode()}",
-            sweeps=tuple(self._sweep(file) for file in _chain(index, lidar)),
+            sweeps=tuple(self._sweep(file) for file in _with_earlier(index, lidar)),
             views=tuple(self._view(file) for file in cameras if file >= 0),
-            truth=self.root / truth if truth else None,
+            ground_truth=self.root / label_file if label_file else None,
         )
 
     def _sweep(self, file: int) -> Sweep:
@@ -189,7 +214,7 @@ class _KeyFrames:
     def _view(self, file: int) -> View:
         width, height = self.index.size[file].tolist()
         if min(width, height) < 1:
-            raise table_fault(self._path(file), "has no width and height in sample_data.json")
+            raise table_error(self._path(file), "has no width and height in sample_data.json")
         return View(
             image=self._path(file),
             size=(width, height),
@@ -202,7 +227,8 @@ class _KeyFrames:
         ego = self.index.ego_pose[file]
         sensor = self.index.sensor_pose[self.index.sensor[file]]
         world_from_ego = pose_of_quaternion(ego[:4], ego[4:])
-        pose: Floats = world_from_ego @ pose_of_quaternion(sensor[:4], sensor[4:])
+        ego_from_sensor = pose_of_quaternion(sensor[:4], sensor[4:])
+        pose: Floats = world_from_ego @ ego_from_sensor
         return pose
 
     def _path(self, file: int) -> Path:
@@ -213,33 +239,34 @@ class _KeyFrames:
         return float(self.index.time_us[file]) * 1e-6
 
 
-def _chain(index: FrameIndex, lidar: int) -> list[int]:
-    """A scan and up to ten before it."""
-    chain = [lidar]
-    while len(chain) <= _SWEEPS and index.previous[chain[-1]] >= 0:
-        chain.append(int(index.previous[chain[-1]]))
-    return chain
+def _with_earlier(index: FrameIndex, scan: int) -> list[int]:
+    """Return the rows of a scan and of up to ten scans before it, the latest first."""
+    rows = [scan]
+    while len(rows) <= _EARLIER_SWEEPS and index.previous[rows[-1]] >= 0:
+        rows.append(int(index.previous[rows[-1]]))
+    return rows
 
 
-def _versions_below(root: Path) -> tuple[Path, tuple[str, ...]]:
-    """The root and the versions it has, also where the tables' folder was named as the root."""
+def _installed_versions(root: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the root and its versions, also if the folder of the tables is given as the root."""
     if root.name in VERSIONS and _has_tables(root):
         return root.parent, (root.name,)
-    found = tuple(version for version in VERSIONS if _has_tables(root / version))
-    if found:
-        return root, found
+    versions = tuple(version for version in VERSIONS if _has_tables(root / version))
+    if versions:
+        return root, versions
     if not root.is_dir():
-        raise InputError("E_NOT_FOUND", root, "is no folder", "Name the root of nuScenes.")
-    below = [
-        path for path in sorted(root.iterdir()) if any(_has_tables(path / v) for v in VERSIONS)
-    ]
+        raise InputError(
+            "E_NOT_FOUND", root, "is not a folder", "Name the root folder of nuScenes."
+        )
+    subfolders = sorted(root.iterdir())
+    nearby = [path for path in subfolders if any(_has_tables(path / v) for v in VERSIONS)]
     raise InputError(
         "E_NOT_FOUND",
         root,
         f"is not nuScenes: it has no {' or '.join(VERSIONS)} with scene.json",
-        f"Did you mean {below[0]}?"
-        if below
-        else "Its root holds samples/, sweeps/ and a folder of tables such as v1.0-trainval/.",
+        f"Did you mean {nearby[0]}?"
+        if nearby
+        else "Its root has samples/, sweeps/ and a folder of tables such as v1.0-trainval/.",
     )
 
 
@@ -248,49 +275,51 @@ def _has_tables(folder: Path) -> bool:
 
 
 def _official_splits(names: dict[str, list[str]]) -> dict[str, tuple[str, list[str]]]:
-    """The version and the scenes of every split that is here as a whole.
+    """Return version and scene names of every split whose scenes are all installed.
 
-    Where two versions hold a split, as trainval holds the scenes of mini, the smaller is taken.
+    If two versions have a split (trainval contains the scenes of mini), the smaller one is used.
+
+    Args:
+        names: scene names of every installed version.
     """
-    numbers = split_numbers("nuscenes")
-    official = {split: [f"scene-{n:04d}" for n in numbers[split]] for split in numbers}
-    chosen = {}
-    for split, wanted in official.items():
-        fitting = [version for version, has in names.items() if set(wanted) <= set(has)]
-        if fitting:
-            chosen[split] = (min(fitting, key=lambda version: len(names[version])), wanted)
+    official = {
+        split: [f"scene-{number:04d}" for number in numbers]
+        for split, numbers in split_numbers("nuscenes").items()
+    }
+    installed = {}
+    for split, scenes in official.items():
+        complete = [version for version, has in names.items() if set(scenes) <= set(has)]
+        if complete:
+            installed[split] = (min(complete, key=lambda version: len(names[version])), scenes)
     first = next(iter(names))
-    chosen[_ALL] = (first, names[first])
-    return chosen
+    installed[_ALL] = (first, names[first])
+    return installed
 
 
 def _own_splits(path: Path, version: str, names: list[str]) -> dict[str, tuple[str, list[str]]]:
-    """The splits of the user's own ``splits.json``, a table of lists of scene names, if there."""
+    """Return version and scene names of the splits in the user's own ``splits.json``, if any."""
     if not path.is_file():
         return {}
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise table_fault(path, f"is not JSON: {error}") from error
-    if not isinstance(table, dict) or not all(isinstance(part, list) for part in table.values()):
-        raise table_fault(path, "is not a table of lists of scene names")
-    for split, wanted in table.items():
-        lost = [name for name in wanted if name not in names]
-        if lost:
-            raise table_fault(path, f"split {split!r} names {lost[0]!r}, which {version} has not")
-    return {split: (version, wanted) for split, wanted in table.items()}
+    splits = read_json(path, dict[str, list[str]], remedy="Write lists of scene names by split.")
+    for split, scenes in splits.items():
+        unknown = [name for name in scenes if name not in names]
+        if unknown:
+            fault = f"split {split!r} names {unknown[0]!r}, which {version} does not have"
+            raise Location(path).error(fault, "Correct the name, or remove it.")
+    return {split: (version, scenes) for split, scenes in splits.items()}
 
 
 def _categories(path: Path) -> tuple[FileLabel, ...]:
-    """The labels as this copy numbers them: by its own table where that has numbers."""
-    ours = {label.name: label for label in file_labels("nuscenes")}
-    rows = list(json_rows(path)) if path.is_file() else []
+    """Return the labels as numbered by ``category.json``, or if it has no numbers, by default."""
+    known = {label.name: label for label in file_labels("nuscenes")}
+    rows = list(table_rows(path)) if path.is_file() else []
     if not any("index" in row for row in rows):
-        return tuple(ours.values())
+        return tuple(known.values())
     labels = []
     for row in rows:
         name, number = row.get("name"), row.get("index")
-        if name not in ours or not isinstance(number, int) or not 0 <= number < 256:
-            raise table_fault(path, f"row {row.get('token')!r}: {name!r} is no lidarseg category")
-        labels.append(FileLabel(number, name, ours[name].class_name))
+        if name not in known or not isinstance(number, int) or not 0 <= number < 256:
+            fault = f"row {row.get('token')!r}: {name!r} is not a lidarseg category"
+            raise table_error(path, fault)
+        labels.append(FileLabel(number, name, known[name].class_name))
     return tuple(labels)

@@ -1,4 +1,4 @@
-"""What of nuScenes' tables is needed for key frames, their sweeps and their cameras."""
+"""Index of nuScenes' tables: what key frames, their sweeps and their cameras need."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.datasets.json_tables import json_rows, table_fault
+from clip3d_cli.datasets.nuscenes.tables import table_error, table_rows
 from clip3d_cli.errors import InputError
 
 LIDAR = "LIDAR_TOP"
-# In the order in which they look around, clockwise from the front.
+# Clockwise from the front, seen from above.
 CAMERAS = (
     "CAM_FRONT",
     "CAM_FRONT_RIGHT",
@@ -27,28 +27,32 @@ CAMERAS = (
 )
 TABLES = ("scene", "sample", "sensor", "calibrated_sensor", "sample_data", "ego_pose")
 
-Table = Mapping[str, Any]
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameIndex:
-    """Key frames of one version, and the F files they need. Poses are (w, x, y, z, tx, ty, tz).
+    """Key frames of one version and the files that they need.
+
+    There are A scenes, S samples (key frames), F files and C calibrated sensors. Poses are rows of
+    a quaternion and a translation in metres: w, x, y, z, tx, ty, tz.
 
     Attributes:
         scene_names: (A,) bytes, in the order of ``scene.json``.
         scene_of_sample: (S,) int32; samples are sorted by scene, then by time.
         sample_token: (S,) bytes.
-        lidar_token: (S,) bytes, the ``sample_data`` of the lidar's file.
-        files_of_sample: (S, 7) int32 rows of files: the lidar's, then `CAMERAS`; −1 = none.
-        truth: (S,) bytes, the label file below the root, empty where there is none.
-        file_name: (F,) bytes, below the root.
-        previous: (F,) int32, the lidar's sweep before this one, −1 = none.
-        sensor: (F,) int32, a row of ``sensor_pose``.
-        time_us: (F,) int64.
-        size: (F, 2) int32, width and height of images.
-        ego_pose: (F, 7) float64, global from vehicle, at the time of the file.
-        sensor_pose: (C, 7) float64, vehicle from sensor.
-        intrinsics: (C, 3, 3) float64, zero for a lidar.
+        lidar_token: (S,) bytes, token of the lidar's file in ``sample_data``.
+        files_of_sample: (S, 7) int32 rows of files: the lidar's, then those of `CAMERAS`;
+            −1 = none.
+        label_file: (S,) bytes, label file below the root; empty = none.
+        file_name: (F,) bytes, path below the root.
+        previous: (F,) int32, row of the lidar's sweep before this one; −1 = none.
+        sensor: (F,) int32, row of the sensor.
+        time_us: (F,) int64, microseconds.
+        size: (F, 2) int32, width and height of an image, px; 0 for a scan.
+        ego_pose: (F, 7) float64, world from ego vehicle at the time of the file.
+        sensor_pose: (C, 7) float64, ego vehicle from sensor.
+        intrinsics: (C, 3, 3) float64, px; zero for a lidar.
     """
 
     scene_names: npt.NDArray[np.bytes_]
@@ -56,7 +60,7 @@ class FrameIndex:
     sample_token: npt.NDArray[np.bytes_]
     lidar_token: npt.NDArray[np.bytes_]
     files_of_sample: npt.NDArray[np.int32]
-    truth: npt.NDArray[np.bytes_]
+    label_file: npt.NDArray[np.bytes_]
     file_name: npt.NDArray[np.bytes_]
     previous: npt.NDArray[np.int32]
     sensor: npt.NDArray[np.int32]
@@ -67,15 +71,18 @@ class FrameIndex:
     intrinsics: npt.NDArray[np.float64]
 
     def arrays(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Return the arrays by name."""
         return {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
 
 
 def scan_tables(folder: Path) -> FrameIndex:
-    """The index of a version's folder, from its tables.
+    """Build the index from the tables of a version.
+
+    Args:
+        folder: folder of the tables.
 
     Raises:
-        InputError: a table is missing, cut off, or a token in it leads nowhere.
+        InputError: a table is missing or truncated, or refers to a row that does not exist.
     """
     samples = _samples(folder)
     sensors = _sensors(folder / "calibrated_sensor.json", _channels(folder))
@@ -87,7 +94,7 @@ def scan_tables(folder: Path) -> FrameIndex:
         sample_token=_bytes(list(samples.row_of_token)),
         lidar_token=_bytes([token_of_scan[row] for row in files.of_sample[:, 0].tolist()]),
         files_of_sample=files.of_sample,
-        truth=_bytes(_truth(folder / "lidarseg.json", files, len(samples.row_of_token))),
+        label_file=_bytes(_label_files(folder / "lidarseg.json", files, len(samples.row_of_token))),
         file_name=_bytes(files.name),
         previous=_previous(folder / "sample_data.json", files),
         sensor=np.array(files.sensor, dtype=np.int32),
@@ -100,13 +107,16 @@ def scan_tables(folder: Path) -> FrameIndex:
 
 
 def scene_names(folder: Path) -> list[str]:
-    """The names of a version's scenes, in the order of its table.
+    """Return the names of the scenes of a version, in the order of its table.
+
+    Args:
+        folder: folder of the tables.
 
     Raises:
         InputError: the table is missing or broken.
     """
     path = folder / "scene.json"
-    return [str(_value(path, row, "name")) for row in json_rows(path)]
+    return [str(_value(path, row, "name")) for row in table_rows(path)]
 
 
 @dataclass(slots=True)
@@ -119,6 +129,7 @@ class _Samples:
 @dataclass(slots=True)
 class _Sensors:
     row_of_token: dict[str, int] = field(default_factory=dict)
+    # Column of `FrameIndex.files_of_sample`, or None for a sensor that is not used.
     column: list[int | None] = field(default_factory=list)
     pose: list[list[float]] = field(default_factory=list)
     intrinsics: list[Any] = field(default_factory=list)
@@ -135,8 +146,8 @@ class _Files:
     previous: dict[int, str] = field(default_factory=dict)
     lidar_row: dict[str, int] = field(default_factory=dict)
 
-    def add(self, row: Table, sensor: int) -> int:
-        """Keep a row of ``sample_data``; its position."""
+    def add(self, row: Row, sensor: int) -> int:
+        """Append a row of ``sample_data`` and return its position."""
         self.name.append(row["filename"])
         self.ego_token.append(row["ego_pose_token"])
         self.sensor.append(sensor)
@@ -149,68 +160,70 @@ def _samples(folder: Path) -> _Samples:
     path = folder / "scene.json"
     names: list[str] = []
     scene_of_token: dict[str, int] = {}
-    for row in json_rows(path):
+    for row in table_rows(path):
         scene_of_token[_value(path, row, "token")] = len(names)
         names.append(str(_value(path, row, "name")))
     path = folder / "sample.json"
-    found = []
-    for row in json_rows(path):
+    samples = []
+    for row in table_rows(path):
         scene = scene_of_token.get(_value(path, row, "scene_token"))
         if scene is None:
-            raise _nowhere(path, row, "scene_token", "scene.json")
-        found.append((scene, _value(path, row, "timestamp"), _value(path, row, "token")))
-    found.sort()
-    tokens = {token: position for position, (_, _, token) in enumerate(found)}
-    return _Samples(names, [scene for scene, _, _ in found], tokens)
+            raise _missing_row(path, row, "scene_token", "scene.json")
+        samples.append((scene, _value(path, row, "timestamp"), _value(path, row, "token")))
+    samples.sort()
+    row_of_token = {token: position for position, (_, _, token) in enumerate(samples)}
+    return _Samples(names, [scene for scene, _, _ in samples], row_of_token)
 
 
 def _channels(folder: Path) -> dict[str, str]:
     path = folder / "sensor.json"
-    return {_value(path, row, "token"): _value(path, row, "channel") for row in json_rows(path)}
+    return {_value(path, row, "token"): _value(path, row, "channel") for row in table_rows(path)}
 
 
 def _sensors(path: Path, channel_of_token: Mapping[str, str]) -> _Sensors:
     columns = {channel: column for column, channel in enumerate((LIDAR, *CAMERAS))}
     sensors = _Sensors()
-    for row in json_rows(path):
+    for row in table_rows(path):
         channel = channel_of_token.get(_value(path, row, "sensor_token"))
         if channel is None:
-            raise _nowhere(path, row, "sensor_token", "sensor.json")
+            raise _missing_row(path, row, "sensor_token", "sensor.json")
         sensors.row_of_token[_value(path, row, "token")] = len(sensors.pose)
         sensors.column.append(columns.get(channel))
         sensors.pose.append(_pose(path, row))
         intrinsics = _value(path, row, "camera_intrinsic") or np.zeros((3, 3)).tolist()
         if np.shape(intrinsics) != (3, 3):
-            raise table_fault(path, f"row {row['token']!r} has no 3x3 'camera_intrinsic'")
+            raise table_error(path, f"row {row['token']!r} has no 3x3 'camera_intrinsic'")
         sensors.intrinsics.append(intrinsics)
     return sensors
 
 
 def _files(path: Path, samples: _Samples, sensors: _Sensors) -> _Files:
-    """All scans of the lidar, and the images of key frames: a fifth of the table."""
+    """Return all scans of the lidar and the images of key frames: a fifth of the table."""
     files = _Files(np.full((len(samples.row_of_token), 1 + len(CAMERAS)), -1, dtype=np.int32))
-    for row in json_rows(path):
+    for row in table_rows(path):
         sensor = sensors.row_of_token.get(_value(path, row, "calibrated_sensor_token"))
         if sensor is None:
-            raise _nowhere(path, row, "calibrated_sensor_token", "calibrated_sensor.json")
+            raise _missing_row(path, row, "calibrated_sensor_token", "calibrated_sensor.json")
         column = sensors.column[sensor]
         if column is None or (column > 0 and not _value(path, row, "is_key_frame")):
             continue
         try:
-            _keep(path, files, samples, row, (sensor, column))
+            _add_file(path, files, samples, row, (sensor, column))
         except KeyError as error:
-            raise table_fault(path, f"row {row.get('token')!r} has no {error}") from error
+            raise table_error(path, f"row {row.get('token')!r} has no {error}") from error
         except (TypeError, ValueError) as error:
-            raise table_fault(path, f"row {row.get('token')!r} is broken: {error}") from error
-    bare = np.flatnonzero(files.of_sample[:, 0] < 0)
-    if len(bare):
-        token = list(samples.row_of_token)[bare[0]]
-        raise table_fault(path, f"has no {LIDAR} key frame of sample {token!r}")
+            raise table_error(path, f"row {row.get('token')!r} is broken: {error}") from error
+    without_scan = np.flatnonzero(files.of_sample[:, 0] < 0)
+    if len(without_scan):
+        token = list(samples.row_of_token)[without_scan[0]]
+        raise table_error(path, f"has no {LIDAR} key frame of sample {token!r}")
     return files
 
 
-def _keep(path: Path, files: _Files, samples: _Samples, row: Table, place: tuple[int, int]) -> None:
-    sensor, column = place
+def _add_file(
+    path: Path, files: _Files, samples: _Samples, row: Row, sensor_and_column: tuple[int, int]
+) -> None:
+    sensor, column = sensor_and_column
     position = files.add(row, sensor)
     if column == 0:
         files.lidar_row[row["token"]] = position
@@ -218,15 +231,16 @@ def _keep(path: Path, files: _Files, samples: _Samples, row: Table, place: tuple
     if row["is_key_frame"]:
         sample = samples.row_of_token.get(row["sample_token"])
         if sample is None:
-            raise _nowhere(path, row, "sample_token", "sample.json")
+            raise _missing_row(path, row, "sample_token", "sample.json")
         files.of_sample[sample, column] = position
 
 
 def _previous(path: Path, files: _Files) -> npt.NDArray[np.int32]:
+    """Return the (F,) row of the lidar's sweep before each file, −1 = none."""
     previous = np.full(len(files.name), -1, dtype=np.int32)
     for position, token in files.previous.items():
         if token and token not in files.lidar_row:
-            raise table_fault(
+            raise table_error(
                 path, f"'prev' of {files.name[position]} leads nowhere: no row {token!r}"
             )
         previous[position] = files.lidar_row[token] if token else -1
@@ -234,53 +248,57 @@ def _previous(path: Path, files: _Files) -> npt.NDArray[np.int32]:
 
 
 def _ego_poses(path: Path, tokens: list[str]) -> npt.NDArray[np.float64]:
-    wanted = dict.fromkeys(tokens, -1)
-    poses = np.empty((len(wanted), 7))
+    """Return the (F, 7) poses of F tokens, of which only those rows are kept in memory."""
+    row_of_token = dict.fromkeys(tokens, -1)
+    poses = np.empty((len(row_of_token), 7))
     found = 0
-    for row in json_rows(path):
+    for row in table_rows(path):
         token = _value(path, row, "token")
-        if wanted.get(token) == -1:
-            wanted[token] = found
+        if row_of_token.get(token) == -1:
+            row_of_token[token] = found
             poses[found] = _pose(path, row)
             found += 1
-    if found < len(wanted):
-        lost = next(token for token, position in wanted.items() if position < 0)
-        raise table_fault(path, f"has no row {lost!r}, which sample_data.json speaks of")
-    return poses[[wanted[token] for token in tokens]]
+    if found < len(row_of_token):
+        missing = next(token for token, position in row_of_token.items() if position < 0)
+        raise table_error(path, f"has no row {missing!r}, to which sample_data.json refers")
+    return poses[[row_of_token[token] for token in tokens]]
 
 
-def _truth(path: Path, files: _Files, samples: int) -> list[str]:
-    truth = [""] * samples
+def _label_files(path: Path, files: _Files, samples: int) -> list[str]:
+    """Return the label file of every sample, empty where there is none."""
+    label_files = [""] * samples
     if not path.is_file():
-        return truth
+        return label_files
     sample_of_file = {
         int(position): sample for sample, position in enumerate(files.of_sample[:, 0])
     }
-    for row in json_rows(path):
+    for row in table_rows(path):
         position = files.lidar_row.get(_value(path, row, "sample_data_token"))
         if position is None or position not in sample_of_file:
-            raise _nowhere(path, row, "sample_data_token", "sample_data.json")
-        truth[sample_of_file[position]] = _value(path, row, "filename")
-    return truth
+            raise _missing_row(path, row, "sample_data_token", "sample_data.json")
+        label_files[sample_of_file[position]] = _value(path, row, "filename")
+    return label_files
 
 
-def _pose(path: Path, row: Table) -> list[float]:
-    turn, shift = _value(path, row, "rotation"), _value(path, row, "translation")
-    numbers = [*turn, *shift] if isinstance(turn, list) and isinstance(shift, list) else []
+def _pose(path: Path, row: Row) -> list[float]:
+    """Return quaternion (w, x, y, z) and translation of a row."""
+    rotation, translation = _value(path, row, "rotation"), _value(path, row, "translation")
+    are_lists = isinstance(rotation, list) and isinstance(translation, list)
+    numbers = [*rotation, *translation] if are_lists else []
     finite = all(isinstance(number, (int, float)) and isfinite(number) for number in numbers)
     if len(numbers) != 7 or not finite or not any(numbers[:4]):
-        raise table_fault(path, f"row {row.get('token')!r} is no pose: 4 and 3 numbers")
+        raise table_error(path, f"row {row.get('token')!r} is not a pose of 4 and 3 numbers")
     return numbers
 
 
-def _value(path: Path, row: Table, key: str) -> Any:
+def _value(path: Path, row: Row, key: str) -> Any:
     if key not in row:
-        raise table_fault(path, f"row {row.get('token')!r} has no {key!r}")
+        raise table_error(path, f"row {row.get('token')!r} has no {key!r}")
     return row[key]
 
 
-def _nowhere(path: Path, row: Table, key: str, table: str) -> InputError:
-    return table_fault(
+def _missing_row(path: Path, row: Row, key: str, table: str) -> InputError:
+    return table_error(
         path, f"{key!r} of row {row.get('token')!r} leads nowhere: no {row[key]!r} in {table}"
     )
 

@@ -10,15 +10,15 @@ import numpy as np
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.nuscenes.cache import frame_index
-from clip3d_cli.datasets.nuscenes.dataset import VERSIONS
+from clip3d_cli.datasets.nuscenes.tables import VERSIONS
 from clip3d_cli.datasets.submission import (
     ClassIds,
     ClassIndex,
     FolderSubmission,
-    write_whole,
+    write_synced,
 )
 
-# What labelling looks at. The words' space was learned from images of the web.
+# Inputs of labelling. The text space was learned from images of the web: external data.
 _META = {
     "use_camera": False,
     "use_lidar": True,
@@ -29,37 +29,39 @@ _META = {
 
 
 class NuScenesSubmission(FolderSubmission):
-    """The folder that ``validate_submission.py`` of nuscenes-devkit checks and zips.
+    """Folder that ``validate_submission.py`` of nuscenes-devkit checks and zips.
 
-    ``lidarseg/<split>/<lidar token>_lidarseg.bin`` holds a uint8 per point, 1…16, and
-    ``<split>/submission.json`` what the answers were made of (results format: README of
+    ``lidarseg/<split>/<lidar token>_lidarseg.bin`` contains a uint8 per point, 1…16, and
+    ``<split>/submission.json`` the inputs of the predictions (results format: README of
     ``nuscenes/eval/lidarseg``, nuscenes-devkit 1.2.0).
 
-    The benchmark takes no 0, which its truth calls noise: a point without an answer gets the
-    commonest answer of its scan, in a scan without any the first class.
+    The benchmark does not accept 0, which is noise in its ground truth: a point without a
+    prediction gets the most frequent prediction of its scan, or the first class in a scan without
+    any prediction.
     """
 
     def __init__(self, dataset: Dataset, folder: Path, split: str) -> None:
-        self._token_of_sample = _lidar_tokens(dataset.root)
+        self._lidar_token_of_sample = _lidar_tokens(dataset.root)
         super().__init__(dataset, folder, split)
 
-    def _answers(self, class_index: ClassIndex) -> ClassIds:
-        commonest = np.bincount(class_index[class_index >= 0], minlength=1).argmax()
-        return super()._answers(np.where(class_index < 0, np.int32(commonest), class_index))
+    def _class_ids(self, class_index: ClassIndex) -> ClassIds:
+        most_frequent = np.bincount(class_index[class_index >= 0], minlength=1).argmax()
+        return super()._class_ids(np.where(class_index < 0, np.int32(most_frequent), class_index))
 
     def _write(self, folder: Path, scene: PosedScene, class_ids: ClassIds) -> None:
-        token = self._token_of_sample[scene.name.rpartition("_")[2]]
+        sample_token = scene.name.rpartition("_")[2]
+        token = self._lidar_token_of_sample[sample_token]
         path = folder / "lidarseg" / self.split / f"{token}_lidarseg.bin"
-        write_whole(path, class_ids.astype("u1").tobytes())
+        write_synced(path, class_ids.astype("u1").tobytes())
 
     def _complete(self, folder: Path) -> Path:
         text = json.dumps({"meta": _META}, indent=2) + "\n"
-        write_whole(folder / self.split / "submission.json", text.encode())
+        write_synced(folder / self.split / "submission.json", text.encode())
         return folder
 
 
 def _lidar_tokens(root: Path) -> dict[str, str]:
-    """The token of the lidar's file by the token of its sample, of all versions that are here."""
+    """Return the token of the lidar's file by that of its sample, for all installed versions."""
     tokens: dict[str, str] = {}
     for version in VERSIONS:
         if (root / version / "scene.json").is_file():

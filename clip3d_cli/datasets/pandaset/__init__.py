@@ -1,1 +1,1 @@
-"""PandaSet as published, and repacked as arrays."""
+"""PandaSet, as published or repacked as arrays."""

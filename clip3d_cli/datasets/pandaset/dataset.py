@@ -1,10 +1,11 @@
-"""PandaSet in its official layout, and repacked as arrays: every frame of a drive is a scene."""
+"""PandaSet in its official layout, or repacked as arrays: every frame of a drive is a scene."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,144 +13,160 @@ import numpy.typing as npt
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, inverse_pose, moved
 from clip3d_cli.core.vocabulary_files import named_vocabulary
-from clip3d_cli.datasets.dataset_files import split_numbers
-from clip3d_cli.datasets.json_documents import read_document
-from clip3d_cli.datasets.lazy_scenes import LazyScenes
+from clip3d_cli.datasets.json_files import read_json
+from clip3d_cli.datasets.labels import class_index_of_ids
+from clip3d_cli.datasets.pandaset.frames import read_pandaset_labels, read_pandaset_scan
 from clip3d_cli.datasets.pandaset.recordings import (
     PublishedRecording,
     Recording,
     RepackedRecording,
 )
-from clip3d_cli.datasets.pandaset.scans import read_pandaset_labels, read_pandaset_scan
-from clip3d_cli.datasets.point_labels import class_index_of_ids
+from clip3d_cli.datasets.splits import LazyScenes, split_numbers
 from clip3d_cli.errors import InputError
 from clip3d_cli.metrics.rules import NO_BENCHMARK
 from clip3d_cli.registry import unknown_name
 
 _ALL = "all"
+# The frame itself and the nine before it.
 _SWEEPS = 10
 
 
 class PandaSet:
-    """PandaSet (Hesai and Scale AI): six cameras and two lidars, both kept, at 10 frames a second.
+    """PandaSet (Hesai and Scale AI): six cameras and two lidars at 10 frames per second.
 
-    Files hold points in the world; they are moved back into the frame of the vehicle, z up.
-    Behind a frame come up to nine earlier ones. There are no official splits: ``train``,
-    ``val`` and ``test`` are OpenPCDet's, offered where all their drives are here.
+    Files store the points in the world of the drive; they are moved back into the frame of the
+    vehicle, z up. A frame contains the points of both lidars, and is followed by up to nine
+    earlier frames. There are no official splits: ``train``, ``val`` and ``test`` are OpenPCDet's,
+    and are available if all their drives are installed.
 
     Args:
-        root: the folder of the drives (``001``, ``002``, …), or one of them; a drive is as
-            published, or ``NN.npz`` with ``NN.jpg`` and ``camera.json``.
+        root: folder of the drives (``001``, ``002``, …), or of one drive. A drive is as published,
+            or ``NN.npz`` with ``NN.jpg`` and ``camera.json``.
 
     Raises:
-        InputError: E_NOT_FOUND: there is no drive in it.
+        InputError: E_NOT_FOUND: the folder contains no drive.
     """
 
     name = "pandaset"
-    # The nearest returns are reflections of the vehicle itself; then there is nothing up to 3 m.
-    ego_m = 2.0
-    things: frozenset[int] = frozenset()
+    thing_classes: frozenset[int] = frozenset()
+    # The nearest returns are reflections from the vehicle; beyond them nothing is nearer than 3 m.
+    ego_half_size_m = 2.0
     rules = NO_BENCHMARK
+    submission = None
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.vocabulary = named_vocabulary("pandaset")
-        self._drives = _drives(root)
+        self._drives = _installed_drives(root)
 
     def splits(self) -> tuple[str, ...]:
-        """``all`` that is here, and OpenPCDet's splits that are here as a whole."""
-        here = set(self._drives)
-        return (_ALL, *(s for s in split_numbers(self.name) if here.issuperset(_listed(s))))
+        """Return ``all`` and OpenPCDet's splits whose drives are all installed."""
+        installed = set(self._drives)
+        splits = split_numbers(self.name)
+        return (_ALL, *(split for split in splits if installed.issuperset(_drive_names(split))))
 
     def scenes(self, split: str) -> Sequence[PosedScene]:
-        """The frames of the drives of a split; each is put together when asked for.
+        """Return the frames of the drives of a split.
+
+        Args:
+            split: one of `splits`.
 
         Raises:
-            UsageError: there is no such split here.
-            InputError: E_NOT_FOUND: a drive of the split is not here; E_DATASET: the labels of a
-                drive are not PandaSet's.
+            UsageError: there is no such split.
+            InputError: E_NOT_FOUND: a drive of the split is not installed; E_DATASET: a drive has
+                the labels of another data set.
         """
         if split != _ALL and split not in split_numbers(self.name):
             raise unknown_name("split of pandaset", split, self.splits())
-        names = list(self._drives) if split == _ALL else _listed(split)
+        names = list(self._drives) if split == _ALL else _drive_names(split)
         for name in names:
             if name not in self._drives:
-                fault = f"drive {name} of the split {split} is not there"
-                remedy = "Download it, or take what is here with --split all."
+                fault = f"drive {name} of the split {split} does not exist"
+                remedy = "Download it, or use the installed drives with --split all."
                 raise InputError("E_NOT_FOUND", self.root / name, fault, remedy)
             self._check_classes(self._drives[name].classes)
         frames = [
-            (name, place) for name in names for place in range(len(self._drives[name].frames))
+            (name, position) for name in names for position in range(len(self._drives[name].frames))
         ]
         return LazyScenes(len(frames), partial(self._scene, frames))
 
     def cloud(self, sweep: Sweep) -> PointCloud:
-        """All points of both lidars in the order of the file, in the vehicle's frame.
+        """Read all N points of both lidars in the order of the file, in the vehicle's frame.
+
+        Args:
+            sweep: a sweep of one of the scenes.
 
         Raises:
-            InputError: the file is missing, broken, or asks to run code.
+            InputError: the file is missing or broken, or is a pickle of anything but a table.
         """
-        world = read_pandaset_scan(sweep.path)
-        xyz = moved(inverse_pose(sweep.world_from_sensor), world.xyz)
-        return PointCloud(xyz, None, world.intensity)
+        in_world = read_pandaset_scan(sweep.path)
+        xyz = moved(inverse_pose(sweep.world_from_sensor), in_world.xyz)
+        return PointCloud(xyz, None, in_world.intensity)
 
-    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
-        """(N,) int32: one of 42 classes for every point, −1 = not judged, or None.
+    def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """Read the 42 classes for the points of a frame.
+
+        Args:
+            scene: one of the scenes.
+
+        Returns:
+            (N,) int32 class indices, −1 = ignored; or None.
 
         Raises:
-            InputError: E_COUNT_MISMATCH: not as many labels as points.
+            InputError: E_COUNT_MISMATCH: the number of labels is not the number of points.
         """
-        if scene.truth is None:
+        if scene.ground_truth is None:
             return None
-        numbers = read_pandaset_labels(scene.truth, scene.sweeps[0].path)
-        return class_index_of_ids(scene.truth, numbers, self.vocabulary, ignored=(0,))
+        class_ids = read_pandaset_labels(scene.ground_truth, scene.sweeps[0].path)
+        return class_index_of_ids(scene.ground_truth, class_ids, self.vocabulary, ignored=(0,))
 
     def instances(self, scene: PosedScene) -> None:
-        """None: PandaSet's labels do not tell objects apart."""
+        """Return None: PandaSet's point labels do not tell objects apart."""
 
     def _scene(self, frames: Sequence[tuple[str, int]], number: int) -> PosedScene:
-        name, place = frames[number]
+        name, position = frames[number]
         drive = self._drives[name]
-        earlier = range(place, max(-1, place - _SWEEPS), -1)
+        back_in_time = range(position, max(-1, position - _SWEEPS), -1)
         return PosedScene(
-            f"{name}_{drive.frames[place]}",
-            tuple(drive.sweep(number) for number in earlier),
-            drive.views(place),
-            drive.labels(place),
+            f"{name}_{drive.frames[position]}",
+            tuple(drive.sweep(earlier) for earlier in back_in_time),
+            drive.views(position),
+            drive.label_file(position),
         )
 
     def _check_classes(self, path: Path) -> None:
         if not path.is_file():
             return
-        ours = {str(entry.class_id): entry.name for entry in self.vocabulary.classes}
-        for number, name in read_document(path).table.items():
-            if ours.get(number) != name:
+        expected = {str(entry.class_id): entry.name for entry in self.vocabulary.classes}
+        for number, name in read_json(path, dict[str, Any]).items():
+            if expected.get(number) != name:
                 raise InputError(
                     "E_DATASET",
                     path,
-                    f"calls label {number[:9]} {str(name)[:40]!r}, PandaSet {ours.get(number)!r}",
-                    "These labels are another data set's.",
+                    f"names label {number[:9]} {str(name)[:40]!r}, but in PandaSet it is "
+                    f"{expected.get(number)!r}",
+                    "These are the labels of another data set.",
                 )
 
 
-def _listed(split: str) -> list[str]:
-    """The names of the drives of a split."""
+def _drive_names(split: str) -> list[str]:
+    """Return the names of the drives of a split."""
     return [f"{number:03d}" for number in split_numbers(PandaSet.name)[split]]
 
 
-def _drives(root: Path) -> dict[str, Recording]:
-    """The drives in a folder by name, or the one that the folder is."""
-    alone = _drive(root)
-    if alone is not None:
-        return {root.resolve().name: alone}
-    found = {path.name: _drive(path) for path in sorted(root.glob("*/"))}
-    drives = {name: drive for name, drive in found.items() if drive is not None}
+def _installed_drives(root: Path) -> dict[str, Recording]:
+    """Return the drives in a folder by name, or the only one if the folder is a drive."""
+    only = _drive(root)
+    if only is not None:
+        return {root.resolve().name: only}
+    folders = {path.name: _drive(path) for path in sorted(root.glob("*/"))}
+    drives = {name: drive for name, drive in folders.items() if drive is not None}
     if not drives:
         raise InputError(
             "E_NOT_FOUND",
             root,
-            "holds no drive of PandaSet: no <drive>/lidar/*.pkl.gz, no <drive>/camera.json",
-            "Point --root at the folder that holds 001, 002, ...",
+            "contains no drive of PandaSet: no <drive>/lidar/*.pkl.gz, no <drive>/camera.json",
+            "Set --root to the folder of 001, 002, ...",
         )
     return drives
 

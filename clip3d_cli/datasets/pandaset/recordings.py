@@ -1,49 +1,115 @@
-"""One drive of PandaSet on disk: as published, and as arrays in NPZ."""
+"""One drive of PandaSet on disk: as published, or repacked as arrays in NPZ."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 
 from clip3d_cli.core.scenes import Floats, Sweep, View, inverse_pose, pose_of_quaternion
-from clip3d_cli.datasets.folder.camera_description import camera_matrix
+from clip3d_cli.datasets.calibration import camera_matrix
 from clip3d_cli.datasets.images import image_size
-from clip3d_cli.datasets.json_documents import Entry, read_document, read_documents, read_times
+from clip3d_cli.datasets.json_files import Location, Positive, decode, read_json
 from clip3d_cli.errors import InputError
 
 _SCAN = ".pkl.gz"
-_AGAIN = "Unpack the sequence again."
+_REMEDY = "Unpack the sequence again."
+
+
+class _Position(Struct):
+    x: float
+    y: float
+    z: float
+
+
+class _Heading(Struct):
+    w: float
+    x: float
+    y: float
+    z: float
+
+
+class _Pose(Struct):
+    position: _Position
+    heading: _Heading
+
+
+class _Intrinsics(Struct):
+    fx: Positive
+    fy: Positive
+    cx: float
+    cy: float
+
+
+class _Frame(Struct):
+    timestamp: float
+    lidar_to_world: _Pose
+    camera_to_world: _Pose
+    image: str
+
+
+class _CameraJson(Struct):
+    # Decoded frame by frame: a broken frame does not hide the others.
+    frames: dict[str, msgspec.Raw]
+    intrinsics: _Intrinsics
 
 
 class Recording(Protocol):
-    """The frames of one drive; poses lead to the drive's own world, z up.
+    """Frames of one drive, in the world of that drive, z up.
 
     Attributes:
-        frames: their names in the order of time.
-        classes: the file with the names of labels, which may be missing.
+        frames: names of the frames, in the order of time.
+        classes: file with the names of the labels, which may not exist.
     """
 
     frames: tuple[str, ...]
     classes: Path
 
-    def sweep(self, place: int) -> Sweep:
-        """The scan of a frame."""
+    def sweep(self, position: int) -> Sweep:
+        """Return the scan of a frame.
 
-    def views(self, place: int) -> tuple[View, ...]:
-        """The images of a frame."""
+        Args:
+            position: position of the frame in `frames`.
+        """
 
-    def labels(self, place: int) -> Path | None:
-        """The file with the labels of a frame, or None."""
+    def views(self, position: int) -> tuple[View, ...]:
+        """Return the images of a frame.
+
+        Args:
+            position: position of the frame in `frames`.
+        """
+
+    def label_file(self, position: int) -> Path | None:
+        """Return the file with the labels of a frame, or None.
+
+        Args:
+            position: position of the frame in `frames`.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Track:
+    """Poses and times of a sensor in every frame of a drive.
+
+    Attributes:
+        world_from_sensor: (4, 4) float64 poses by the number of the frame.
+        times_s: seconds by the number of the frame.
+    """
+
+    world_from_sensor: list[Floats]
+    times_s: list[float]
 
 
 class PublishedRecording:
-    """A drive as Hesai and Scale AI publish it: ``lidar``, ``camera``, ``annotations``.
+    """Drive as published by Hesai and Scale AI: folders ``lidar``, ``camera``, ``annotations``.
 
     Args:
-        folder: of the drive.
+        folder: folder of the drive.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,70 +118,91 @@ class PublishedRecording:
         self.frames = tuple(path.name.removesuffix(_SCAN) for path in scans)
         self.classes = folder / "annotations" / "semseg" / "classes.json"
 
-    def sweep(self, place: int) -> Sweep:
-        """The scan of a frame.
+    def sweep(self, position: int) -> Sweep:
+        """Return the scan of a frame.
+
+        Args:
+            position: position of the frame in `frames`.
 
         Raises:
             InputError: the table of poses or times is missing, broken, or too short.
         """
-        poses, times = self._lidar
-        path = self._folder / "lidar" / f"{self.frames[place]}{_SCAN}"
-        return Sweep(path, poses[self._row(place)], times[self._row(place)])
+        number = self._frame_number(position)
+        path = self._folder / "lidar" / f"{self.frames[position]}{_SCAN}"
+        track = self._lidar
+        return Sweep(path, track.world_from_sensor[number], track.times_s[number])
 
-    def views(self, place: int) -> tuple[View, ...]:
-        """The images of all cameras that are here, by the cameras' names.
+    def views(self, position: int) -> tuple[View, ...]:
+        """Return the images of all installed cameras, by the name of the camera.
+
+        Args:
+            position: position of the frame in `frames`.
 
         Raises:
             InputError: a table or an image is missing or broken.
         """
+        number = self._frame_number(position)
         views = []
-        for folder, intrinsics, poses, times in self._cameras:
-            image = folder / f"{self.frames[place]}.jpg"
-            row = self._row(place)
-            size = image_size(image)
-            views.append(View(image, size, intrinsics, inverse_pose(poses[row]), time_s=times[row]))
+        for folder, intrinsics, track in self._cameras:
+            image = folder / f"{self.frames[position]}.jpg"
+            camera_from_world = inverse_pose(track.world_from_sensor[number])
+            size, time_s = image_size(image), track.times_s[number]
+            views.append(View(image, size, intrinsics, camera_from_world, time_s=time_s))
         return tuple(views)
 
-    def labels(self, place: int) -> Path | None:
-        """The file with the labels of a frame; of 27 drives there are none."""
-        path = self._folder / "annotations" / "semseg" / f"{self.frames[place]}{_SCAN}"
+    def label_file(self, position: int) -> Path | None:
+        """Return the file with the labels of a frame; 27 drives have none.
+
+        Args:
+            position: position of the frame in `frames`.
+        """
+        path = self._folder / "annotations" / "semseg" / f"{self.frames[position]}{_SCAN}"
         return path if path.is_file() else None
 
     @cached_property
-    def _lidar(self) -> tuple[list[Floats], list[float]]:
+    def _lidar(self) -> _Track:
         return self._track(self._folder / "lidar")
 
     @cached_property
-    def _cameras(self) -> list[tuple[Path, Floats, list[Floats], list[float]]]:
+    def _cameras(self) -> list[tuple[Path, Floats, _Track]]:
+        """Folder, (3, 3) intrinsics and track of every camera."""
         folders = sorted(path.parent for path in self._folder.glob("camera/*/poses.json"))
         return [
-            (folder, _intrinsics(read_document(folder / "intrinsics.json")), *self._track(folder))
+            (
+                folder,
+                _matrix(read_json(folder / "intrinsics.json", _Intrinsics)),
+                self._track(folder),
+            )
             for folder in folders
         ]
 
-    def _track(self, folder: Path) -> tuple[list[Floats], list[float]]:
-        """Where a sensor stood at every frame of the drive, and when."""
-        poses = [_pose(entry) for entry in read_documents(folder / "poses.json", "pose")]
-        times = read_times(folder / "timestamps.json")
-        needed = max(self._row(place) for place in range(len(self.frames))) + 1
-        if len(poses) != len(times) or len(poses) < needed:
+    def _track(self, folder: Path) -> _Track:
+        """Read the poses and times in the folder of a sensor."""
+        path = folder / "poses.json"
+        poses = [
+            _rigid(Location(path, f"[{number}]"), pose)
+            for number, pose in enumerate(read_json(path, list[_Pose]))
+        ]
+        times_s = read_json(folder / "timestamps.json", list[float])
+        needed = max(self._frame_number(position) for position in range(len(self.frames))) + 1
+        if len(poses) != len(times_s) or len(poses) < needed:
             raise InputError(
                 "E_COUNT_MISMATCH",
                 folder,
-                f"has {len(poses)} poses and {len(times)} times for {needed} frames",
-                _AGAIN,
+                f"has {len(poses)} poses and {len(times_s)} times for {needed} frames",
+                _REMEDY,
             )
-        return poses, times
+        return _Track(poses, times_s)
 
-    def _row(self, place: int) -> int:
-        return int(self.frames[place])
+    def _frame_number(self, position: int) -> int:
+        return int(self.frames[position])
 
 
 class RepackedRecording:
-    """A drive as arrays: ``NN.npz`` beside ``NN.jpg``, and ``camera.json`` with all poses.
+    """Drive as arrays: ``NN.npz`` beside ``NN.jpg``, and ``camera.json`` with all poses.
 
     Args:
-        folder: of the drive.
+        folder: folder of the drive.
 
     Raises:
         InputError: ``camera.json`` is broken.
@@ -123,68 +210,67 @@ class RepackedRecording:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._entry = read_document(folder / "camera.json")
-        frames = self._entry.table.get("frames")
-        if not isinstance(frames, dict) or not all(isinstance(f, dict) for f in frames.values()):
-            raise self._entry.fault("frames is no table of tables")
-        self._frames = {
-            name: Entry(self._entry.path, f"frame {name}", frames[name]) for name in sorted(frames)
-        }
-        self.frames = tuple(self._frames)
+        self._path = folder / "camera.json"
+        self._content = read_json(self._path, _CameraJson)
+        self.frames = tuple(sorted(self._content.frames))
         self.classes = folder / "classes.json"
 
-    def sweep(self, place: int) -> Sweep:
-        """The scan of a frame.
+    def sweep(self, position: int) -> Sweep:
+        """Return the scan of a frame.
+
+        Args:
+            position: position of the frame in `frames`.
 
         Raises:
             InputError: its pose is missing or broken.
         """
-        frame = self._frames[self.frames[place]]
-        return Sweep(self._scan(place), _posed(frame, "lidar_to_world"), frame.number("timestamp"))
+        location, frame = self._frame(position)
+        return Sweep(self._scan(position), _rigid(location, frame.lidar_to_world), frame.timestamp)
 
-    def views(self, place: int) -> tuple[View, ...]:
-        """The image of a frame.
+    def views(self, position: int) -> tuple[View, ...]:
+        """Return the image of a frame.
+
+        Args:
+            position: position of the frame in `frames`.
 
         Raises:
             InputError: its pose or the image is missing or broken.
         """
-        frame = self._frames[self.frames[place]]
-        image = frame.file("image")
-        pose = inverse_pose(_posed(frame, "camera_to_world"))
-        lens = _intrinsics(_part(self._entry, "intrinsics"))
-        return (View(image, image_size(image), lens, pose, time_s=frame.number("timestamp")),)
+        location, frame = self._frame(position)
+        image = location.file(frame.image)
+        camera_from_world = inverse_pose(_rigid(location, frame.camera_to_world))
+        intrinsics = _matrix(self._content.intrinsics)
+        return (
+            View(image, image_size(image), intrinsics, camera_from_world, time_s=frame.timestamp),
+        )
 
-    def labels(self, place: int) -> Path | None:
-        """The file with the labels of a frame: that of its points."""
-        return self._scan(place)
+    def label_file(self, position: int) -> Path | None:
+        """Return the file with the labels of a frame, which contains its points too.
 
-    def _scan(self, place: int) -> Path:
-        return self._folder / f"{self.frames[place]}.npz"
+        Args:
+            position: position of the frame in `frames`.
+        """
+        return self._scan(position)
 
+    def _frame(self, position: int) -> tuple[Location, _Frame]:
+        name = self.frames[position]
+        location = Location(self._path, f"frames.{name}")
+        return location, decode(location, bytes(self._content.frames[name]), _Frame)
 
-def _part(entry: Entry, key: str) -> Entry:
-    part = entry.table.get(key)
-    if not isinstance(part, dict):
-        raise entry.fault(f"{key} is no table")
-    return Entry(entry.path, f"{entry.what} {key}".strip(), part)
-
-
-def _posed(frame: Entry, key: str) -> Floats:
-    return _pose(_part(frame, key))
+    def _scan(self, position: int) -> Path:
+        return self._folder / f"{self.frames[position]}.npz"
 
 
-def _pose(entry: Entry) -> Floats:
-    """The transform of a position and a heading, the quaternion w x y z."""
-    position, heading = _part(entry, "position"), _part(entry, "heading")
-    quaternion = np.array([heading.number(axis) for axis in "wxyz"])
+def _rigid(location: Location, pose: _Pose) -> Floats:
+    """Return the (4, 4) transform from the sensor (or, for the lidar, the vehicle) to the world."""
+    position, heading = pose.position, pose.heading
+    quaternion = np.array([heading.w, heading.x, heading.y, heading.z])
     try:
         with np.errstate(over="ignore"):
-            return pose_of_quaternion(quaternion, [position.number(axis) for axis in "xyz"])
+            return pose_of_quaternion(quaternion, [position.x, position.y, position.z])
     except ValueError as error:
-        raise entry.fault(f"heading: {error}", _AGAIN) from error
+        raise location.error(f"heading: {error}", _REMEDY) from error
 
 
-def _intrinsics(entry: Entry) -> Floats:
-    return camera_matrix(
-        entry.positive("fx"), entry.positive("fy"), entry.number("cx"), entry.number("cy")
-    )
+def _matrix(intrinsics: _Intrinsics) -> Floats:
+    return camera_matrix(intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy)

@@ -1,1 +1,1 @@
-"""ScanNet v2 in its official layout."""
+"""ScanNet v2 and ScanNet200 in their official layout."""

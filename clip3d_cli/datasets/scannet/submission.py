@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.datasets.submission import ClassIds, FolderSubmission, write_whole
+from clip3d_cli.datasets.submission import ClassIds, FolderSubmission, write_synced
 
 
 class ScanNetSubmission(FolderSubmission):
-    """A text file per scan, ``scene0707_00.txt``, with a label id per line and vertex.
+    """Folder with a text file per scan, ``scene0707_00.txt``, and in it one label id per vertex.
 
-    The ids are NYU40's, or for ScanNet200 those of its 200 classes, in the order of the vertices
-    of ``*_vh_clean_2.ply``: what ``evaluate_semantic_label.py`` of github.com/ScanNet/ScanNet
-    (3830fce) reads from ``--pred_path``. The server takes the files as an archive, without a
-    folder around them.
+    Ids are those of NYU40, or of ScanNet200's 200 classes, one per line in the order of the
+    vertices of ``*_vh_clean_2.ply``, as ``evaluate_semantic_label.py`` of
+    github.com/ScanNet/ScanNet (3830fce) reads them from ``--pred_path``. The server takes the
+    files in an archive, without a folder.
 
-    A point without an answer is 0, which is no valid id and so counts as a miss there.
+    A point without a prediction is 0, which is not a valid id and counts as wrong there.
     """
 
     def _write(self, folder: Path, scene: PosedScene, class_ids: ClassIds) -> None:
         lines = "".join(f"{number}\n" for number in class_ids.tolist())
-        write_whole(folder / f"{scene.name}.txt", lines.encode())
+        write_synced(folder / f"{scene.name}.txt", lines.encode())

@@ -12,78 +12,89 @@ import numpy.typing as npt
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View, inverse_pose
 from clip3d_cli.core.vocabulary_files import named_vocabulary
-from clip3d_cli.datasets.dataset_files import LabelTable, file_labels, split_numbers, thing_classes
 from clip3d_cli.datasets.images import image_size
-from clip3d_cli.datasets.lazy_scenes import LazyScenes
-from clip3d_cli.datasets.scans import read_numbers, read_scan, scan_length
+from clip3d_cli.datasets.labels import LabelTable, file_labels, read_thing_classes
+from clip3d_cli.datasets.point_files import read_label_numbers, read_scan, scan_length
 from clip3d_cli.datasets.semantickitti.sequence import KittiSequence, read_sequence
+from clip3d_cli.datasets.semantickitti.submission import SemanticKittiSubmission
+from clip3d_cli.datasets.splits import LazyScenes, split_numbers
 from clip3d_cli.errors import InputError
 from clip3d_cli.metrics.rules import BenchmarkRules
 from clip3d_cli.registry import unknown_name
 
 _COLUMNS = ("x", "y", "z", "intensity")
-_SWEEPS = 10
+_EARLIER_SWEEPS = 10
 _ALL = "all"
-_CLASS_BITS = np.uint32(0xFFFF)
-_OBJECT_BITS = np.uint32(16)
+# A label is a uint32: the lower 16 bits are the class, the upper 16 bits the object.
+_CLASS_MASK = np.uint32(0xFFFF)
+_OBJECT_SHIFT = np.uint32(16)
 
 
 class SemanticKitti:
-    """SemanticKITTI (Behley et al., ICCV 2019): a scene is a frame; the world its sequence's start.
+    """SemanticKITTI (Behley et al., ICCV 2019): a scene is a frame of a sequence.
 
-    Behind the frame come up to ten earlier ones. Images keep their true size; they and labels may
-    be missing. No returns are taken for the vehicle's own: its labels count them as outliers.
+    The world is the lidar's frame at the start of the sequence. The frame is followed by up to ten
+    earlier ones. Images and labels may be missing; images of different sequences have different
+    sizes. No points are removed as returns from the ego vehicle: they are labelled as outliers.
 
-    Splits are the official ones, of which each needs all of its sequences, and ``all``, which
-    takes the sequences that are here.
+    Splits are the official ones whose sequences are all installed, and ``all``.
 
     Args:
-        root: the folder that holds ``sequences``, or ``dataset/sequences``; or ``sequences``.
+        root: folder that contains ``sequences`` or ``dataset/sequences``; or ``sequences``.
 
     Raises:
-        InputError: E_NOT_FOUND, it is something else.
+        InputError: E_NOT_FOUND: the folder has another layout.
     """
 
     name = "semantickitti"
-    ego_m = 0.0
-    # iouEval.getIoU divides by union + 1e-15, getacc leaves out what was left unlabeled, and
-    # evaluate_panoptic.py asks for 50 points.
-    rules = BenchmarkRules("semantic-kitti-api (a9c749e)", 0.0, False, 50)
+    ego_half_size_m = 0.0
+    # iouEval.getIoU divides by union + 1e-15, getacc leaves out points without a prediction, and
+    # evaluate_panoptic.py requires 50 points.
+    rules = BenchmarkRules(
+        "semantic-kitti-api (a9c749e)",
+        unused_class_iou=0.0,
+        counts_unlabeled=False,
+        min_points=50,
+    )
+    submission = SemanticKittiSubmission
 
     def __init__(self, root: Path) -> None:
-        self.root = _root_of(Path(root))
+        self.root = _folder_of_sequences(Path(root))
         self.vocabulary = named_vocabulary("semantickitti19")
-        self._here = _sequences_below(self.root)
+        self.thing_classes = read_thing_classes("semantickitti", self.vocabulary)
+        self._installed = _sequences_in(self.root)
         self._official = {
             split: tuple(f"{number:02d}" for number in numbers)
             for split, numbers in split_numbers("semantickitti").items()
         }
         self._labels = LabelTable(file_labels("semantickitti"), self.vocabulary)
-        self.things = thing_classes("semantickitti", self.vocabulary)
-        self._read: dict[str, KittiSequence] = {}
+        self._sequences: dict[str, KittiSequence] = {}
 
     def splits(self) -> tuple[str, ...]:
-        """The official splits that are here as a whole, and ``all``."""
-        whole = [split for split, names in self._official.items() if set(names) <= set(self._here)]
-        return (*whole, _ALL)
+        """Return the official splits whose sequences are all installed, and ``all``."""
+        installed = set(self._installed)
+        return (*(s for s, names in self._official.items() if set(names) <= installed), _ALL)
 
     def scenes(self, split: str) -> Sequence[PosedScene]:
-        """The frames of a split by sequence and number; each is put together when asked for.
+        """Return the frames of a split, by sequence and number.
+
+        Args:
+            split: one of `splits`.
 
         Raises:
             UsageError: there is no such split.
-            InputError: a sequence of it is missing, or one of its files is missing or broken.
+            InputError: a sequence is not installed, or one of its files is missing or broken.
         """
-        names = self._here if split == _ALL else self._official.get(split)
+        names = self._installed if split == _ALL else self._official.get(split)
         if names is None:
             raise unknown_name("split of semantickitti", split, self.splits())
         for name in names:
-            if name not in self._here:
+            if name not in self._installed:
                 raise InputError(
                     "E_NOT_FOUND",
                     self.root / "sequences" / name / "velodyne",
                     f"does not exist, and {split} needs sequences {', '.join(names)}",
-                    f"Fetch the rest, or take what is here: {', '.join(self.splits())}.",
+                    f"Fetch the rest, or use an installed split: {', '.join(self.splits())}.",
                 )
         frames = [
             (sequence, frame)
@@ -93,59 +104,74 @@ class SemanticKitti:
         return LazyScenes(len(frames), partial(_scene, frames))
 
     def cloud(self, sweep: Sweep) -> PointCloud:
-        """All points of a frame in the lidar's frame, with intensity as the file has it.
+        """Read all N points of a frame in the lidar's frame, with the stored intensity, 0…1.
+
+        Args:
+            sweep: a sweep of one of the scenes.
 
         Raises:
-            InputError: the file is missing, cut off, or of another kind.
+            InputError: the file is missing, truncated, or of another format.
         """
         return read_scan(sweep.path, _COLUMNS, 1.0)
 
-    def truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
-        """(N,) int32: the 19 classes for the frame's points, −1 = not judged.
+    def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
+        """Read the 19 classes of the points of a frame; moving cars count as cars, and so on.
 
-        What moves counts as what stands. The instance in the upper 16 bits is left out.
+        Args:
+            scene: one of the scenes.
+
+        Returns:
+            (N,) int32 class indices, −1 = ignored; or None.
 
         Raises:
-            InputError: E_COUNT_MISMATCH: not as many labels as points.
+            InputError: E_COUNT_MISMATCH: the number of labels is not the number of points.
         """
-        if scene.truth is None:
+        if scene.ground_truth is None:
             return None
-        return self._labels.class_index(scene.truth, _numbers(scene, scene.truth) & _CLASS_BITS)
+        numbers = _label_numbers(scene, scene.ground_truth)
+        return self._labels.class_index(scene.ground_truth, numbers & _CLASS_MASK)
 
     def instances(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
-        """(N,) int32: the object of every point as its class and the upper 16 bits tell it.
+        """Read the objects of the points of a frame.
 
-        As in the official code, labels that one class counts (road and lane marking, car and
-        moving car) never share an object.
+        As in the official code, different labels that count as one class (road and lane marking,
+        car and moving car) never share an object.
+
+        Args:
+            scene: one of the scenes.
+
+        Returns:
+            (N,) int32 object numbers; or None.
 
         Raises:
-            InputError: as `truth`.
+            InputError: as `ground_truth`.
         """
-        if scene.truth is None:
+        if scene.ground_truth is None:
             return None
-        numbers = _numbers(scene, scene.truth)
-        self._labels.class_index(scene.truth, numbers & _CLASS_BITS)
-        return self._labels.objects(numbers & _CLASS_BITS, numbers >> _OBJECT_BITS)
+        numbers = _label_numbers(scene, scene.ground_truth)
+        # Rejects numbers that are not labels.
+        self._labels.class_index(scene.ground_truth, numbers & _CLASS_MASK)
+        return self._labels.object_numbers(numbers & _CLASS_MASK, numbers >> _OBJECT_SHIFT)
 
     def _sequence(self, name: str) -> KittiSequence:
-        if name not in self._read:
-            self._read[name] = read_sequence(self.root / "sequences" / name, self.root)
-        return self._read[name]
+        if name not in self._sequences:
+            self._sequences[name] = read_sequence(self.root / "sequences" / name, self.root)
+        return self._sequences[name]
 
 
-def _numbers(scene: PosedScene, labels: Path) -> npt.NDArray[np.uint32]:
-    return read_numbers(labels, "<u4", scan_length(scene.sweeps[0].path, _COLUMNS))
+def _label_numbers(scene: PosedScene, path: Path) -> npt.NDArray[np.uint32]:
+    return read_label_numbers(path, "<u4", scan_length(scene.sweeps[0].path, _COLUMNS))
 
 
 def _scene(frames: Sequence[tuple[KittiSequence, int]], number: int) -> PosedScene:
     sequence, frame = frames[number]
     folder, stem = sequence.folder, sequence.frames[frame]
-    back = range(frame, max(-1, frame - _SWEEPS - 1), -1)
+    back_in_time = range(frame, max(-1, frame - _EARLIER_SWEEPS - 1), -1)
     return PosedScene(
         name=f"{folder.name}_{stem}",
-        sweeps=tuple(_sweep(sequence, earlier) for earlier in back),
-        views=(_view(sequence, frame),) if sequence.images else (),
-        truth=folder / "labels" / f"{stem}.label" if sequence.labels else None,
+        sweeps=tuple(_sweep(sequence, earlier) for earlier in back_in_time),
+        views=(_view(sequence, frame),) if sequence.has_images else (),
+        ground_truth=folder / "labels" / f"{stem}.label" if sequence.has_labels else None,
     )
 
 
@@ -156,12 +182,12 @@ def _sweep(sequence: KittiSequence, frame: int) -> Sweep:
 
 def _view(sequence: KittiSequence, frame: int) -> View:
     image = sequence.folder / "image_2" / f"{sequence.frames[frame]}.png"
+    lidar_from_world = inverse_pose(sequence.world_from_lidar[frame])
     return View(
         image=image,
         size=image_size(image),
         intrinsics=sequence.intrinsics,
-        camera_from_world=sequence.camera_from_lidar
-        @ inverse_pose(sequence.world_from_lidar[frame]),
+        camera_from_world=sequence.camera_from_lidar @ lidar_from_world,
         time_s=_time_s(sequence, frame),
     )
 
@@ -170,32 +196,34 @@ def _time_s(sequence: KittiSequence, frame: int) -> float | None:
     return None if sequence.times_s is None else float(sequence.times_s[frame])
 
 
-def _root_of(root: Path) -> Path:
-    """The folder that holds ``sequences``, from it, from the one above or the one below."""
-    below = root / "dataset"
-    for place in (root, below, root.parent if root.name == "sequences" else root):
-        if _sequences_below(place):
-            return place
+def _folder_of_sequences(root: Path) -> Path:
+    """Return the folder that contains ``sequences``: the root, its parent, or ``dataset`` in it."""
+    candidates = (root, root / "dataset", root.parent if root.name == "sequences" else root)
+    for folder in candidates:
+        if _sequences_in(folder):
+            return folder
     if not root.is_dir():
-        raise InputError("E_NOT_FOUND", root, "is no folder", "Name the root of SemanticKITTI.")
-    near = [
+        raise InputError(
+            "E_NOT_FOUND", root, "is not a folder", "Name the root folder of SemanticKITTI."
+        )
+    nearby = [
         path
         for path in sorted(root.iterdir())
-        if _sequences_below(path) or _sequences_below(path / "dataset")
+        if _sequences_in(path) or _sequences_in(path / "dataset")
     ]
-    if root.parent.name == "sequences" and _sequences_below(root.parent.parent):
-        near = [root.parent.parent]
+    if root.parent.name == "sequences" and _sequences_in(root.parent.parent):
+        nearby = [root.parent.parent]
     raise InputError(
         "E_NOT_FOUND",
         root,
         "is not SemanticKITTI: it has no sequences/00…21 with a folder velodyne",
-        f"Did you mean {near[0]}?"
-        if near
-        else "Its root holds sequences/00/velodyne/, or dataset/sequences/00/velodyne/.",
+        f"Did you mean {nearby[0]}?"
+        if nearby
+        else "Its root contains sequences/00/velodyne/, or dataset/sequences/00/velodyne/.",
     )
 
 
-def _sequences_below(root: Path) -> tuple[str, ...]:
-    """The names of the sequences that have scans, sorted."""
-    found = (path.parent.name for path in (root / "sequences").glob("*/velodyne"))
-    return tuple(sorted(name for name in found if len(name) == 2 and name.isdecimal()))
+def _sequences_in(root: Path) -> tuple[str, ...]:
+    """Return the names of the sequences that have scans, sorted."""
+    names = (path.parent.name for path in (root / "sequences").glob("*/velodyne"))
+    return tuple(sorted(name for name in names if len(name) == 2 and name.isdecimal()))

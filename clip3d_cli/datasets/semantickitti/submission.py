@@ -16,19 +16,19 @@ from clip3d_cli.datasets.submission import ClassIds, FolderSubmission
 class SemanticKittiSubmission(FolderSubmission):
     """``<split>.zip``, which ``validate_submission.py`` of semantic-kitti-api (a9c749e) accepts.
 
-    It holds ``sequences/<sequence>/predictions/<frame>.label`` with a uint32 per point, the class
-    by the numbers of the data set's own label files, and an entry for every folder. The server
-    wants sequences 11 to 21, the split ``test``.
+    It contains ``sequences/<sequence>/predictions/<frame>.label`` with one uint32 per point, the
+    class by the numbers of the data set's own label files, and an entry for every folder. The
+    server needs the sequences 11 to 21, which are the split ``test``.
 
-    A point without an answer is 0, unlabeled, which counts as a miss there.
+    A point without a prediction is 0, unlabeled, which counts as wrong there.
     """
 
     def __init__(self, dataset: Dataset, folder: Path, split: str) -> None:
         super().__init__(dataset, folder, split)
-        self._folders: set[str] = set()
-        with self._writing():
+        self._entries: set[str] = set()
+        with self._named_write_errors():
             self._path = self._part / f"{split}.zip"
-            # Written through an open archive: unpacked, the test split takes ten gigabytes.
+            # Written into the archive directly: unpacked, the test split takes ten gigabytes.
             self._file = self._path.open("xb")
             self._archive = ZipFile(self._file, "w")
 
@@ -38,7 +38,7 @@ class SemanticKittiSubmission(FolderSubmission):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Closing writes the list of contents, which fails again where the disk is full.
+        # Closing the archive writes its list of contents, which fails again if the disk is full.
         with suppress(OSError):
             self._archive.close()
         with suppress(OSError):
@@ -47,13 +47,13 @@ class SemanticKittiSubmission(FolderSubmission):
 
     def _write(self, folder: Path, scene: PosedScene, class_ids: ClassIds) -> None:
         sequence, _, frame = scene.name.partition("_")
-        place = ""
+        path = ""
         for name in ("sequences", sequence, "predictions"):
-            place += f"{name}/"
-            if place not in self._folders:
-                self._folders.add(place)
-                self._archive.writestr(ZipInfo(place), b"")
-        entry = ZipInfo(f"{place}{frame}.label")
+            path += f"{name}/"
+            if path not in self._entries:
+                self._entries.add(path)
+                self._archive.writestr(ZipInfo(path), b"")
+        entry = ZipInfo(f"{path}{frame}.label")
         self._archive.writestr(entry, class_ids.astype("<u4").tobytes(), ZIP_DEFLATED)
 
     def _complete(self, folder: Path) -> Path:

@@ -14,8 +14,7 @@ from clip3d_cli.core.labels import UNLABELED
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, moved
 from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
-from clip3d_cli.datasets.dataset import Dataset
-from clip3d_cli.datasets.submission import Submission
+from clip3d_cli.datasets.dataset import Dataset, Submission
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.label import Progress, label_cloud, silent
@@ -140,7 +139,7 @@ def evaluate(
     tally = _Tally.empty(len(vocabulary), options)
     judged = 0
     for scene in progress(scenes, "judging"):
-        truth = dataset.truth(scene)
+        truth = dataset.ground_truth(scene)
         if truth is None and submission is None:
             continue
         cloud = key_cloud(dataset, scene)
@@ -202,7 +201,7 @@ def require_options(dataset: Dataset, options: EvalOptions) -> None:
     vocabulary = judged_vocabulary(dataset)
     class_indices(vocabulary, options.ignored, "--ignore")
     class_indices(vocabulary, options.novel, "--novel")
-    if options.panoptic and not dataset.things:
+    if options.panoptic and not dataset.thing_classes:
         raise _without_instances(dataset, "--panoptic")
 
 
@@ -264,12 +263,14 @@ class _Tally:
         truth = dataset.instances(scene)
         if truth is None:
             raise _without_instances(dataset, scene.name)
-        found = instances_of(seen.xyz, seen.found, dataset.things, link_m=self.options.link_m)
+        found = instances_of(
+            seen.xyz, seen.found, dataset.thing_classes, link_m=self.options.link_m
+        )
         return PanopticCounts.of(
             Segments(seen.truth, truth),
             Segments(seen.found, found),
             self.confusion.classes,
-            things=dataset.things,
+            thing_classes=dataset.thing_classes,
             min_points=dataset.rules.min_points,
         )
 

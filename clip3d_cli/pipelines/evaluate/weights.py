@@ -10,7 +10,7 @@ from typing import Any
 
 from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.datasets.dataset import Dataset
-from clip3d_cli.datasets.selection import thinned
+from clip3d_cli.datasets.splits import limit_scenes
 from clip3d_cli.encoders.closed_head import closed_classes
 from clip3d_cli.encoders.spec import EncoderSpec, HeadName
 from clip3d_cli.encoders.weights_file import file_sha256
@@ -69,7 +69,7 @@ def judge_weights(
     spec = opened.encoder.spec
     vocabulary = judged_vocabulary(dataset)
     classes = _classes(spec, dataset, templates)
-    scenes = thinned(dataset.scenes(split), limit)
+    scenes = limit_scenes(dataset.scenes(split), limit)
     evaluation = evaluate(dataset, scenes, network_answer(opened.encoder, classes), options)
     about = About(
         dataset=dataset.name,

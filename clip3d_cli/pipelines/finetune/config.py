@@ -29,7 +29,7 @@ class LabelledData(DataOptions):
         judged: a split with truth that the result is judged on at the end; ``auto`` for ``val``
             where there is one that shares no scene with those learned from; empty for none.
         fraction: the share of the split's scenes whose labels are used, above 0: every n-th,
-            the first included (`clip3d_cli.datasets.fractions.every_nth`).
+            the first included (`clip3d_cli.datasets.splits.every_nth`).
     """
 
     judged: str = IF_APART

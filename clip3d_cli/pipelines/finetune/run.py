@@ -13,8 +13,7 @@ import numpy as np
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset
-from clip3d_cli.datasets.fractions import every_nth
-from clip3d_cli.datasets.selection import thinned
+from clip3d_cli.datasets.splits import every_nth, limit_scenes
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import ClosedHead, HeadName
 from clip3d_cli.encoders.weights_torch import save_encoder
@@ -153,7 +152,7 @@ def open_scenes(config: FinetuneConfig) -> tuple[Dataset, Sequence[PosedScene]]:
     dataset, split, scenes = open_split(config.data)
     _vocabulary(dataset)
     chosen = every_nth(scenes, config.data.fraction)
-    labelled = [scene for scene in chosen if scene.truth is not None]
+    labelled = [scene for scene in chosen if scene.ground_truth is not None]
     fault = ""
     if not len(chosen):
         fault = "has no scene"
@@ -210,17 +209,17 @@ def _vocabulary(dataset: Dataset) -> Vocabulary:
 
 
 def _tells(dataset: Dataset, scene: PosedScene) -> bool:
-    truth = dataset.truth(scene)
+    truth = dataset.ground_truth(scene)
     return truth is not None and bool((truth >= 0).any())
 
 
 def _unlabelled(dataset: Dataset, scenes: Sequence[PosedScene]) -> list[str]:
     """A line about classes without labels, if there are any, of scenes spread over all."""
     names = [entry.name for entry in _vocabulary(dataset).classes]
-    looked_at = thinned(scenes, _COUNTED)
+    looked_at = limit_scenes(scenes, _COUNTED)
     points = np.zeros(len(names), dtype=np.int64)
     for scene in looked_at:
-        truth = dataset.truth(scene)
+        truth = dataset.ground_truth(scene)
         if truth is not None:
             points += np.bincount(truth[truth >= 0], minlength=len(names))
     missing = [names[place] for place in np.flatnonzero(points == 0)]

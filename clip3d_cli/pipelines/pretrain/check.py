@@ -13,8 +13,9 @@ import numpy.typing as npt
 from clip3d_cli.core.cameras import Occlusion, Sightings, project, visible
 from clip3d_cli.core.scenes import PosedScene, View
 from clip3d_cli.core.vocabulary import Vocabulary
-from clip3d_cli.datasets.dataset import Dataset, SweptCloud, swept_cloud, usable_points
+from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.images import read_depth, read_image
+from clip3d_cli.datasets.sweeps import MergedSweeps, merge_sweeps, usable_mask
 from clip3d_cli.errors import OutputError
 from clip3d_cli.labelling.label import Progress, silent
 from clip3d_cli.pipelines.pretrain.check_warnings import (
@@ -162,7 +163,7 @@ class _Look:
     painting: Painting | None
 
     def scene(self, scene: PosedScene) -> SceneCheck:
-        swept = swept_cloud(self.dataset, scene.sweeps[: self.options.sweeps])
+        swept = merge_sweeps(self.dataset, scene.sweeps[: self.options.sweeps])
         truth = None if self.painting else _truth_of_points(self.dataset, scene, swept)
         count = len(scene.views)
         drawn = np.linspace(0, count - 1, min(count, self.options.pictures)).round()
@@ -237,15 +238,13 @@ class _Look:
         return path
 
 
-def _truth_of_points(dataset: Dataset, scene: PosedScene, swept: SweptCloud) -> ClassIndex | None:
+def _truth_of_points(dataset: Dataset, scene: PosedScene, swept: MergedSweeps) -> ClassIndex | None:
     """(N,) classes of the points of all sweeps; −1 but for the first sweep."""
-    labels = dataset.truth(scene)
+    labels = dataset.ground_truth(scene)
     if labels is None:
         return None
     truth = np.full(len(swept.cloud), -1, dtype=np.int32)
-    truth[swept.sweep_of_point == 0] = labels[
-        usable_points(dataset, dataset.cloud(scene.sweeps[0]))
-    ]
+    truth[swept.sweep_of_point == 0] = labels[usable_mask(dataset, dataset.cloud(scene.sweeps[0]))]
     return truth
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from clip3d_cli import registry
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.datasets.dataset import Dataset
-from clip3d_cli.datasets.selection import default_split, thinned
+from clip3d_cli.datasets.splits import default_split, limit_scenes
 from clip3d_cli.pipelines.training.config import DataOptions
 
 
@@ -21,4 +21,4 @@ def open_split(options: DataOptions) -> tuple[Dataset, str, Sequence[PosedScene]
     """
     dataset: Dataset = registry.part("datasets", options.dataset)(Path(options.root))
     split = options.split or default_split(dataset, "train")
-    return dataset, split, thinned(dataset.scenes(split), options.limit)
+    return dataset, split, limit_scenes(dataset.scenes(split), options.limit)

@@ -15,7 +15,8 @@ from clip3d_cli.core.grouping import group_rows
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.core.voxels import choose_voxel, voxelize
-from clip3d_cli.datasets.dataset import Dataset, SweptCloud, swept_cloud
+from clip3d_cli.datasets.dataset import Dataset
+from clip3d_cli.datasets.sweeps import MergedSweeps, merge_sweeps
 from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
 from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor
@@ -112,7 +113,7 @@ class PosedBatches:
         scene = self.scenes[place]
         earlier = scene.sweeps[1 : self.options.among + 1]
         further = rng.permutation(len(earlier))[: self.options.sweeps - 1]
-        swept = swept_cloud(
+        swept = merge_sweeps(
             self.dataset, [scene.sweeps[0], *(earlier[k] for k in np.sort(further))]
         )
         if not len(swept.cloud):
@@ -152,7 +153,7 @@ class _Sample:
 
 
 def _voxelised(
-    swept: SweptCloud,
+    swept: MergedSweeps,
     xyz: Floats,
     kept: npt.NDArray[np.bool_],
     told_pairs: tuple[PixelPairs, Rows],

@@ -12,8 +12,8 @@ from clip3d_cli.core.cameras import Occlusion, Sightings, project, visible
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, View
 from clip3d_cli.core.superpoints import superpoints
-from clip3d_cli.datasets.dataset import SweptCloud
 from clip3d_cli.datasets.images import read_depth
+from clip3d_cli.datasets.sweeps import MergedSweeps
 from clip3d_cli.teachers.cache import Features
 from clip3d_cli.teachers.sampling import sample_features
 
@@ -96,7 +96,7 @@ class Sighted:
     """
 
     scene: PosedScene
-    swept: SweptCloud
+    swept: MergedSweeps
     views: Rows
     found: tuple[Sightings, ...]
 
@@ -108,7 +108,7 @@ class Sighted:
 
 
 def sight(
-    scene: PosedScene, swept: SweptCloud, options: BatchOptions, rng: np.random.Generator
+    scene: PosedScene, swept: MergedSweeps, options: BatchOptions, rng: np.random.Generator
 ) -> Sighted:
     """Look for the points of a swept cloud in at most ``options.views`` views, drawn evenly.
 

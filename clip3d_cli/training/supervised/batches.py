@@ -14,7 +14,8 @@ from clip3d_cli.core.grouping import run_starts, sort_keys
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.voxels import choose_voxel, voxelize
-from clip3d_cli.datasets.dataset import Dataset, world_cloud
+from clip3d_cli.datasets.dataset import Dataset
+from clip3d_cli.datasets.sweeps import read_in_world
 from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
 from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor
@@ -134,8 +135,8 @@ class LabelledBatches:
 
     def _read(self, scene: PosedScene) -> Read:
         """The usable points of a scene's key frame in the world, and their truth."""
-        cloud, keep = world_cloud(self.dataset, scene.sweeps[0])
-        truth = self.dataset.truth(scene)
+        cloud, keep = read_in_world(self.dataset, scene.sweeps[0])
+        truth = self.dataset.ground_truth(scene)
         if truth is None:
             raise InputError("E_DATASET", scene.name, "has no truth to learn from", _LEAVE_OUT)
         if not len(cloud):

@@ -46,7 +46,7 @@ class Judge:
     def look(self, scene: PosedScene) -> None:
         """Count one scene."""
         key = scene.sweeps[0]
-        cloud, truth = self._dataset.cloud(key), self._dataset.truth(scene)
+        cloud, truth = self._dataset.cloud(key), self._dataset.ground_truth(scene)
         if truth is None:
             raise SystemExit(f"{scene.name} has no labels.npy.")
         xyz = moved(key.world_from_sensor, cloud.xyz)

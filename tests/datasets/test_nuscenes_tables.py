@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clip3d_cli.datasets import json_tables as tables
-from clip3d_cli.datasets.json_tables import json_rows
+from clip3d_cli.datasets.nuscenes import tables
+from clip3d_cli.datasets.nuscenes.tables import table_rows
 from clip3d_cli.errors import InputError
 
 ROWS = [
@@ -26,13 +26,13 @@ def test_rows_are_those_of_the_whole_file(
     path = tmp_path / "table.json"
     path.write_text(json.dumps(ROWS * 5, indent=indent, ensure_ascii=False), encoding="utf-8")
     monkeypatch.setattr(tables, "_CHUNK", chunk)
-    assert list(json_rows(path)) == ROWS * 5
+    assert list(table_rows(path)) == ROWS * 5
 
 
 def test_an_empty_list_has_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_text(" [ ]\n")
-    assert list(json_rows(path)) == []
+    assert list(table_rows(path)) == []
 
 
 def test_a_table_cut_anywhere_is_refused(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_table_cut_anywhere_is_refused(tmp_path: Path) -> None:
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(InputError) as refusal:
-            list(json_rows(path))
+            list(table_rows(path))
         assert refusal.value.code in ("E_TRUNCATED", "E_DATASET")
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_table_is_refused(text: bytes, code: str, fault: str, tmp_pat
     path = tmp_path / "table.json"
     path.write_bytes(text)
     with pytest.raises(InputError) as refusal:
-        list(json_rows(path))
+        list(table_rows(path))
     assert (refusal.value.code, refusal.value.where) == (code, str(path))
     assert fault in refusal.value.fault
     assert refusal.value.remedy
@@ -79,5 +79,5 @@ def test_a_broken_row_stops_a_large_table_early(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refusal:
-        list(json_rows(tmp_path / "sample.json"))
+        list(table_rows(tmp_path / "sample.json"))
     assert refusal.value.code == "E_NOT_FOUND"

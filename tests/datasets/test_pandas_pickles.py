@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from pandas_pickles import frame_bytes
 
-from clip3d_cli.datasets.pandaset.pickles import read_pickled_frame
+from clip3d_cli.datasets.pandaset.pandas_pickles import read_pickled_frame
 from clip3d_cli.errors import InputError
 
 # x = 1.5, 2.5, 3.5; y = 4, 5, 6; i = 7, 8, 9; d = 0, 1, 0; rows 2, 0, 1. Written by pandas itself.

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from clip3d_cli.core.scenes import PosedScene, Sweep
-from clip3d_cli.datasets.fractions import every_nth
-from clip3d_cli.datasets.lazy_scenes import LazyScenes
+from clip3d_cli.datasets.splits import LazyScenes, every_nth
 from clip3d_cli.errors import UsageError
 
 
@@ -67,5 +66,5 @@ def test_scenes_are_not_put_together_to_be_counted() -> None:
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01, float("nan")])
 def test_other_shares_are_refused(fraction: float) -> None:
-    with pytest.raises(UsageError, match="is not above 0 and up to 1"):
+    with pytest.raises(UsageError, match="is not above 0 and at most 1"):
         every_nth([], fraction)

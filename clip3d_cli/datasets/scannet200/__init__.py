@@ -1,1 +1,0 @@
-"""ScanNet200 in its official layout."""
