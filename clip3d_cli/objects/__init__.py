@@ -1,1 +1,1 @@
-"""Objects: what belongs together in a labelled cloud."""
+"""Objects of a labelled cloud: clusters of points of one class."""

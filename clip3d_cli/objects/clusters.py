@@ -1,216 +1,181 @@
-"""Single objects among points of one class: those that are linked by short steps."""
+"""Objects as clusters of points of one class (Euclidean clustering, single linkage)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby, product
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
-from clip3d_cli.core.grouping import run_starts, sort_keys
+from clip3d_cli.core.grouping import group_rows
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-Offset = tuple[int, ...]
 
-# A cell's diagonal is a hair below the step: all points in a cell are linked. Points in cells
-# that lie up to two apart may be, too.
+# Edge of a cell as a share of the linking distance: the diagonal is a little shorter than that
+# distance, so that all points of a cell are in one cluster.
 _CELL = (1 - 1e-9) / np.sqrt(3)
+# Points whose cells are further apart along an axis are never linked: 2 cells lie between them.
 _REACH = 2
-_FEW = 8
-_MOST_DISTANCES = 1 << 20
 
 
 def instances_of(
-    xyz: npt.NDArray[np.float64],
+    xyz: Floats,
     class_index: npt.NDArray[np.int32],
-    things: Iterable[int],
+    thing_classes: Iterable[int],
     *,
     link_m: float,
 ) -> npt.NDArray[np.int32]:
-    """(N,) int32: the object of every point, counted from 1; 0 = none.
+    """Number the objects of a cloud.
 
-    Two points of one class are one object if steps of at most ``link_m`` over points of that
-    class lead from one to the other. Which points are together does not depend on their order,
-    nor on how the cloud is turned.
+    Two points of one class are in one object if a chain of points of that class leads from one to
+    the other, in steps of at most ``link_m``. The objects do not depend on the order of the points
+    nor on how the cloud is rotated.
 
     Args:
-        xyz: (N, 3) float64, metres; points that are not finite belong to no object.
+        xyz: (N, 3) float64, metres; points that are not finite are in no object.
         class_index: (N,) int32.
-        things: the classes that come in single objects.
-        link_m: the longest step, metres, above 0.
+        thing_classes: class indices of the countable classes; points of others are in no object.
+        link_m: linking distance, metres, above 0.
+
+    Returns:
+        (N,) int32 number of the object, from 1; 0 = in no object.
     """
     instance = np.zeros(len(xyz), dtype=np.int32)
     finite = np.isfinite(xyz).all(axis=1)
     last = 0
-    for thing in sorted(things):
+    for thing in sorted(thing_classes):
         rows = np.flatnonzero(finite & (class_index == thing))
         if len(rows):
-            instance[rows] = linked(xyz[rows], link_m) + last + 1
+            instance[rows] = cluster_points(xyz[rows], link_m) + last + 1
             last = int(instance[rows].max())
     return instance
 
 
-def linked(xyz: npt.NDArray[np.float64], link_m: float) -> npt.NDArray[np.int64]:
-    """(N,) int64: the cluster of every point, counted from 0 by the first of its points.
+def cluster_points(xyz: Floats, link_m: float) -> Integers:
+    """Return the cluster of every point, where points within a distance are in one cluster.
+
+    Points are grouped into cells whose points are all linked, so that the work grows with the
+    number of cells and not with the number of neighbours of a point.
 
     Args:
         xyz: (N, 3) float64, metres, N ≥ 1, all finite.
-        link_m: the longest step between points of a cluster, metres, above 0.
+        link_m: linking distance, metres, above 0.
+
+    Returns:
+        (N,) int64 number of the cluster, from 0, in the order of the first point of each.
     """
-    crowd = _Crowd.of(xyz, link_m)
-    cluster = np.arange(len(crowd.size))
-    for ring in _rings():
-        low, high = crowd.pairs(ring)
-        apart = np.flatnonzero(cluster[low] != cluster[high])
-        low, high = low[apart], high[apart]
-        near = crowd.near(low, high)
-        cluster = _joined(cluster, low[near], high[near])
-    _, first, number = np.unique(
-        cluster[crowd.cell_of_point], return_index=True, return_inverse=True
-    )
+    cells = _Cells.of(xyz, link_m)
+    # First pass: one point per cell links most cells that are in one cluster.
+    near = cKDTree(xyz[cells.first_point]).query_pairs(link_m, output_type="ndarray")
+    component = _components(near, len(cells.size))
+    # Second pass: all points, of neighbouring cells that are not in one cluster yet.
+    tree = cKDTree(cells.lattice)
+    pairs = tree.query_pairs(_REACH, p=np.inf, output_type="ndarray")
+    pairs = pairs[component[pairs[:, 0]] != component[pairs[:, 1]]]
+    linked = component[pairs[cells.are_linked(pairs)]]
+    component = _components(linked, int(component.max()) + 1)[component]
+    return _numbered_by_first_point(component[cells.cell_of_point])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells:
+    """Points by M occupied cells of a lattice.
+
+    Attributes:
+        xyz: (N, 3) float64 metres, cell after cell.
+        lattice: (M, 3) float64 whole numbers, the position of each cell.
+        start: (M,) position in ``xyz`` of the first point of each cell.
+        size: (M,) number of points of each cell.
+        first_point: (M,) number of a point in each cell, in the input order.
+        cell_of_point: (N,) cell of each point, in the input order.
+        link_m: linking distance, metres.
+    """
+
+    xyz: Floats
+    lattice: Floats
+    start: Integers
+    size: Integers
+    first_point: Integers
+    cell_of_point: Integers
+    link_m: float
+
+    @classmethod
+    def of(cls, xyz: Floats, link_m: float) -> _Cells:
+        lattice = np.floor((xyz - xyz.min(axis=0)) / (link_m * _CELL))
+        first_point, cell_of_point = group_rows([_ranks(column) for column in lattice.T])
+        size = np.bincount(cell_of_point)
+        order = np.argsort(cell_of_point, kind="stable")
+        start = np.cumsum(size) - size
+        return cls(
+            xyz[order], lattice[first_point], start, size, first_point, cell_of_point, link_m
+        )
+
+    def are_linked(self, pairs: Integers) -> npt.NDArray[np.bool_]:
+        """Return for (E, 2) pairs of cells whether two of their points are within the distance."""
+        low = np.minimum.reduceat(self.xyz, self.start)
+        high = np.maximum.reduceat(self.xyz, self.start)
+        pair, point = self._points(pairs[:, 0], (low, high), pairs[:, 1])
+        other_pair, other_point = self._points(pairs[:, 1], (low, high), pairs[:, 0])
+        linked = np.zeros(len(pairs), dtype=np.bool_)
+        if len(point) and len(other_point):
+            # A fourth coordinate keeps the points of different pairs apart: one search for all.
+            gap = 4 * self.link_m
+            tree = cKDTree(np.column_stack([self.xyz[point], gap * pair]))
+            query = np.column_stack([self.xyz[other_point], gap * other_pair])
+            _, nearest = tree.query(query, distance_upper_bound=2 * self.link_m)
+            # The tree returns its size where there is no point within the bound.
+            found = np.flatnonzero(nearest < len(point))
+            steps = self.xyz[point[nearest[found]]] - self.xyz[other_point[found]]
+            near = np.square(steps).sum(axis=1) <= self.link_m**2
+            linked[other_pair[found[near]]] = True
+        return linked
+
+    def _points(
+        self, cells: Integers, boxes: tuple[Floats, Floats], others: Integers
+    ) -> tuple[Integers, Integers]:
+        """Return the points of E cells that are near enough to the box of another cell.
+
+        Args:
+            cells: (E,) cells.
+            boxes: (M, 3) lowest and (M, 3) highest coordinates of the points of each cell.
+            others: (E,) cells to whose boxes the points must be near.
+
+        Returns:
+            (P,) number of the pair, 0…E − 1, and (P,) position of the point in ``xyz``.
+        """
+        count = self.size[cells]
+        pair = np.repeat(np.arange(len(cells)), count)
+        # Number within its cell, then position among all points.
+        number = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
+        point = self.start[cells][pair] + number
+        low, high = (box[others][pair] for box in boxes)
+        outside = self.xyz[point] - np.clip(self.xyz[point], low, high)
+        near = np.square(outside).sum(axis=1) <= self.link_m**2
+        return pair[near], point[near]
+
+
+def _components(edges: Integers, nodes: int) -> Integers:
+    """Return the (nodes,) connected component of each node of a graph with (E, 2) edges."""
+    ones = np.ones(len(edges), dtype=np.int8)
+    graph = coo_array((ones, (edges[:, 0], edges[:, 1])), shape=(nodes, nodes))
+    component: Integers = connected_components(graph, directed=False)[1].astype(np.int64)
+    return component
+
+
+def _numbered_by_first_point(cluster: Integers) -> Integers:
+    """Number (N,) clusters from 0, in the order of the first point of each."""
+    _, first, number = np.unique(cluster, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[number.reshape(-1)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Crowd:
-    """Points by the cells of a lattice in which they are.
-
-    Attributes:
-        xyz: (N, 3) float64 metres, by cell.
-        keys: (M,) int64, sorted, of the occupied cells.
-        strides: what a step along x, y and z adds to a key.
-        start: (M,) where a cell's points begin.
-        size: (M,) how many there are.
-        cell_of_point: (N,) in the order in which points came.
-        link_m: the longest step, metres.
-    """
-
-    xyz: Floats
-    keys: Integers
-    strides: tuple[int, int, int]
-    start: Integers
-    size: Integers
-    cell_of_point: Integers
-    link_m: float
-
-    @classmethod
-    def of(cls, xyz: Floats, link_m: float) -> _Crowd:
-        x, y, z = (_squeezed(np.floor(c)) for c in ((xyz - xyz.min(axis=0)) / (link_m * _CELL)).T)
-        # Beyond the last cell of a row lie as many empty ones as a neighbour may be away.
-        depth, width = int(z.max()) + 1 + _REACH, int(y.max()) + 1 + _REACH
-        order, keys = sort_keys((x * width + y) * depth + z)
-        start = run_starts(keys)
-        size = np.diff(start, append=len(keys))
-        cell_of_point = np.empty(len(keys), dtype=np.int64)
-        cell_of_point[order] = np.repeat(np.arange(len(start)), size)
-        strides = (width * depth, depth, 1)
-        return cls(xyz[order], keys[start], strides, start, size, cell_of_point, link_m)
-
-    def pairs(self, offsets: Iterable[Offset]) -> tuple[Integers, Integers]:
-        """Occupied cells (E,), and those (E,) that lie at one of the offsets from them."""
-        lows, highs = [], []
-        for offset in offsets:
-            sought = self.keys + int(np.dot(offset, self.strides))
-            place = np.minimum(np.searchsorted(self.keys, sought), len(self.keys) - 1)
-            found = np.flatnonzero(self.keys[place] == sought)
-            lows.append(found)
-            highs.append(place[found])
-        return np.concatenate(lows), np.concatenate(highs)
-
-    def near(self, low: Integers, high: Integers) -> npt.NDArray[np.bool_]:
-        """(E,) True for pairs of cells where a step leads from one to the other."""
-        near = self._near(self._first(low), self._first(high))
-        unsure = np.flatnonzero(~near)
-        low, high = low[unsure], high[unsure]
-        near[unsure] = self._near(self._facing(low, high), self._facing(high, low))
-        return near
-
-    def _first(self, cells: Integers) -> _Lists:
-        """A few points of each of (E,) cells: most neighbours show themselves by these."""
-        return _Lists.of(self.start[cells], np.minimum(self.size[cells], _FEW))
-
-    def _facing(self, cells: Integers, others: Integers) -> _Lists:
-        """The points of each of (E,) cells that are no longer a step from another's box."""
-        every = _Lists.of(self.start[cells], self.size[cells])
-        pair = np.repeat(np.arange(len(cells)), every.count)
-        xyz, other = self.xyz[every.items], others[pair]
-        low = np.minimum.reduceat(self.xyz, self.start)[other]
-        high = np.maximum.reduceat(self.xyz, self.start)[other]
-        outside = xyz - np.clip(xyz, low, high)
-        keep = np.square(outside).sum(axis=1) <= self.link_m**2
-        return _Lists(every.items[keep], np.bincount(pair[keep], minlength=len(cells)))
-
-    def _near(self, ones: _Lists, others: _Lists) -> npt.NDArray[np.bool_]:
-        """(E,) True where a point of one list is a step from a point of the other."""
-        near = np.zeros(len(ones.count), dtype=np.bool_)
-        distances = ones.count * others.count
-        pairs = np.flatnonzero(distances)
-        batch = np.cumsum(distances[pairs]) // _MOST_DISTANCES
-        for part in np.split(pairs, np.flatnonzero(np.diff(batch)) + 1):
-            counts = distances[part]
-            every = _Lists.of(np.zeros_like(counts), counts)
-            row, column = np.divmod(every.items, np.repeat(others.count[part], counts))
-            one = ones.items[np.repeat(ones.start[part], counts) + row]
-            other = others.items[np.repeat(others.start[part], counts) + column]
-            away = np.square(self.xyz[one] - self.xyz[other]).sum(axis=1)
-            near[part] = np.logical_or.reduceat(away <= self.link_m**2, every.start)
-        return near
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Lists:
-    """E lists one behind the other.
-
-    Attributes:
-        items: of all lists.
-        count: (E,) items of each.
-    """
-
-    items: Integers
-    count: Integers
-
-    @classmethod
-    def of(cls, first: Integers, count: Integers) -> _Lists:
-        """Lists of whole numbers that go on from their first."""
-        before = np.cumsum(count) - count
-        return cls(np.arange(int(count.sum())) + np.repeat(first - before, count), count)
-
-    @property
-    def start(self) -> Integers:
-        """(E,) where each list begins."""
-        return np.cumsum(self.count) - self.count
-
-
-def _rings() -> Iterator[list[Offset]]:
-    """Half of a cell's neighbours, the nearest first: the others are the same pairs."""
-    half = [o for o in product(range(-_REACH, _REACH + 1), repeat=3) if o > (0, 0, 0)]
-    for _, ring in groupby(sorted(half, key=_squared), _squared):
-        yield list(ring)
-
-
-def _squared(offset: Offset) -> int:
-    return sum(step * step for step in offset)
-
-
-def _squeezed(column: Floats) -> Integers:
-    """(N,) int64 cells along one axis, with empty stretches cut to where nothing reaches across."""
-    values, place = np.unique(column, return_inverse=True)
-    steps = np.minimum(np.diff(values, prepend=values[:1]), _REACH + 1).astype(np.int64)
-    return np.cumsum(steps)[place.reshape(-1)]
-
-
-def _joined(cluster: Integers, low: Integers, high: Integers) -> Integers:
-    """(M,) the cluster of every cell, named by its lowest cell, once some pairs are joined."""
-    cluster = cluster.copy()
-    while True:
-        one, other = cluster[low], cluster[high]
-        if np.array_equal(one, other):
-            return cluster
-        np.minimum.at(cluster, np.maximum(one, other), np.minimum(one, other))
-        while not np.array_equal(cluster, cluster[cluster]):
-            cluster = cluster[cluster]
+def _ranks(column: Floats) -> Integers:
+    """Return for (N,) numbers their (N,) position among the different ones, sorted."""
+    ranks: Integers = np.unique(column, return_inverse=True)[1].reshape(-1)
+    return ranks

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip3d_cli.objects.clusters import instances_of, linked
+from clip3d_cli.objects.clusters import cluster_points, instances_of
 
 CAR, WALL, BIKE = 0, 1, 2
 
@@ -63,7 +63,17 @@ def test_nothing_and_points_nowhere_are_no_object() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 250), st.floats(0.5, 9.0))
 def test_clusters_are_those_of_a_search(seed: int, points: int, size_m: float) -> None:
     xyz = np.random.default_rng(seed).uniform(0, size_m, (points, 3))
-    np.testing.assert_array_equal(linked(xyz, 0.6), by_search(xyz, 0.6))
+    np.testing.assert_array_equal(cluster_points(xyz, 0.6), by_search(xyz, 0.6))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_clumps_that_nearly_touch_are_told_apart(seed: int) -> None:
+    """Many points per cell, and gaps about as wide as the linking distance."""
+    rng = np.random.default_rng(seed)
+    centers = rng.uniform(0, 2, (10, 3)) * [1, 1, 0.3]
+    xyz = (centers[:, None] + rng.uniform(0, 0.3, (10, 12, 3))).reshape(-1, 3)
+    xyz = rng.permutation(xyz)
+    np.testing.assert_array_equal(cluster_points(xyz, 0.5), by_search(xyz, 0.5))
 
 
 def test_crowded_cells_are_compared_point_by_point() -> None:
@@ -72,28 +82,28 @@ def test_crowded_cells_are_compared_point_by_point() -> None:
     left = rng.uniform(0, 0.05, (40, 3))
     right = rng.uniform(0, 0.05, (40, 3)) + [0.75, 0, 0]
     apart = np.concatenate([left, right])
-    assert linked(apart, 0.5).max() == 1
+    assert cluster_points(apart, 0.5).max() == 1
     bridge = [[0.28, 0.02, 0.02], [0.70, 0.02, 0.02]]
     for place in (0, 80):
         xyz = np.insert(apart, place, bridge, axis=0)
-        np.testing.assert_array_equal(linked(xyz, 0.5), np.zeros(82))
+        np.testing.assert_array_equal(cluster_points(xyz, 0.5), np.zeros(82))
 
 
 def test_order_turn_and_place_do_not_matter() -> None:
     rng = np.random.default_rng(5)
     xyz = rng.uniform(0, 6, (800, 3))
-    here = linked(xyz, 0.5)
+    here = cluster_points(xyz, 0.5)
     shuffled = rng.permutation(800)
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     far = xyz[shuffled] @ turn.T + [400_000.0, 5_000_000.0, 100.0]
-    there = linked(far, 0.5)
+    there = cluster_points(far, 0.5)
     pairs = {*zip(here[shuffled].tolist(), there.tolist(), strict=True)}
     assert len(pairs) == here.max() + 1 == there.max() + 1
 
 
 def test_stray_points_cost_nothing() -> None:
     xyz = np.array([[0, 0, 0], [0.4, 0, 0], [1e9, -1e9, 1e12], [1e9, -1e9, 1e12]])
-    assert linked(xyz, 0.5).tolist() == [0, 0, 1, 1]
+    assert cluster_points(xyz, 0.5).tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("gap_m", [0.49, 0.51])
@@ -102,6 +112,6 @@ def test_a_hundred_thousand_points_take_under_a_second(gap_m: float) -> None:
     xyz = np.random.default_rng(1).uniform(0, 1, (100_000, 3)) * [2, 0.25, 2]
     xyz[50_000:, 1] += 0.25 + gap_m
     started = time.process_time()
-    cluster = linked(xyz, 0.5)
+    cluster = cluster_points(xyz, 0.5)
     assert time.process_time() - started < 1.0
     assert cluster.max() == (gap_m > 0.5)
