@@ -176,10 +176,10 @@ def _wrong_length(value: object, unit: str, wanted: str) -> tuple[str, str]:
 
 
 def _not_json(error: msgspec.DecodeError, text: str) -> SchemaError:
-    """Find the line and the column at which a text stops to be JSON.
+    """Find the line and the column at which a text stops being JSON.
 
-    The json module counts lines and columns, and tells a text that ends early from one with half
-    of a surrogate pair, which msgspec does not.
+    The json module counts lines and columns. It also distinguishes a text that ends early from one
+    with half of a surrogate pair, for which msgspec has the same message.
     """
     try:
         json.loads(text)

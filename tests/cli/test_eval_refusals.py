@@ -52,7 +52,7 @@ REFUSALS = {
         ("--dataset", "folder", "--root", "nowhere"),
         1,
         "E_NOT_FOUND",
-        "nowhere: is no folder",
+        "nowhere: is not a folder",
         "Check --root.",
     ),
     "another layout": (

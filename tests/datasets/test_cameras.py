@@ -1,4 +1,4 @@
-"""One camera described in every way shows one point at the pixel computed by hand."""
+"""One camera, described in every format, projects a point to the pixel computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every data set of the registry must do, shown on a small tree in its official layout.
+"""Contract of every data set of the registry, tested on a small tree in its official layout.
 
 The tree comes from ``tests/datasets_trees_<name>.py``: ``write_tree(root)``. Rows of the registry
 without such a module are skipped.

@@ -1,7 +1,8 @@
-"""One's own scans: which files make a scene, where its world lies, and what is refused."""
+"""Your own scans: which files make a scene, the frame of its world, and errors."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from posed_camera import (
 )
 
 from clip3d_cli.core.scenes import PosedScene, inverse_pose, moved
+from clip3d_cli.datasets.folder import cameras_json
+from clip3d_cli.datasets.folder.cameras_json import CamerasJson
 from clip3d_cli.datasets.folder.dataset import Folder
 from clip3d_cli.datasets.sweeps import merge_sweeps
 from clip3d_cli.errors import InputError, UsageError
@@ -261,6 +264,15 @@ def test_what_cannot_be_is_refused_in_one_line(root: Path, kind: str) -> None:
     assert fault in refusal.value.fault
     assert refusal.value.remedy and "\n" not in str(refusal.value)
     assert str(root) in refusal.value.where
+
+
+def test_the_documentation_lists_every_key() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "folder.md").read_text(encoding="utf-8")
+    of_cameras, of_the_file = text.split("| key of the file |")
+    for part, schema in ((of_cameras, cameras_json._Camera), (of_the_file, CamerasJson)):
+        rows = re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE)
+        keys = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+        assert keys == set(schema.__struct_fields__)
 
 
 def test_a_near_key_is_suggested(root: Path) -> None:

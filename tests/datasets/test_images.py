@@ -1,4 +1,4 @@
-"""Photos and depth images, and what is refused of them."""
+"""Photos and depth images as arrays, and errors of broken files."""
 
 from __future__ import annotations
 

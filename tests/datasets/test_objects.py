@@ -1,4 +1,4 @@
-"""Objects as Panoptic nuScenes and SemanticKITTI tell them apart."""
+"""Object numbers of Panoptic nuScenes and SemanticKITTI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that pandas pickled are read without pandas, and a pickle is never obeyed."""
+"""Pickled pandas tables are read without pandas, and no code of a pickle is run."""
 
 from __future__ import annotations
 

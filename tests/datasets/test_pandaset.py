@@ -1,4 +1,4 @@
-"""PandaSet: the published layout and the repacked one, poses, sweeps, labels, refusals."""
+"""PandaSet: the published and the repacked layout, poses, sweeps, labels, errors."""
 
 from __future__ import annotations
 

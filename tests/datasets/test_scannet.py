@@ -1,4 +1,4 @@
-"""ScanNet: frames of both exports, classes by NYU40's numbers, official splits, refusals."""
+"""ScanNet: frames of both exports, classes by NYU40 ids, official splits, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ScanNet200: truth by raw category, and what is refused."""
+"""ScanNet200: ground truth from raw categories, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which scenes a share of the labels is."""
+"""Scenes of a fraction of a split, and lazy sequences of scenes."""
 
 from __future__ import annotations
 

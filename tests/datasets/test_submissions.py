@@ -1,4 +1,4 @@
-"""What every submission of the registry must do, shown on its data set's tree."""
+"""Contract of every submission, tested on the tree of its data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ours and the benchmarks' own scoring code say the same of the same answers.
+"""clip3d and the benchmarks' own evaluation code give the same scores for the same predictions.
 
 ``parity.json`` holds what that code said (``benchmarks/parity.py`` ran it, and names the versions).
 """

@@ -1,4 +1,4 @@
-"""Two scenes of one's own: one with ``cameras.json``, one with nerfstudio's ``transforms.json``."""
+"""Two scenes of the folder layout, described by ``cameras.json`` and by ``transforms.json``."""
 
 from __future__ import annotations
 

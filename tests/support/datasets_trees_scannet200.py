@@ -1,4 +1,4 @@
-"""The two scans of ScanNet's tree with the annotations that ScanNet200's truth is made of."""
+"""The two scans of ScanNet's tree with the annotations for ScanNet200's ground truth."""
 
 from __future__ import annotations
 

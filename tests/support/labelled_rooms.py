@@ -1,4 +1,4 @@
-"""Scenes with truth that a small network learns in seconds: a floor, and a box above it."""
+"""Scenes with ground truth that a small network learns in seconds: a floor and a box above it."""
 
 from __future__ import annotations
 
