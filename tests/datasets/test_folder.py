@@ -283,6 +283,15 @@ def test_a_near_key_is_suggested(root: Path) -> None:
     assert refusal.value.fault == "cameras[0] has the unknown key 'intrinsic'"
 
 
+def test_digits_that_are_no_number_are_refused(tmp_path: Path) -> None:
+    write_colmap_text(tmp_path / "sparse", "a.png")
+    path = tmp_path / "sparse" / "cameras.txt"
+    for width in ("²", "9" * 5000):
+        path.write_text(f"7 PINHOLE {width} 80 1 1 1 1\n", encoding="utf-8")
+        with pytest.raises(InputError, match="where a whole number is expected"):
+            Folder(tmp_path).scenes("all")
+
+
 @pytest.mark.parametrize("table", ["cameras", "images", "points3D"])
 def test_a_cut_colmap_table_is_refused_wherever_it_ends(tmp_path: Path, table: str) -> None:
     model = tmp_path / "sparse" / "0"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -220,3 +222,27 @@ def test_real_cars_lie_where_the_camera_sees_them(shared_data: Path) -> None:
         np.median(seen.uv[seen_class == names.index(name), 1]) for name in ("Road", "Building")
     )
     assert building < 560 < road
+
+
+def test_a_broken_repacked_frame_is_named_and_leaves_the_others_readable(tmp_path: Path) -> None:
+    write_repacked(tmp_path)
+    content = json.loads((tmp_path / "camera.json").read_text())
+    del content["frames"]["01"]["camera_to_world"]["heading"]["z"]
+    write_json(tmp_path / "camera.json", content)
+    scenes = PandaSet(tmp_path).scenes("all")
+    assert len(scenes[0].views) == 1
+    with pytest.raises(InputError) as refusal:
+        scenes[1]
+    assert refusal.value.code == "E_DATASET"
+    assert refusal.value.fault == "frames.01.camera_to_world.heading has no 'z'"
+
+
+def test_a_repacked_drive_can_be_sent_to_a_worker(tmp_path: Path) -> None:
+    write_repacked(tmp_path)
+    dataset = PandaSet(tmp_path)
+    sent = pickle.loads(pickle.dumps(dataset)).scenes("all")[1]
+    here = dataset.scenes("all")[1]
+    assert (sent.name, sent.views[0].image) == (here.name, here.views[0].image)
+    np.testing.assert_array_equal(
+        sent.sweeps[0].world_from_sensor, here.sweeps[0].world_from_sensor
+    )
