@@ -1,0 +1,143 @@
+"""The recipe's random numbers stay the same: scans and training batches against stored results.
+
+A change of the simulator or of the training batches that is meant to change what they compute
+writes the stored results anew: ``python -m tests.recipe.test_unchanged`` (from the repository's
+root).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("embreex")
+
+from weights.recipe.points.batches import Batches, Mixture
+from weights.recipe.points.sources import Scan
+from weights.recipe.points.taxonomy import Taxonomy
+from weights.recipe.simulate.batch import make_scan
+from weights.recipe.simulate.caster import Caster
+from weights.recipe.simulate.concepts import concept_names
+from weights.recipe.simulate.primitives import ball
+
+STORED = Path(__file__).with_name("unchanged.json")
+# Two sensors of each kind of scene: front sector and 16 beams; low and high flight; depth camera
+# and tripod.
+SCANS = (
+    ("driving", 1000),
+    ("driving", 1004),
+    ("aerial", 11),
+    ("aerial", 19),
+    ("indoor", 1003),
+    ("indoor", 1012),
+)
+
+
+def _sha256(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def rounding_of_this_machine() -> str:
+    """Return a hash of what differs between CPUs and versions of numpy: last bits, order of ties."""
+    line = np.linspace(-9, 9, 4001)
+    numbers = [function(line) for function in (np.sin, np.cos, np.exp, np.arctan, np.tanh)]
+    turned = np.stack(numbers[:3], axis=1).astype(np.float32) @ np.eye(3, dtype=np.float32)[::-1]
+    directions = turned / np.linalg.norm(turned, axis=1, keepdims=True)
+    starts = np.zeros_like(directions)
+    hits = Caster(ball("car", (0, 0, 0), (3, 2, 1))).first(starts, directions)
+    nearest = np.argpartition(np.arange(4001) ** 2 % 17, 1000)
+    return _sha256(*numbers, turned @ turned[:3].T, *hits, nearest)
+
+
+def scan_summary(scene: str, seed: int) -> dict[str, Any]:
+    """Return a hash of a simulated scan, and figures that rounding hardly changes."""
+    xyz, label, description = make_scan(scene, np.random.default_rng(seed), None)
+    counts = np.bincount(label, minlength=len(concept_names()))
+    return {
+        "description": description,
+        "sha256": _sha256(xyz, label),
+        "points": len(xyz),
+        "points_of_concept": {
+            name: int(count) for name, count in zip(concept_names(), counts, strict=True) if count
+        },
+        "mean_m": xyz.mean(axis=0, dtype=np.float64).tolist(),
+        "deviation_m": xyz.std(axis=0, dtype=np.float64).tolist(),
+    }
+
+
+def batch_summary() -> dict[str, Any]:
+    """Return a hash of one training batch, and figures that rounding hardly changes."""
+    rng = np.random.default_rng(0)
+    leaves = (frozenset({"road", "sidewalk"}), frozenset({"car"}), frozenset({"tree crown"}))
+    scans = []
+    for source in ("sim-driving", "sim-aerial"):
+        xyz = rng.uniform(0, 40, (6000, 3)) * [1, 1, 0.05]
+        meaning = rng.integers(-1, 3, len(xyz)).astype(np.int16)
+        scans.append(Scan(source, source, xyz, meaning, leaves))
+    words = Taxonomy.read().all_words
+    vectors = torch.from_numpy(rng.normal(size=(len(words), 8)).astype(np.float32))
+    mixture = Mixture({"sim-driving": 0.6, "sim-aerial": 0.4}, 4, 900, 300)
+    batch = next(iter(Batches(scans, mixture, dict(zip(words, vectors, strict=True)), seed=5)))
+    targets = [
+        array.numpy()
+        for target in batch.targets
+        for array in (target.vectors, target.meaning, target.accepted)
+    ]
+    cells, feats = batch.voxels.cells.numpy(), batch.voxels.feats.numpy()
+    return {
+        "sha256": _sha256(cells, feats, batch.rows.numpy(), *targets),
+        "voxels": len(feats),
+        "channel_mean": feats.mean(axis=0, dtype=np.float64).tolist(),
+        "channel_deviation": feats.std(axis=0, dtype=np.float64).tolist(),
+    }
+
+
+@pytest.fixture(scope="module")
+def stored() -> dict[str, Any]:
+    results: dict[str, Any] = json.loads(STORED.read_text(encoding="utf-8"))
+    return results
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scene", "seed"), SCANS)
+def test_a_seed_still_gives_the_same_scan(stored: dict[str, Any], scene: str, seed: int) -> None:
+    wanted, scan = stored["scans"][f"{scene} {seed}"], scan_summary(scene, seed)
+    assert scan["description"] == wanted["description"]
+    if rounding_of_this_machine() == stored["rounding"]:
+        assert scan["sha256"] == wanted["sha256"]
+    # Where the last bits differ, a few rays hit another triangle; another draw changes the scene.
+    share = 0.005 * wanted["points"]
+    assert scan["points"] == pytest.approx(wanted["points"], abs=share)
+    assert set(scan["points_of_concept"]) == set(wanted["points_of_concept"])
+    assert scan["points_of_concept"] == pytest.approx(wanted["points_of_concept"], abs=share)
+    assert scan["mean_m"] == pytest.approx(wanted["mean_m"], abs=0.05)
+    assert scan["deviation_m"] == pytest.approx(wanted["deviation_m"], rel=0.01)
+
+
+def test_a_seed_still_gives_the_same_training_batch(stored: dict[str, Any]) -> None:
+    wanted, batch = stored["batch"], batch_summary()
+    if rounding_of_this_machine() == stored["rounding"]:
+        assert batch["sha256"] == wanted["sha256"]
+    assert batch["voxels"] == wanted["voxels"]
+    for figures in ("channel_mean", "channel_deviation"):
+        assert batch[figures] == pytest.approx(wanted[figures], rel=0.02)
+
+
+def _store() -> None:
+    scans = {f"{scene} {seed}": scan_summary(scene, seed) for scene, seed in SCANS}
+    results = {"rounding": rounding_of_this_machine(), "batch": batch_summary(), "scans": scans}
+    STORED.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _store()
