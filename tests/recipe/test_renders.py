@@ -1,4 +1,4 @@
-"""Rendered scenes as a data set, seeds that decide everything, and the teacher learned there."""
+"""Rendered scenes as a data set, reproducibility, and the teacher trained on them."""
 
 import json
 from pathlib import Path
@@ -23,17 +23,22 @@ from weights.recipe.renders.classes import (
     scene_classes,
     vocabulary_text,
 )
-from weights.recipe.renders.crops import Windows, caption_words, draw_crops, read_rendered
-from weights.recipe.renders.judge import Judge, scores
-from weights.recipe.renders.model import ImageTextLearner, load_tower, save_model, settings
-from weights.recipe.renders.scene import Job, write_scene
+from weights.recipe.renders.crops import CropSizes, caption_words, draw_crops, read_rendered
+from weights.recipe.renders.evaluate import TeacherEvaluation, scores
+from weights.recipe.renders.image_text_model import (
+    ImageTextLearner,
+    load_tower,
+    model_config,
+    save_model,
+)
+from weights.recipe.renders.scenes import SceneJob, write_scene
 from weights.recipe.simulate.concepts import concept_index
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("renders")
-    write_scene(Job(3, folder, pixels=True))
+    write_scene(SceneJob(3, folder, pixels=True))
     (folder / "vocabulary.toml").write_text(vocabulary_text(), encoding="utf-8")
     write_splits(folder, ["street_000003"], [("train", 0), ("val", 1)])
     return folder
@@ -99,7 +104,7 @@ def test_sweeps_see_one_static_world(root: Path) -> None:
 
 
 def test_a_seed_decides_everything(root: Path, tmp_path: Path) -> None:
-    write_scene(Job(3, tmp_path, pixels=True))
+    write_scene(SceneJob(3, tmp_path, pixels=True))
     first, again = root / "street_000003", tmp_path / "street_000003"
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assert len(files) == 1 + 1 + 4 + 1 + 4 + 4
@@ -111,13 +116,13 @@ def test_a_seed_decides_everything(root: Path, tmp_path: Path) -> None:
 
 def test_captions_name_what_a_crop_shows_and_nothing_else(root: Path) -> None:
     rendered = read_rendered([root / "street_000003"])
-    crops, told = draw_crops(rendered, 16, 32, Windows(), torch.Generator().manual_seed(0))
+    crops, caption = draw_crops(rendered, 16, 32, CropSizes(), torch.Generator().manual_seed(0))
     assert crops.shape == (16, 3, 32, 32)
     assert float(crops.min()) >= 0
     assert float(crops.max()) <= 1
-    assert told.shape == (16, len(caption_words()))
-    named = told > 0
-    assert float(told.sum(dim=1).max()) == pytest.approx(1)
+    assert caption.shape == (16, len(caption_words()))
+    named = caption > 0
+    assert float(caption.sum(dim=1).max()) == pytest.approx(1)
     assert named.any(dim=1).float().mean() > 0.9
     present = set(rendered.class_id.unique().tolist())
     assert set((named.any(dim=0).nonzero().flatten() + 1).tolist()) <= present
@@ -125,7 +130,7 @@ def test_captions_name_what_a_crop_shows_and_nothing_else(root: Path) -> None:
 
 def _learner() -> tuple[ImageTextLearner, dict]:
     torch.manual_seed(0)
-    config = settings(64, 32, 2, 16)
+    config = model_config(64, 32, 2, 16)
     words = torch.nn.functional.normalize(torch.randn(4, 16), dim=1)
     return ImageTextLearner(config, words, torch.tensor([0, 0, 1, 2])), config
 
@@ -145,7 +150,7 @@ def test_the_model_learns_which_words_crops_go_with() -> None:
         loss.backward()
         optimizer.step()
     assert float(loss.detach()) < 0.3 * start
-    patches = learner.shares(learner.vectors(crops)[1], 1).argmax(dim=-1)
+    patches = learner.class_probabilities(learner.vectors(crops)[1], 1).argmax(dim=-1)
     assert (patches == torch.arange(12)[:, None] % 3).float().mean() > 0.9
 
 
@@ -181,24 +186,24 @@ def test_scores_by_hand() -> None:
     assert mean == pytest.approx((3 / 5 + 5 / 7) / 2)
 
 
-def test_the_judge_counts_pixels_and_points_of_a_perfect_teacher(root: Path) -> None:
+def test_a_perfect_teacher_scores_all_pixels(root: Path) -> None:
     class Perfect:
-        def __init__(self, judge_words: np.ndarray) -> None:
-            self.words, self.left = judge_words, []
+        def __init__(self, words: np.ndarray) -> None:
+            self.words, self.left = words, []
 
         def __call__(self, image: np.ndarray) -> np.ndarray:
             return self.words[self.left.pop(0)]
 
     dataset = registry.part("datasets", "folder")(root)
     (scene,) = dataset.scenes("val")
-    judge = Judge(dataset, None)
-    first = np.array([int(np.argmax(judge._classes.class_of_vector == k)) for k in range(11)])
-    teacher = Perfect(judge._classes.vectors)
+    evaluation = TeacherEvaluation(dataset, None)
+    first = np.array([int(np.argmax(evaluation._classes.class_of_vector == k)) for k in range(11)])
+    teacher = Perfect(evaluation._classes.vectors)
     for view in scene.views:
         shown = np.asarray(Image.open(str(view.image).replace("images", "pixels")[:-3] + "png"))
         teacher.left.append(first[np.where((shown == 0) | (shown == SKY), 1, shown) - 1])
-    judge._teacher = teacher
-    judge.look(scene)
-    assert scores(judge.pixels)[0] == 1.0
-    assert scores(judge.points)[0] > 0.85
-    assert 0.3 < judge.seen / judge.total < 0.9
+    evaluation._teacher = teacher
+    evaluation.add(scene)
+    assert scores(evaluation.pixels)[0] == 1.0
+    assert scores(evaluation.points)[0] > 0.85
+    assert 0.3 < evaluation.seen / evaluation.total < 0.9

@@ -21,10 +21,10 @@ pytest.importorskip("embreex")
 from weights.recipe.points.batches import Batches, Mixture
 from weights.recipe.points.sources import Scan
 from weights.recipe.points.taxonomy import Taxonomy
-from weights.recipe.simulate.batch import make_scan
-from weights.recipe.simulate.caster import Caster
 from weights.recipe.simulate.concepts import concept_names
-from weights.recipe.simulate.primitives import ball
+from weights.recipe.simulate.primitives import ellipsoid
+from weights.recipe.simulate.ray_casting import RayCaster
+from weights.recipe.simulate.scans import make_scan
 
 STORED = Path(__file__).with_name("unchanged.json")
 # Two sensors of each kind of scene: front sector and 16 beams; low and high flight; depth camera
@@ -48,13 +48,13 @@ def _sha256(*arrays: np.ndarray) -> str:
 
 
 def rounding_of_this_machine() -> str:
-    """Return a hash of what differs between CPUs and versions of numpy: last bits, order of ties."""
+    """Return a hash of results whose last bits, or order of ties, differ between CPUs."""
     line = np.linspace(-9, 9, 4001)
     numbers = [function(line) for function in (np.sin, np.cos, np.exp, np.arctan, np.tanh)]
     turned = np.stack(numbers[:3], axis=1).astype(np.float32) @ np.eye(3, dtype=np.float32)[::-1]
     directions = turned / np.linalg.norm(turned, axis=1, keepdims=True)
     starts = np.zeros_like(directions)
-    hits = Caster(ball("car", (0, 0, 0), (3, 2, 1))).first(starts, directions)
+    hits = RayCaster(ellipsoid("car", (0, 0, 0), (3, 2, 1))).first_hit(starts, directions)
     nearest = np.argpartition(np.arange(4001) ** 2 % 17, 1000)
     return _sha256(*numbers, turned @ turned[:3].T, *hits, nearest)
 

@@ -1,1 +1,1 @@
-"""Simulated street scenes with images, and a small image-text model taught on such images."""
+"""Simulated street scenes with rendered images, and a small image-text model trained on them."""

@@ -1,4 +1,4 @@
-"""The classes of rendered scenes, and the concepts of the simulator that they hold."""
+"""The classes of rendered scenes, and the simulator's concepts that belong to each."""
 
 import sys
 from dataclasses import dataclass
@@ -21,7 +21,14 @@ SKY_WORDS = ("sky", "clouds")
 
 @dataclass(frozen=True, slots=True)
 class SceneClass:
-    """One class: its name, the words of captions, and its color in pictures."""
+    """One class of ``classes.toml``.
+
+    Attributes:
+        name: the class's name.
+        words: words for the class in captions and prompts.
+        concepts: the concepts that belong to the class.
+        color: red, green, blue in pictures, 0…255.
+    """
 
     name: str
     words: tuple[str, ...]
@@ -31,7 +38,7 @@ class SceneClass:
 
 @lru_cache(maxsize=1)
 def scene_classes() -> tuple[SceneClass, ...]:
-    """The classes of ``classes.toml``; a class's id is its position + 1."""
+    """Return the classes of ``classes.toml``; a class's id is its position + 1."""
     text = Path(__file__).with_name("classes.toml").read_text(encoding="utf-8")
     return tuple(
         SceneClass(row["name"], tuple(row["words"]), tuple(row["concepts"]), tuple(row["color"]))
@@ -41,7 +48,7 @@ def scene_classes() -> tuple[SceneClass, ...]:
 
 @lru_cache(maxsize=1)
 def class_id_of_concept() -> U8:
-    """(concepts,) uint8: the class id of every concept, 0 = not judged."""
+    """Return (concepts,) uint8 the class id of every concept; 0 has no class."""
     table = np.zeros(len(concept_names()), dtype=np.uint8)
     for position, entry in enumerate(scene_classes()):
         table[[concept_index(name) for name in entry.concepts]] = position + 1
@@ -49,7 +56,7 @@ def class_id_of_concept() -> U8:
 
 
 def vocabulary_text() -> str:
-    """The classes as a vocabulary file of clip3d."""
+    """Return the classes as the text of a clip3d vocabulary file."""
     lines = ['title = "Simulated streets"', 'source = "weights/recipe/renders/classes.toml"']
     for position, entry in enumerate(scene_classes()):
         words = ", ".join(f'"{word}"' for word in entry.words)

@@ -1,8 +1,8 @@
-"""Train the small image-text model on rendered images and captions.
+"""Train the small image-text model on crops of rendered images and their captions.
 
-    python -m weights.recipe.renders.train --scenes teacher_scenes -o teacher
+python -m weights.recipe.renders.train --scenes lessons -o teacher
 
-Supervision is a crop and the words in its caption: never where in the crop a thing is.
+Trains for --minutes (15 by default) and writes the moving average of the weights.
 """
 
 from __future__ import annotations
@@ -19,38 +19,42 @@ from torch import Tensor
 
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from weights.recipe.renders.crops import (
-    Rendered,
-    Windows,
+    CropSizes,
+    RenderedImages,
     caption_words,
     draw_crops,
     read_rendered,
 )
-from weights.recipe.renders.model import ImageTextLearner, load_tower, save_model, settings
+from weights.recipe.renders.image_text_model import (
+    ImageTextLearner,
+    load_tower,
+    model_config,
+    save_model,
+)
 
-_AVERAGE = 0.998
+_AVERAGE_DECAY = 0.998
 
 
 def main() -> None:
-    """Read the images, train, and write the averaged model now and then."""
+    """Read the images, train, and write the averaged model at intervals and at the end."""
     args = _arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     rendered = read_rendered([path for path in sorted(args.scenes.iterdir()) if _is_scene(path)])
     print(f"{len(rendered.images)} images", flush=True)
     text = MiniTextEncoder()
-    config = settings(rendered.images.shape[2], args.width, args.layers, text.space.dim)
-    learner = ImageTextLearner(config, *_words(text))
+    config = model_config(rendered.images.shape[2], args.width, args.layers, text.space.dim)
+    learner = ImageTextLearner(config, *_embedded_words(text))
     if args.start:
         load_tower(learner, args.start)
     averaged = copy.deepcopy(learner)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=args.learning_rate, weight_decay=0.02)
     random = torch.Generator().manual_seed(args.seed)
     start, step, losses = time.monotonic(), 0, []
-    while (share := _share_done(args, start, step)) < 1:
-        loss = _step(learner, optimizer, rendered, args, (share, random))
-        losses.append(loss)
+    while (progress := _progress(args, start, step)) < 1:
+        losses.append(_train_step(learner, optimizer, rendered, args, (progress, random)))
         step += 1
-        _follow(averaged, learner, min(_AVERAGE, step / (step + 10)))
+        _update_average(averaged, learner, min(_AVERAGE_DECAY, step / (step + 10)))
         if step % args.report_every == 0:
             recent = sum(losses[-args.report_every :]) / args.report_every
             seconds = time.monotonic() - start
@@ -60,31 +64,33 @@ def main() -> None:
     print(f"{step} steps, {time.monotonic() - start:.0f} s", flush=True)
 
 
-def _share_done(args: argparse.Namespace, start: float, step: int) -> float:
+def _progress(args: argparse.Namespace, start: float, step: int) -> float:
+    """Return the share of the training that is done, by steps or by time."""
     if args.steps:
         return step / int(args.steps)
     return (time.monotonic() - start) / (60 * float(args.minutes))
 
 
-def _step(
+def _train_step(
     learner: ImageTextLearner,
     optimizer: torch.optim.Optimizer,
-    rendered: Rendered,
+    rendered: RenderedImages,
     args: argparse.Namespace,
     now: tuple[float, torch.Generator],
 ) -> float:
-    share, random = now
-    # The last tenths see crops near an image's own size, with as many patches a step.
-    side, count, windows = args.crop, args.batch, Windows(*args.windows)
-    if share > args.large_from:
+    """Train on one batch and return its loss; ``now`` is the progress and the generator."""
+    progress, random = now
+    # The last steps see large crops, nearly whole images, with about as many patches per batch.
+    side, count, sizes = args.crop, args.batch, CropSizes(*args.windows)
+    if progress > args.large_from:
         side, count = 2 * args.crop, max(args.batch // 4, 1)
-        tallest = float(rendered.images.shape[2])
-        windows = replace(windows, least=2 * windows.least, most=tallest)
-    rate = args.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+        image_height = float(rendered.images.shape[2])
+        sizes = replace(sizes, smallest=2 * sizes.smallest, largest=image_height)
+    rate = args.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
     for group in optimizer.param_groups:
-        group["lr"] = rate * min(1.0, 0.05 + 40 * share)
-    crops, told = draw_crops(rendered, count, side, windows, random)
-    loss = learner.loss(crops, told)
+        group["lr"] = rate * min(1.0, 0.05 + 40 * progress)
+    crops, caption = draw_crops(rendered, count, side, sizes, random)
+    loss = learner.loss(crops, caption)
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
@@ -93,16 +99,17 @@ def _step(
 
 
 @torch.no_grad()
-def _follow(averaged: ImageTextLearner, learner: ImageTextLearner, keep: float) -> None:
-    for slow, fast in zip(averaged.parameters(), learner.parameters(), strict=True):
-        slow.lerp_(fast, 1 - keep)
+def _update_average(averaged: ImageTextLearner, learner: ImageTextLearner, decay: float) -> None:
+    for average, current in zip(averaged.parameters(), learner.parameters(), strict=True):
+        average.lerp_(current, 1 - decay)
 
 
-def _words(text: MiniTextEncoder) -> tuple[Tensor, Tensor]:
+def _embedded_words(text: MiniTextEncoder) -> tuple[Tensor, Tensor]:
+    """Return (W, D) vectors of all caption words and (W,) the class of each."""
     groups = caption_words()
     words = [word for group in groups for word in group]
-    owner = [position for position, group in enumerate(groups) for _ in group]
-    return torch.from_numpy(text(words)), torch.tensor(owner)
+    class_of_word = [position for position, group in enumerate(groups) for _ in group]
+    return torch.from_numpy(text(words)), torch.tensor(class_of_word)
 
 
 def _is_scene(path: Path) -> bool:
@@ -110,30 +117,33 @@ def _is_scene(path: Path) -> bool:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=Path, required=True, help="written with --pixels")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="a model to go on from")
-    parser.add_argument("--image-px", type=int, default=384, help="size for reading images")
-    parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--steps", type=int, default=0, help="instead of minutes")
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--crop", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument(
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--scenes", type=Path, required=True, help="folder of scenes written with --pixels")
+    add("-o", "--out", type=Path, required=True, help="folder of the model")
+    add("--start", type=Path, help="continue from this model")
+    add("--image-px", type=int, default=384, help="side of the images that the teacher reads")
+    add("--minutes", type=float, default=15.0, help="duration (default: 15)")
+    add("--steps", type=int, default=0, help="number of steps, instead of --minutes")
+    add("--width", type=int, default=128, help="channels of the transformer (default: 128)")
+    add("--layers", type=int, default=4, help="blocks of the transformer (default: 4)")
+    add("--crop", type=int, default=64, help="side of crops in pixels (default: 64)")
+    add("--batch", type=int, default=64, help="crops per step (default: 64)")
+    add(
         "--windows",
         type=float,
         nargs=3,
         default=[35.0, 122.0, 0.4],
-        metavar=("LEAST", "MOST", "EVENNESS"),
-        help="see crops.Windows",
+        metavar=("SMALLEST", "LARGEST", "BALANCE"),
+        help="how crops are drawn; see crops.CropSizes",
     )
-    parser.add_argument("--large-from", type=float, default=0.8)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--report-every", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    add("--large-from", type=float, default=0.8, help="progress from which crops are large")
+    add("--learning-rate", type=float, default=1.5e-3, help="peak learning rate")
+    add("--report-every", type=int, default=100, help="steps between reports and saved models")
+    add("--threads", type=int, default=2, help="threads of PyTorch (default: 2)")
+    add("--seed", type=int, default=0, help="random seed (default: 0)")
     return parser.parse_args()
 
 

@@ -1,1 +1,1 @@
-"""Labelled scans of invented places, seen by simulated sensors, from a seed alone."""
+"""Simulated labelled scans of streets, towns and rooms, each determined by a seed."""

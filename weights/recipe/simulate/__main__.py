@@ -1,25 +1,30 @@
-"""Write simulated scans: ``python -m weights.recipe.simulate --kind driving -o DIR``."""
+"""Write simulated scans, one file per seed.
+
+python -m weights.recipe.simulate --kind driving --count 400 --data ../shared/data -o sim/driving
+"""
 
 import argparse
 from multiprocessing import get_context
 from pathlib import Path
 
-from weights.recipe.simulate.batch import write_scan
+from weights.recipe.simulate.scans import SCENES, write_scan
 
 
 def main() -> None:
     """Parse the command line and write the scans."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=["driving", "aerial", "indoor"], required=True)
-    parser.add_argument("--count", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first scan")
-    parser.add_argument("--data", type=Path, help="folder with meshes/*.tar.xz; none: shapes only")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("-o", "--folder", type=Path, required=True)
-    wanted = parser.parse_args()
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(wanted.kind, wanted.seed + k, wanted.folder, wanted.data) for k in range(wanted.count)]
-    with get_context("spawn").Pool(wanted.jobs) as pool:
+    parser.add_argument("--kind", choices=SCENES, required=True, help="kind of scene")
+    parser.add_argument("--count", type=int, default=1, help="number of scans (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first scan (default: 0)")
+    parser.add_argument(
+        "--data", type=Path, help="folder with meshes/*.tar.xz; without it, all is generated"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes (default: 1)")
+    parser.add_argument("-o", "--folder", type=Path, required=True, help="folder to write to")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    jobs = [(args.kind, args.seed + k, args.folder, args.data) for k in range(args.count)]
+    with get_context("spawn").Pool(args.jobs) as pool:
         for line in pool.imap_unordered(write_scan, jobs):
             print(line, flush=True)
 

@@ -1,6 +1,7 @@
-"""Houses, blocks, halls and towers with relief: windows, balconies, roofs, porches.
+"""Buildings with recessed windows, roofs, balconies, porches and bays.
 
-A building's front lies on y = 0 facing −y, centred on x = 0; its body reaches to +y.
+A building's front wall is on y = 0 and faces −y, centred on x = 0; the building extends to +y.
+Walls reach 3.5 m below z = 0, so that no gap opens on sloping ground.
 """
 
 from dataclasses import dataclass
@@ -8,257 +9,357 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weights.recipe.simulate.primitives import Rng, Soup, box, join, quads, slab, soup
+from weights.recipe.simulate.primitives import (
+    F64,
+    Mesh,
+    Rng,
+    box,
+    box_between,
+    labelled_mesh,
+    merge,
+    quads,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Mass:
-    """A building's measures in metres and the names of its parts."""
+class BuildingShape:
+    """The measures of a building.
 
-    wide: float
-    deep: float
+    Attributes:
+        width: metres along x.
+        depth: metres along y.
+        floors: number of floors.
+        floor_height: metres.
+        roof: "flat", "gable", "hip" or "shed".
+        wall_concept: the concept of walls, windows and balconies.
+        roof_concept: the concept of the roof and what stands on it.
+    """
+
+    width: float
+    depth: float
     floors: int
-    floor_m: float
+    floor_height: float
     roof: str
     wall_concept: str = "building"
     roof_concept: str = "building"
 
     @property
-    def eaves_m(self) -> float:
-        """Height of the walls in metres."""
-        return self.floors * self.floor_m + 0.3
+    def eaves(self) -> float:
+        """The height of the walls in metres."""
+        return self.floors * self.floor_height + 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Openings:
-    """How windows repeat over a wall: metres, and their share that has glass."""
+class Windows:
+    """The regular pattern of windows on a wall, in metres.
+
+    Attributes:
+        pitch: distance between the middles of neighbouring windows.
+        width: width of a window.
+        height: height of a window.
+        sill: height of a window's lower edge above its floor.
+        recess: how far the panes lie behind the wall's surface.
+    """
 
     pitch: float
-    wide: float
-    high: float
+    width: float
+    height: float
     sill: float
     recess: float
 
 
-def draw_openings(rng: Rng, floor_m: float) -> Openings:
-    """Return a random pattern of windows for floors ``floor_m`` high."""
+def draw_windows(rng: Rng, floor_height: float) -> Windows:
+    """Return a random pattern of windows for floors ``floor_height`` metres high."""
     pitch = float(rng.uniform(1.8, 4.0))
-    wide = pitch * float(rng.choice([rng.uniform(0.3, 0.6), 0.85]))
-    high = floor_m * float(rng.choice([rng.uniform(0.35, 0.55), 0.75]))
-    sill = min(floor_m - high - 0.2, float(rng.uniform(0.3, 1.0)))
-    return Openings(pitch, wide, high, max(sill, 0.1), float(rng.uniform(0.04, 0.3)))
+    width = pitch * float(rng.choice([rng.uniform(0.3, 0.6), 0.85]))
+    height = floor_height * float(rng.choice([rng.uniform(0.35, 0.55), 0.75]))
+    sill = min(floor_height - height - 0.2, float(rng.uniform(0.3, 1.0)))
+    return Windows(pitch, width, height, max(sill, 0.1), float(rng.uniform(0.04, 0.3)))
 
 
-def facade(mass: Mass, wide: float, openings: Openings) -> Soup:
-    """Return a wall along x in y = 0, ``wide`` metres, with its windows set back to +y."""
-    columns = max(int((wide - 0.8) / openings.pitch), 0)
-    first = (wide - columns * openings.pitch) / 2 + (openings.pitch - openings.wide) / 2
-    left = first + np.arange(columns) * openings.pitch
-    low = np.arange(mass.floors) * mass.floor_m + openings.sill
+def facade(shape: BuildingShape, width: float, windows: Windows) -> Mesh:
+    """Return a wall along x at y = 0, ``width`` metres wide, with windows recessed to +y."""
+    # Grid lines x and z; the cells in odd columns and odd rows are windows.
+    columns = max(int((width - 0.8) / windows.pitch), 0)
+    first = (width - columns * windows.pitch) / 2 + (windows.pitch - windows.width) / 2
+    left = first + np.arange(columns) * windows.pitch
+    low = np.arange(shape.floors) * shape.floor_height + windows.sill
     x = (
-        np.concatenate([[0.0], np.stack([left, left + openings.wide], axis=1).ravel(), [wide]])
-        - wide / 2
+        np.concatenate([[0.0], np.stack([left, left + windows.width], axis=1).ravel(), [width]])
+        - width / 2
     )
     z = np.concatenate(
-        [[-3.5], np.stack([low, low + openings.high], axis=1).ravel(), [mass.eaves_m]]
+        [[-3.5], np.stack([low, low + windows.height], axis=1).ravel(), [shape.eaves]]
     )
-    i, j = (
+    column, row = (
         grid.ravel()
         for grid in np.meshgrid(np.arange(len(x) - 1), np.arange(len(z) - 1), indexing="ij")
     )
-    pane = (i % 2 == 1) & (j % 2 == 1)
-    wall = _panels(x, z, (i[~pane], j[~pane]), 0.0)
-    glass = _panels(x, z, (i[pane], j[pane]), openings.recess)
-    parts = [quads(mass.wall_concept, wall), quads(mass.wall_concept, glass, 0.8)]
-    if len(glass) and openings.recess > 0.1:
-        front = glass.copy()
+    is_window = (column % 2 == 1) & (row % 2 == 1)
+    wall = _panels(x, z, (column[~is_window], row[~is_window]), 0.0)
+    panes = _panels(x, z, (column[is_window], row[is_window]), windows.recess)
+    parts = [quads(shape.wall_concept, wall), quads(shape.wall_concept, panes, 0.8)]
+    if len(panes) and windows.recess > 0.1:
+        # (panes, 4 sides, 4 corners, 3): the reveals between the wall's surface and each pane.
+        front = panes.copy()
         front[:, :, 1] = 0.0
-        follow = [1, 2, 3, 0]
-        jambs = np.stack([front, front[:, follow], glass[:, follow], glass], axis=2)
-        parts.append(quads(mass.wall_concept, jambs))
-    return join(parts)
+        next_corner = [1, 2, 3, 0]
+        jambs = np.stack([front, front[:, next_corner], panes[:, next_corner], panes], axis=2)
+        parts.append(quads(shape.wall_concept, jambs))
+    return merge(parts)
 
 
 def _panels(
-    x: NDArray[np.float64],
-    z: NDArray[np.float64],
+    x: F64,
+    z: F64,
     cell: tuple[NDArray[np.int64], NDArray[np.int64]],
     y: float,
-) -> NDArray[np.float64]:
+) -> F64:
+    """Return (cells, 4, 3) corners of the cells (column, row) of a grid at depth ``y``."""
     i, j = cell
     depth = np.full(len(i), y)
     corners = [(x[i], z[j]), (x[i + 1], z[j]), (x[i + 1], z[j + 1]), (x[i], z[j + 1])]
     return np.stack([np.stack([a, depth, b], axis=1) for a, b in corners], axis=1)
 
 
-def roof(mass: Mass, rng: Rng) -> Soup:
-    """Return the cover of a building: flat with parapet, gable, hip or shed."""
-    over = float(rng.uniform(0.1, 0.6))
-    w, d, e = mass.wide / 2 + over, mass.deep + over, mass.eaves_m
-    if mass.roof == "flat":
-        return _flat_roof(mass, rng)
-    rise = float(rng.uniform(0.25, 0.6)) * mass.deep / 2 * (1.5 if mass.roof == "gable" else 1.0)
-    name, middle = mass.roof_concept, mass.deep / 2
-    if mass.roof == "shed":
+def roof(shape: BuildingShape, rng: Rng) -> Mesh:
+    """Return the roof of a building, of the shape that ``shape.roof`` names."""
+    overhang = float(rng.uniform(0.1, 0.6))
+    half_width, rear, eaves = shape.width / 2 + overhang, shape.depth + overhang, shape.eaves
+    if shape.roof == "flat":
+        return _flat_roof(shape, rng)
+    rise = float(rng.uniform(0.25, 0.6)) * shape.depth / 2 * (1.5 if shape.roof == "gable" else 1.0)
+    concept, middle = shape.roof_concept, shape.depth / 2
+    if shape.roof == "shed":
         return quads(
-            name, [[(-w, -over, e), (w, -over, e), (w, d, e + rise * 0.6), (-w, d, e + rise * 0.6)]]
+            concept,
+            [
+                [
+                    (-half_width, -overhang, eaves),
+                    (half_width, -overhang, eaves),
+                    (half_width, rear, eaves + rise * 0.6),
+                    (-half_width, rear, eaves + rise * 0.6),
+                ]
+            ],
         )
-    inset = min(mass.deep / 2, w * 0.8) if mass.roof == "hip" else 0.0
-    a, b = (-w + inset, middle, e + rise), (w - inset, middle, e + rise)
-    fl, fr, br, bl = (-w, -over, e), (w, -over, e), (w, d, e), (-w, d, e)
-    planes = quads(name, [[fl, fr, b, a], [br, bl, a, b]])
-    if mass.roof == "hip":
-        return join([planes, soup(name, [[fl, a, bl], [fr, b, br]])])
-    # The gable's triangle belongs to the wall below it.
+    inset = min(shape.depth / 2, half_width * 0.8) if shape.roof == "hip" else 0.0
+    a, b = (-half_width + inset, middle, eaves + rise), (half_width - inset, middle, eaves + rise)
+    fl, fr, br, bl = (
+        (-half_width, -overhang, eaves),
+        (half_width, -overhang, eaves),
+        (half_width, rear, eaves),
+        (-half_width, rear, eaves),
+    )
+    planes = quads(concept, [[fl, fr, b, a], [br, bl, a, b]])
+    if shape.roof == "hip":
+        return merge([planes, labelled_mesh(concept, [[fl, a, bl], [fr, b, br]])])
+    # The triangles at both ends of a gable roof are walls.
     ends = [
         [
-            (s * mass.wide / 2, 0, e),
-            (s * mass.wide / 2, mass.deep, e),
-            (s * mass.wide / 2, middle, e + rise),
+            (s * shape.width / 2, 0, eaves),
+            (s * shape.width / 2, shape.depth, eaves),
+            (s * shape.width / 2, middle, eaves + rise),
         ]
         for s in (-1, 1)
     ]
-    return join([planes, soup(mass.wall_concept, ends), _on_roof(mass, rng, rise)])
+    return merge([planes, labelled_mesh(shape.wall_concept, ends), _on_roof(shape, rng, rise)])
 
 
-def _on_roof(mass: Mass, rng: Rng, rise: float) -> Soup:
-    x = float(rng.uniform(-0.35, 0.35)) * mass.wide
+def _on_roof(shape: BuildingShape, rng: Rng, rise: float) -> Mesh:
+    """Return a chimney and dormers, or neither, for a gable roof that rises ``rise`` metres."""
+    x = float(rng.uniform(-0.35, 0.35)) * shape.width
     parts = []
     if rng.random() < 0.6:
         parts.append(
             box(
-                mass.roof_concept,
+                shape.roof_concept,
                 (0.7, 0.6, rise * 0.6 + 1.0),
-                (x, mass.deep * 0.6, mass.eaves_m + rise * 0.5),
+                (x, shape.depth * 0.6, shape.eaves + rise * 0.5),
             )
         )
     if rng.random() < 0.4:
-        for at in (-0.25, 0.25):
-            size = (1.6, mass.deep * 0.3, min(1.5, rise * 0.7))
+        for center in (-0.25, 0.25):
+            size = (1.6, shape.depth * 0.3, min(1.5, rise * 0.7))
             parts.append(
                 box(
-                    mass.roof_concept,
+                    shape.roof_concept,
                     size,
-                    (at * mass.wide, mass.deep * 0.2, mass.eaves_m + rise * 0.12),
+                    (center * shape.width, shape.depth * 0.2, shape.eaves + rise * 0.12),
                 )
             )
-    return join(parts)
+    return merge(parts)
 
 
-def _flat_roof(mass: Mass, rng: Rng) -> Soup:
-    w, d, e, name = mass.wide / 2, mass.deep, mass.eaves_m, mass.roof_concept
-    parts = [quads(name, [[(-w, 0, e), (w, 0, e), (w, d, e), (-w, d, e)]])]
-    rim = float(rng.choice([0.0, 0.3, 0.9]))
-    if rim:
-        parts += [slab(name, (-w, y, e), (w, y + 0.25, e + rim)) for y in (0, d - 0.25)]
-        parts += [slab(name, (x, 0, e), (x + 0.25, d, e + rim)) for x in (-w, w - 0.25)]
-    for _ in range(int(rng.integers(0, 4)) + int(mass.wide * mass.deep / 400)):
-        size = rng.uniform(0.8, 3.5, 3)
-        at = (
-            float(rng.uniform(-w + 2, max(w - 2, -w + 2.1))),
-            float(rng.uniform(1.5, max(d - 1.5, 1.6))),
-            e,
+def _flat_roof(shape: BuildingShape, rng: Rng) -> Mesh:
+    """Return a flat roof with a parapet and boxes such as ventilation units."""
+    half_width, depth, eaves, concept = (
+        shape.width / 2,
+        shape.depth,
+        shape.eaves,
+        shape.roof_concept,
+    )
+    parts = [
+        quads(
+            concept,
+            [
+                [
+                    (-half_width, 0, eaves),
+                    (half_width, 0, eaves),
+                    (half_width, depth, eaves),
+                    (-half_width, depth, eaves),
+                ]
+            ],
         )
-        parts.append(box(name, (float(size[0]), float(size[1]), float(size[2]) * 0.7), at))
-    return join(parts)
+    ]
+    parapet = float(rng.choice([0.0, 0.3, 0.9]))
+    if parapet:
+        parts += [
+            box_between(concept, (-half_width, y, eaves), (half_width, y + 0.25, eaves + parapet))
+            for y in (0, depth - 0.25)
+        ]
+        parts += [
+            box_between(concept, (x, 0, eaves), (x + 0.25, depth, eaves + parapet))
+            for x in (-half_width, half_width - 0.25)
+        ]
+    for _ in range(int(rng.integers(0, 4)) + int(shape.width * shape.depth / 400)):
+        size = rng.uniform(0.8, 3.5, 3)
+        position = (
+            float(rng.uniform(-half_width + 2, max(half_width - 2, -half_width + 2.1))),
+            float(rng.uniform(1.5, max(depth - 1.5, 1.6))),
+            eaves,
+        )
+        parts.append(box(concept, (float(size[0]), float(size[1]), float(size[2]) * 0.7), position))
+    return merge(parts)
 
 
-def _balconies(mass: Mass, rng: Rng) -> Soup:
-    name, wide, out = mass.wall_concept, float(rng.uniform(1.5, 3.5)), float(rng.uniform(0.8, 1.6))
-    spots = np.arange(
-        -mass.wide / 2 + wide, mass.wide / 2 - wide / 2, wide * float(rng.uniform(1.6, 3))
+def _balconies(shape: BuildingShape, rng: Rng) -> Mesh:
+    concept, width, depth = (
+        shape.wall_concept,
+        float(rng.uniform(1.5, 3.5)),
+        float(rng.uniform(0.8, 1.6)),
+    )
+    centers = np.arange(
+        -shape.width / 2 + width, shape.width / 2 - width / 2, width * float(rng.uniform(1.6, 3))
     )
     parts = []
-    for floor in range(1, mass.floors):
-        z = floor * mass.floor_m
-        for x in spots:
+    for floor in range(1, shape.floors):
+        z = floor * shape.floor_height
+        for x in centers:
             parts.append(
-                slab(name, (float(x) - wide / 2, -out, z - 0.15), (float(x) + wide / 2, 0.0, z))
+                box_between(
+                    concept,
+                    (float(x) - width / 2, -depth, z - 0.15),
+                    (float(x) + width / 2, 0.0, z),
+                )
             )
             front = [
                 [
-                    (x - wide / 2, -out, z),
-                    (x + wide / 2, -out, z),
-                    (x + wide / 2, -out, z + 1),
-                    (x - wide / 2, -out, z + 1),
+                    (x - width / 2, -depth, z),
+                    (x + width / 2, -depth, z),
+                    (x + width / 2, -depth, z + 1),
+                    (x - width / 2, -depth, z + 1),
                 ]
             ]
             sides = [
                 [
-                    (x + s * wide / 2, -out, z),
-                    (x + s * wide / 2, 0, z),
-                    (x + s * wide / 2, 0, z + 1),
-                    (x + s * wide / 2, -out, z + 1),
+                    (x + s * width / 2, -depth, z),
+                    (x + s * width / 2, 0, z),
+                    (x + s * width / 2, 0, z + 1),
+                    (x + s * width / 2, -depth, z + 1),
                 ]
                 for s in (-1, 1)
             ]
-            parts.append(quads(name, front + sides, float(rng.choice([0.5, 1.0]))))
-    return join(parts)
+            parts.append(quads(concept, front + sides, float(rng.choice([0.5, 1.0]))))
+    return merge(parts)
 
 
-def _porch(mass: Mass, rng: Rng) -> Soup:
-    x, out = float(rng.uniform(-0.3, 0.3)) * mass.wide, float(rng.uniform(1, 2.5))
-    wide, top = float(rng.uniform(1.6, 4)), mass.floor_m * 0.95
-    name = mass.wall_concept
-    parts = [box(name, (wide, out, 0.2), (x, -out / 2, top), taper=(0.9, 0.9))]
-    parts += [box(name, (0.15, 0.15, top), (x + s * wide * 0.45, -out * 0.9, 0)) for s in (-1, 1)]
+def _porch(shape: BuildingShape, rng: Rng) -> Mesh:
+    x, depth = float(rng.uniform(-0.3, 0.3)) * shape.width, float(rng.uniform(1, 2.5))
+    width, top = float(rng.uniform(1.6, 4)), shape.floor_height * 0.95
+    concept = shape.wall_concept
+    parts = [box(concept, (width, depth, 0.2), (x, -depth / 2, top), taper=(0.9, 0.9))]
+    parts += [
+        box(concept, (0.15, 0.15, top), (x + s * width * 0.45, -depth * 0.9, 0)) for s in (-1, 1)
+    ]
     parts += [
         box(
-            "stairs", (wide * 0.8, 0.35 * (3 - k), 0.16), (x, -out - 0.1 - 0.17 * (3 - k), 0.16 * k)
+            "stairs",
+            (width * 0.8, 0.35 * (3 - k), 0.16),
+            (x, -depth - 0.1 - 0.17 * (3 - k), 0.16 * k),
         )
         for k in range(3)
     ]
-    return join(parts)
+    return merge(parts)
 
 
-def building(mass: Mass, rng: Rng, *, detail: bool = True) -> Soup:
-    """Return a whole building with four walls and roof; ``detail`` adds what sticks out."""
-    openings = draw_openings(rng, mass.floor_m)
-    front = facade(mass, mass.wide, openings)
-    side = facade(mass, mass.deep, openings)
+def building(shape: BuildingShape, rng: Rng, *, detail: bool = True) -> Mesh:
+    """Return a building with four walls and a roof.
+
+    Args:
+        shape: its measures.
+        rng: draws windows, roof and details.
+        detail: whether to add balconies, a porch and a bay, each with some probability.
+    """
+    windows = draw_windows(rng, shape.floor_height)
+    front = facade(shape, shape.width, windows)
+    side = facade(shape, shape.depth, windows)
     parts = [
         front,
-        front.moved((0, mass.deep, 0), np.pi),
-        side.moved((-mass.wide / 2, mass.deep / 2, 0), -np.pi / 2),
-        side.moved((mass.wide / 2, mass.deep / 2, 0), np.pi / 2),
-        roof(mass, rng),
+        front.moved((0, shape.depth, 0), np.pi),
+        side.moved((-shape.width / 2, shape.depth / 2, 0), -np.pi / 2),
+        side.moved((shape.width / 2, shape.depth / 2, 0), np.pi / 2),
+        roof(shape, rng),
     ]
     if detail:
-        if mass.floors > 1 and rng.random() < 0.35:
-            parts.append(_balconies(mass, rng))
+        if shape.floors > 1 and rng.random() < 0.35:
+            parts.append(_balconies(shape, rng))
         if rng.random() < 0.45:
-            parts.append(_porch(mass, rng))
+            parts.append(_porch(shape, rng))
         if rng.random() < 0.4:
-            parts.append(_bay(mass, rng))
-    return join(parts)
+            parts.append(_bay(shape, rng))
+    return merge(parts)
 
 
-def _bay(mass: Mass, rng: Rng) -> Soup:
-    """Return a lower wing, a garage or a bay at the front."""
-    wide = mass.wide * float(rng.uniform(0.25, 0.6))
-    high = mass.floor_m * (1 + int(mass.floors > 2 and rng.random() < 0.5))
-    out = float(rng.uniform(0.4, 4.0))
-    x = float(rng.choice([-1, 1])) * (mass.wide - wide) / 2
-    wing = Mass(
-        wide,
-        out,
+def _bay(shape: BuildingShape, rng: Rng) -> Mesh:
+    """Return a lower part that stands out at the front, such as a bay or a garage."""
+    width = shape.width * float(rng.uniform(0.25, 0.6))
+    height = shape.floor_height * (1 + int(shape.floors > 2 and rng.random() < 0.5))
+    depth = float(rng.uniform(0.4, 4.0))
+    x = float(rng.choice([-1, 1])) * (shape.width - width) / 2
+    wing = BuildingShape(
+        width,
+        depth,
         1,
-        high,
+        height,
         str(rng.choice(["flat", "gable", "shed"])),
-        mass.wall_concept,
-        mass.roof_concept,
+        shape.wall_concept,
+        shape.roof_concept,
     )
     wall = [
-        slab(mass.wall_concept, (x - wide / 2, -out, -1), (x + wide / 2, -out + 0.15, high)),
-        slab(mass.wall_concept, (x - wide / 2, -out, -1), (x - wide / 2 + 0.15, 0, high)),
-        slab(mass.wall_concept, (x + wide / 2 - 0.15, -out, -1), (x + wide / 2, 0, high)),
+        box_between(
+            shape.wall_concept, (x - width / 2, -depth, -1), (x + width / 2, -depth + 0.15, height)
+        ),
+        box_between(
+            shape.wall_concept, (x - width / 2, -depth, -1), (x - width / 2 + 0.15, 0, height)
+        ),
+        box_between(
+            shape.wall_concept, (x + width / 2 - 0.15, -depth, -1), (x + width / 2, 0, height)
+        ),
     ]
-    return join([*wall, roof(wing, rng).moved((x, -out, 0))])
+    return merge([*wall, roof(wing, rng).moved((x, -depth, 0))])
 
 
-def draw_mass(rng: Rng, kind: str, wide: float, roof_concept: str = "building") -> Mass:
-    """Return the measures of a house, a block, a tower or a hall about ``wide`` metres wide."""
-    table = {
+def draw_shape(rng: Rng, kind: str, width: float, roof_concept: str = "building") -> BuildingShape:
+    """Return random measures of a building ``width`` metres wide.
+
+    Args:
+        rng: draws the measures.
+        kind: "house", "terrace", "block", "tower", "hall" or "shed".
+        width: metres.
+        roof_concept: the concept of the roof.
+    """
+    # Ranges of depth in metres, floors (the second excluded), floor height in metres; roof shapes.
+    ranges_of_kind = {
         "house": ((7, 12), (1, 3), (2.5, 3.0), ["gable", "gable", "hip", "hip", "flat", "shed"]),
         "terrace": ((8, 12), (2, 5), (2.7, 3.3), ["gable", "gable", "flat"]),
         "block": ((10, 20), (3, 8), (2.8, 3.6), ["flat", "flat", "hip"]),
@@ -266,12 +367,12 @@ def draw_mass(rng: Rng, kind: str, wide: float, roof_concept: str = "building") 
         "hall": ((15, 40), (1, 2), (4.5, 8.0), ["flat", "flat", "gable", "shed"]),
         "shed": ((2.5, 5), (1, 2), (2.1, 2.8), ["gable", "flat", "shed"]),
     }
-    deep, floors, floor_m, roofs = table[kind]
-    return Mass(
-        wide,
-        float(rng.uniform(*deep)),
+    depth, floors, floor_height, roofs = ranges_of_kind[kind]
+    return BuildingShape(
+        width,
+        float(rng.uniform(*depth)),
         int(rng.integers(*floors)),
-        float(rng.uniform(*floor_m)),
+        float(rng.uniform(*floor_height)),
         str(rng.choice(roofs)),
         roof_concept=roof_concept,
     )

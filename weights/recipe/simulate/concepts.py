@@ -1,4 +1,4 @@
-"""The table of concepts: what a simulated point can be."""
+"""The concepts that the simulator labels points with, read from ``concepts.toml``."""
 
 import sys
 from functools import lru_cache
@@ -12,7 +12,7 @@ else:
 
 @lru_cache(maxsize=1)
 def concept_names() -> tuple[str, ...]:
-    """Return every concept's name; a label is a position in this tuple."""
+    """Return the names of all concepts; a point's label is an index into this tuple."""
     text = Path(__file__).with_name("concepts.toml").read_text(encoding="utf-8")
     return tuple(tomllib.loads(text)["names"])
 
@@ -23,9 +23,9 @@ def _index_of_name() -> dict[str, int]:
 
 
 def concept_index(name: str) -> int:
-    """Return the label of a concept.
+    """Return the label of a concept, its index in ``concept_names()``.
 
     Raises:
-        KeyError: the table has no such concept.
+        KeyError: there is no concept of that name.
     """
     return _index_of_name()[name]

@@ -1,6 +1,7 @@
-"""Labelled triangles and the simple bodies that everything is made of.
+"""Triangle meshes with a concept per triangle, and the primitive shapes that objects consist of.
 
-Bodies stand in their own frame: x forward, y left, z up, metres, z = 0 on the ground.
+Every shape is built in its own frame: x forward, y left, z up, in metres, with the ground at
+z = 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,10 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from weights.recipe.simulate.concepts import concept_index
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 Rng = np.random.Generator
 Point3 = tuple[float, float, float]
 
+# A unit cube about the origin: rows 0 to 3 are the lower corners, rows 4 to 7 the upper ones.
 _BOX_CORNERS = np.array(
     [
         [x, y, z]
@@ -24,100 +27,130 @@ _BOX_CORNERS = np.array(
     ],
     dtype=np.float32,
 )
+# The six faces: four rows of _BOX_CORNERS each.
 _BOX_QUADS = np.array(
     [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Soup:
-    """Triangles without connection, each with its concept.
+class Mesh:
+    """Unconnected triangles, each with a concept and an opacity.
 
     Attributes:
-        triangles: (T, 3, 3) corners in metres.
-        label: (T,) position in the table of concepts.
-        solid: (T,) chance that a ray that meets the triangle comes back; else it flies on.
+        triangles: (T, 3, 3) float32, the corners of each triangle in metres.
+        label: (T,) uint8, the concept of each triangle, an index into ``concept_names()``.
+        opacity: (T,) float32 in 0…1, the probability that a ray that meets the triangle is
+            reflected; otherwise the ray passes through.
     """
 
     triangles: F32
     label: U8
-    solid: F32
+    opacity: F32
 
-    def moved(self, at: Point3 = (0.0, 0.0, 0.0), yaw: float = 0.0, scale: float = 1.0) -> "Soup":
-        """Return a copy scaled, turned about z by ``yaw`` radians, then shifted to ``at``."""
+    def moved(
+        self, position: Point3 = (0.0, 0.0, 0.0), yaw: float = 0.0, scale: float = 1.0
+    ) -> "Mesh":
+        """Return a copy that is scaled, rotated about z, then translated.
+
+        Args:
+            position: where the origin moves to, in metres.
+            yaw: rotation about z in radians, counterclockwise seen from above.
+            scale: factor of all lengths.
+        """
         cos, sin = np.cos(yaw) * scale, np.sin(yaw) * scale
-        turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, scale]], dtype=np.float32)
-        placed = self.triangles @ turn + np.asarray(at, dtype=np.float32)
-        return Soup(placed, self.label, self.solid)
+        # Corners are row vectors, so this is the transpose of the usual rotation matrix.
+        rotation = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, scale]], dtype=np.float32)
+        triangles = self.triangles @ rotation + np.asarray(position, dtype=np.float32)
+        return Mesh(triangles, self.label, self.opacity)
 
 
-def soup(concept: str, triangles: ArrayLike, solid: float = 1.0) -> Soup:
-    """Label (T, 3, 3) triangles with one concept."""
+def labelled_mesh(concept: str, triangles: ArrayLike, opacity: float = 1.0) -> Mesh:
+    """Return a mesh of (T, 3, 3) triangles that all have one concept and one opacity."""
     corners = np.asarray(triangles, dtype=np.float32).reshape(-1, 3, 3)
     label = np.full(len(corners), concept_index(concept), dtype=np.uint8)
-    return Soup(corners, label, np.full(len(corners), solid, dtype=np.float32))
+    return Mesh(corners, label, np.full(len(corners), opacity, dtype=np.float32))
 
 
-def join(soups: Iterable[Soup]) -> Soup:
-    """Return all triangles of several soups as one."""
-    parts = list(soups)
+def merge(meshes: Iterable[Mesh]) -> Mesh:
+    """Return one mesh with all triangles of several meshes, in the given order."""
+    parts = list(meshes)
     if not parts:
-        return soup("clutter", np.zeros((0, 3, 3)))
-    return Soup(
+        return labelled_mesh("clutter", np.zeros((0, 3, 3)))
+    return Mesh(
         np.concatenate([part.triangles for part in parts]),
         np.concatenate([part.label for part in parts]),
-        np.concatenate([part.solid for part in parts]),
+        np.concatenate([part.opacity for part in parts]),
     )
 
 
-def quads(concept: str, corners: ArrayLike, solid: float = 1.0) -> Soup:
-    """Return two triangles for each of (Q, 4, 3) quadrilaterals."""
+def quads(concept: str, corners: ArrayLike, opacity: float = 1.0) -> Mesh:
+    """Return quadrilaterals, (Q, 4, 3) corners in order around each, as 2 Q triangles."""
     four = np.asarray(corners, dtype=np.float32).reshape(-1, 4, 3)
-    return soup(concept, np.concatenate([four[:, [0, 1, 2]], four[:, [0, 2, 3]]]), solid)
+    triangles = np.concatenate([four[:, [0, 1, 2]], four[:, [0, 2, 3]]])
+    return labelled_mesh(concept, triangles, opacity)
 
 
 def box(
     concept: str,
     size: Point3,
-    at: Point3 = (0.0, 0.0, 0.0),
+    position: Point3 = (0.0, 0.0, 0.0),
     *,
     yaw: float = 0.0,
     taper: tuple[float, float] = (1.0, 1.0),
-    solid: float = 1.0,
-) -> Soup:
-    """Return a box standing on ``at`` (middle of its underside); ``taper`` shrinks its top."""
+    opacity: float = 1.0,
+) -> Mesh:
+    """Return a box that stands on a point.
+
+    Args:
+        concept: the concept of all its triangles.
+        size: extent along x, y and z in metres.
+        position: the middle of the underside in metres.
+        yaw: rotation about z in radians.
+        taper: factors by which the top is narrower than the underside, along x and y.
+        opacity: probability that a ray is reflected.
+    """
     corners = _BOX_CORNERS.copy()
     corners[4:, 0] *= taper[0]
     corners[4:, 1] *= taper[1]
     corners[:, 2] += 0.5
-    body = quads(concept, (corners * np.asarray(size, dtype=np.float32))[_BOX_QUADS], solid)
-    return body.moved(at, yaw)
+    faces = (corners * np.asarray(size, dtype=np.float32))[_BOX_QUADS]
+    return quads(concept, faces, opacity).moved(position, yaw)
 
 
-def slab(concept: str, low: Point3, high: Point3, solid: float = 1.0) -> Soup:
-    """Return the axis-parallel box between two corners."""
-    a, b = np.asarray(low), np.asarray(high)
+def box_between(concept: str, corner: Point3, opposite: Point3, opacity: float = 1.0) -> Mesh:
+    """Return the axis-parallel box between two opposite corners."""
+    a, b = np.asarray(corner), np.asarray(opposite)
     middle = (a + b) / 2
-    at = (float(middle[0]), float(middle[1]), float(min(a[2], b[2])))
+    position = (float(middle[0]), float(middle[1]), float(min(a[2], b[2])))
     size = np.abs(b - a)
-    return box(concept, (float(size[0]), float(size[1]), float(size[2])), at, solid=solid)
+    return box(concept, (float(size[0]), float(size[1]), float(size[2])), position, opacity=opacity)
 
 
-def loft(concept: str, rings: ArrayLike, *, closed: bool = True, solid: float = 1.0) -> Soup:
-    """Return the skin over R rings of k points, (R, k, 3); ``closed`` joins last to first."""
-    stations = np.asarray(rings, dtype=np.float32)
+def loft(concept: str, rings: ArrayLike, *, closed: bool = True, opacity: float = 1.0) -> Mesh:
+    """Return the surface through a sequence of cross sections.
+
+    Args:
+        concept: the concept of all its triangles.
+        rings: (R, k, 3), R cross sections of k corners each.
+        closed: whether the last corner of a cross section is connected to its first.
+        opacity: probability that a ray is reflected.
+    """
+    sections = np.asarray(rings, dtype=np.float32)
     if closed:
-        stations = np.concatenate([stations, stations[:, :1]], axis=1)
-    a, b = stations[:-1, :-1], stations[:-1, 1:]
-    c, d = stations[1:, 1:], stations[1:, :-1]
-    return quads(concept, np.stack([a, b, c, d], axis=2).reshape(-1, 4, 3), solid)
+        sections = np.concatenate([sections, sections[:, :1]], axis=1)
+    # One quadrilateral between neighbouring corners of neighbouring cross sections.
+    a, b = sections[:-1, :-1], sections[:-1, 1:]
+    c, d = sections[1:, 1:], sections[1:, :-1]
+    return quads(concept, np.stack([a, b, c, d], axis=2).reshape(-1, 4, 3), opacity)
 
 
-def fan(concept: str, ring: ArrayLike, solid: float = 1.0) -> Soup:
-    """Return a star-shaped polygon, (k, 3), as triangles about its mean."""
+def fan(concept: str, ring: ArrayLike, opacity: float = 1.0) -> Mesh:
+    """Return a star-shaped polygon, (k, 3) corners, as triangles around its mean corner."""
     corners = np.asarray(ring, dtype=np.float32)
     middle = np.broadcast_to(corners.mean(axis=0), corners.shape)
-    return soup(concept, np.stack([middle, corners, np.roll(corners, -1, axis=0)], axis=1), solid)
+    triangles = np.stack([middle, corners, np.roll(corners, -1, axis=0)], axis=1)
+    return labelled_mesh(concept, triangles, opacity)
 
 
 def tube(
@@ -126,61 +159,82 @@ def tube(
     end: ArrayLike,
     radius: float,
     *,
-    tip: float = -1.0,
+    end_radius: float | None = None,
     sides: int = 6,
-) -> Soup:
-    """Return a capped round rod between two points; ``tip`` is the radius at its end."""
+) -> Mesh:
+    """Return a capped cylinder or cone between two points.
+
+    Args:
+        concept: the concept of all its triangles.
+        start: (3,) metres.
+        end: (3,) metres.
+        radius: radius in metres at ``start``.
+        end_radius: radius in metres at ``end``; None is the same as ``radius``.
+        sides: number of faces around the axis.
+    """
     p, q = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     length = float(np.linalg.norm(q - p))
     axis = (q - p) / length if length > 1e-6 else np.array([0.0, 0.0, 1.0])
+    # Any vector that is not parallel to the axis gives two directions across it.
     side = np.cross(axis, [0.0, 0.0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
     up = np.cross(axis, side)
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
-    ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * up
-    tip_radius = radius if tip < 0 else tip
-    rings = np.stack([p + ring * radius, q + ring * tip_radius])
-    return join([loft(concept, rings), fan(concept, rings[0]), fan(concept, rings[1])])
+    circle = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * up
+    rings = np.stack(
+        [p + circle * radius, q + circle * (radius if end_radius is None else end_radius)]
+    )
+    return merge([loft(concept, rings), fan(concept, rings[0]), fan(concept, rings[1])])
 
 
-def path_tube(concept: str, points: ArrayLike, radius: float, sides: int = 4) -> Soup:
-    """Return a rod along a polyline of (P, 3) points."""
+def polyline_tube(concept: str, points: ArrayLike, radius: float, sides: int = 4) -> Mesh:
+    """Return tubes of one radius along a polyline of (P, 3) points."""
     line = np.asarray(points, dtype=np.float64)
-    return join(
+    return merge(
         tube(concept, line[i], line[i + 1], radius, sides=sides) for i in range(len(line) - 1)
     )
 
 
-def ball(concept: str, at: ArrayLike, radii: Sequence[float], sides: int = 8) -> Soup:
-    """Return an ellipsoid about ``at`` with three half axes."""
+def ellipsoid(concept: str, center: ArrayLike, half_axes: Sequence[float], sides: int = 8) -> Mesh:
+    """Return an ellipsoid with ``sides`` faces around z; ``half_axes`` are along x, y and z."""
     polar = np.linspace(0, np.pi, max(4, sides // 2 + 1))
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     x = np.sin(polar)[:, None] * np.cos(angle)
     y = np.sin(polar)[:, None] * np.sin(angle)
     z = np.broadcast_to(np.cos(polar)[:, None], x.shape)
-    return loft(concept, np.stack([x, y, z], axis=-1) * np.asarray(radii) + np.asarray(at))
+    sphere = np.stack([x, y, z], axis=-1)
+    return loft(concept, sphere * np.asarray(half_axes) + np.asarray(center))
 
 
-def ring(concept: str, at: Point3, radius: float, thick: float, *, sides: int = 12) -> Soup:
-    """Return a wheel rim: a torus standing in the x–z plane about ``at``."""
+def torus(
+    concept: str, center: Point3, radius: float, tube_radius: float, *, sides: int = 12
+) -> Mesh:
+    """Return an upright torus in the x–z plane, such as the rim of a bicycle wheel."""
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
-    cross = np.linspace(0, 2 * np.pi, 4, endpoint=False)
-    far = radius + thick * np.cos(cross)
-    x = np.cos(angle)[:, None] * far
-    z = np.sin(angle)[:, None] * far
-    y = np.broadcast_to(thick * np.sin(cross), x.shape)
-    stations = np.stack([x, y, z], axis=-1) + np.asarray(at)
-    return loft(concept, np.concatenate([stations, stations[:1]]))
+    tube_angle = np.linspace(0, 2 * np.pi, 4, endpoint=False)
+    distance = radius + tube_radius * np.cos(tube_angle)
+    x = np.cos(angle)[:, None] * distance
+    z = np.sin(angle)[:, None] * distance
+    y = np.broadcast_to(tube_radius * np.sin(tube_angle), x.shape)
+    rings = np.stack([x, y, z], axis=-1) + np.asarray(center)
+    return loft(concept, np.concatenate([rings, rings[:1]]))
 
 
-def shards(
-    concept: str, centres: ArrayLike, size: float | F32, rng: Rng, solid: float = 1.0
-) -> Soup:
-    """Return one small triangle of random pose at each of (T, 3) centres: leaves, stones."""
-    middle = np.asarray(centres, dtype=np.float32).reshape(-1, 1, 3)
+def random_triangles(
+    concept: str, centers: ArrayLike, size: float | F32, rng: Rng, opacity: float = 1.0
+) -> Mesh:
+    """Return one small triangle in a random pose at each of (T, 3) centers, such as leaves.
+
+    Args:
+        concept: the concept of all triangles.
+        centers: (T, 3) metres.
+        size: distance of the corners from the center in metres, one or (T,).
+        rng: random generator of the poses.
+        opacity: probability that a ray is reflected.
+    """
+    middle = np.asarray(centers, dtype=np.float32).reshape(-1, 1, 3)
     corners = rng.normal(size=(len(middle), 3, 3)).astype(np.float32)
     corners -= corners.mean(axis=1, keepdims=True)
     corners /= np.linalg.norm(corners, axis=2, keepdims=True) + 1e-6
-    return soup(
-        concept, middle + corners * np.asarray(size, dtype=np.float32).reshape(-1, 1, 1), solid
-    )
+    scaled = corners * np.asarray(size, dtype=np.float32).reshape(-1, 1, 1)
+    return labelled_mesh(concept, middle + scaled, opacity)

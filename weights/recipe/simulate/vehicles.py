@@ -1,22 +1,28 @@
-"""Vehicles from a few measures: cars, vans, pickups, trucks, buses, two-wheelers, machines."""
+"""Cars, vans, trucks, buses, trailers, construction vehicles and two-wheelers.
+
+A vehicle stands on the origin and faces +x.
+"""
 
 import numpy as np
 
-from weights.recipe.simulate.heavy import bus, semi, small_trailer, truck, wheels
 from weights.recipe.simulate.primitives import (
+    F64,
+    Mesh,
+    Point3,
     Rng,
-    Soup,
     box,
+    box_between,
     fan,
-    join,
     loft,
+    merge,
     quads,
-    slab,
+    torus,
     tube,
 )
 
-# Length, width and height in metres, then the roof line: fractions of length, fractions of height.
-_BODIES = {
+# For each style the ranges of length, width and height in metres, then the roof line from the front
+# bumper to the rear: x as fractions of the length, z as fractions of the height.
+_CAR_STYLES = {
     "sedan": (
         (4.3, 5.0),
         (1.72, 1.9),
@@ -76,46 +82,89 @@ _BODIES = {
 }
 
 
-def _lower_body(concept: str, length: float, width: float, top: "np.ndarray", low: float) -> Soup:
-    """Return the tub; ``top`` (S, 2) holds its upper edge as x and z."""
-    x, z = top[:, 0], top[:, 1]
-    along = np.clip(np.abs(x / length) * 2, 0, 1)
-    half = width / 2 * (1 - 0.14 * along**6)
-    floor = low + 0.12 * np.clip(along - 0.85, 0, 1) / 0.15
-    mid = (floor + z) / 2
+def draw_vehicle(rng: Rng, *, parked: bool = True) -> Mesh:
+    """Return a random vehicle: three quarters cars, then vans, pickups, trucks, buses, trailers."""
+    draw = rng.random()
+    if draw < 0.74:
+        return car(
+            rng, str(rng.choice(["sedan", "hatch", "wagon", "suv", "suv", "coupe", "sedan"])), "car"
+        )
+    if draw < 0.83:
+        return car(rng, str(rng.choice(["minivan", "cargo"])), "van")
+    if draw < 0.90:
+        return car(rng, "pickup", "pickup truck")
+    rare = [truck, truck, truck, bus, semi_truck, trailer if parked else bus]
+    return rare[int(rng.integers(len(rare)))](rng)
+
+
+def _lower_body(
+    concept: str, length: float, width: float, upper_edge: F64, clearance: float
+) -> Mesh:
+    """Return the body below the windows.
+
+    Args:
+        concept: the concept of all triangles.
+        length: metres.
+        width: metres.
+        upper_edge: (S, 2) x and z in metres of S cross sections from front to rear.
+        clearance: height of the underside in metres.
+    """
+    x, top_z = upper_edge[:, 0], upper_edge[:, 1]
+    # 0 in the middle of the car, 1 at its ends, where the body is narrower and its floor higher.
+    end_fraction = np.clip(np.abs(x / length) * 2, 0, 1)
+    half_width = width / 2 * (1 - 0.14 * end_fraction**6)
+    bottom = clearance + 0.12 * np.clip(end_fraction - 0.85, 0, 1) / 0.15
+    middle = (bottom + top_z) / 2
+    # Each cross section has eight corners: y as fractions of half the width, and z.
     ring_y = [-0.9, -1.0, -0.97, -0.86, 0.86, 0.97, 1.0, 0.9]
-    ring_z = [floor, mid, z - 0.06, z, z, z - 0.06, mid, floor]
+    ring_z = [bottom, middle, top_z - 0.06, top_z, top_z, top_z - 0.06, middle, bottom]
     rings = np.stack(
-        [np.stack([x, half * y, level], axis=1) for y, level in zip(ring_y, ring_z, strict=True)], 1
+        [
+            np.stack([x, half_width * y, level], axis=1)
+            for y, level in zip(ring_y, ring_z, strict=True)
+        ],
+        1,
     )
-    return join([loft(concept, rings), fan(concept, rings[0]), fan(concept, rings[-1])])
+    return merge([loft(concept, rings), fan(concept, rings[0]), fan(concept, rings[-1])])
 
 
-def _cabin(concept: str, x: "np.ndarray", z: "np.ndarray", belt: float, width: float) -> Soup:
-    """Return roof, pillars and panes over the stretch where the roof line is above the belt."""
-    foot, head = width / 2 * 0.96, width / 2 * 0.80
+def _cabin(concept: str, x: F64, z: F64, belt_line: float, width: float) -> Mesh:
+    """Return roof, pillars and windows, where the roof line is above the belt line.
+
+    Args:
+        concept: the concept of all triangles.
+        x: (S,) metres, the roof line's stations from front to rear.
+        z: (S,) metres, its heights.
+        belt_line: height of the lower edge of the side windows in metres.
+        width: metres.
+    """
+    lower_half, upper_half = width / 2 * 0.96, width / 2 * 0.80
     parts = []
     for i in range(len(x) - 1):
-        share = [(max(zz, belt) - belt) / max(z.max() - belt, 0.1) for zz in (z[i], z[i + 1])]
-        top = [foot + (head - foot) * s for s in share]
-        a, b = (x[i], max(z[i], belt)), (x[i + 1], max(z[i + 1], belt))
+        height_fractions = [
+            (max(level, belt_line) - belt_line) / max(z.max() - belt_line, 0.1)
+            for level in (z[i], z[i + 1])
+        ]
+        half_widths = [lower_half + (upper_half - lower_half) * s for s in height_fractions]
+        a, b = (x[i], max(z[i], belt_line)), (x[i + 1], max(z[i + 1], belt_line))
         steep = abs(b[1] - a[1]) > 0.25 * abs(b[0] - a[0])
         roof = [
             [
-                (a[0], -top[0], a[1]),
-                (a[0], top[0], a[1]),
-                (b[0], top[1], b[1]),
-                (b[0], -top[1], b[1]),
+                (a[0], -half_widths[0], a[1]),
+                (a[0], half_widths[0], a[1]),
+                (b[0], half_widths[1], b[1]),
+                (b[0], -half_widths[1], b[1]),
             ]
         ]
+        # Steep parts of the roof line are windscreen and rear window.
         parts.append(quads(concept, roof, 0.3 if steep else 1.0))
         for side in (-1.0, 1.0):
             pane = [
                 [
-                    (a[0], side * foot, belt),
-                    (a[0], side * top[0], a[1]),
-                    (b[0], side * top[1], b[1]),
-                    (b[0], side * foot, belt),
+                    (a[0], side * lower_half, belt_line),
+                    (a[0], side * half_widths[0], a[1]),
+                    (b[0], side * half_widths[1], b[1]),
+                    (b[0], side * lower_half, belt_line),
                 ]
             ]
             parts.append(quads(concept, pane, 0.35))
@@ -123,91 +172,307 @@ def _cabin(concept: str, x: "np.ndarray", z: "np.ndarray", belt: float, width: f
                 parts.append(
                     tube(
                         concept,
-                        (a[0], side * foot, belt),
-                        (a[0], side * top[0], a[1]),
+                        (a[0], side * lower_half, belt_line),
+                        (a[0], side * half_widths[0], a[1]),
                         0.05,
                         sides=4,
                     )
                 )
-    return join(parts)
+    return merge(parts)
 
 
-def car_body(rng: Rng, body: str, concept: str) -> Soup:
-    """Return a passenger car, van or pickup; its middle stands on the origin, facing +x."""
-    long, wide, high, fractions, levels = _BODIES[body]
-    length, width, height = (float(rng.uniform(*span)) for span in (long, wide, high))
-    x = (0.5 - np.array(fractions)) * length
-    z = np.array(levels) * height + rng.normal(0, 0.01, len(levels))
-    belt = height * (0.5 if body == "cargo" else 0.64)
-    low = float(rng.uniform(0.16, 0.3))
-    top = np.stack([x, np.minimum(z, belt + 0.04)], axis=1)
-    parts = [_cabin(concept, x, z, belt, width)]
-    if body == "pickup":
-        bed = [[(-0.13 - 0.37 * f) * length, belt - 0.06] for f in (0.02, 0.98, 1.0)]
+def car(rng: Rng, style: str, concept: str) -> Mesh:
+    """Return a passenger car, van or pickup with the middle of its underside at the origin.
+
+    Args:
+        rng: draws the measures.
+        style: a key of ``_CAR_STYLES``.
+        concept: the concept of all triangles.
+    """
+    length_range, width_range, height_range, x_fractions, z_fractions = _CAR_STYLES[style]
+    length, width, height = (
+        float(rng.uniform(*span)) for span in (length_range, width_range, height_range)
+    )
+    x = (0.5 - np.array(x_fractions)) * length
+    z = np.array(z_fractions) * height + rng.normal(0, 0.01, len(z_fractions))
+    belt_line = height * (0.5 if style == "cargo" else 0.64)
+    clearance = float(rng.uniform(0.16, 0.3))
+    top = np.stack([x, np.minimum(z, belt_line + 0.04)], axis=1)
+    parts = [_cabin(concept, x, z, belt_line, width)]
+    if style == "pickup":
+        bed = [[(-0.13 - 0.37 * f) * length, belt_line - 0.06] for f in (0.02, 0.98, 1.0)]
         top = np.concatenate([top[:-1], np.array(bed) * [1, 1]])
-        inner = slab(
+        inner = box_between(
             concept,
-            (-0.48 * length, -width * 0.4, belt - 0.04),
-            (-0.16 * length, width * 0.4, belt - 0.03),
+            (-0.48 * length, -width * 0.4, belt_line - 0.04),
+            (-0.16 * length, width * 0.4, belt_line - 0.03),
         )
-        parts += [inner, _bed_rails(concept, length, width, belt, rng)]
-    if body == "cargo":
-        parts.append(_cargo_walls(concept, x, z, belt, width))
-    parts.append(_lower_body(concept, length, width, top, low))
-    radius = float(rng.uniform(0.29, 0.36)) * (1.12 if body in ("suv", "pickup", "cargo") else 1.0)
+        parts += [inner, _bed_rails(concept, length, width, belt_line, rng)]
+    if style == "cargo":
+        parts.append(_cargo_walls(concept, x, z, belt_line, width))
+    parts.append(_lower_body(concept, length, width, top, clearance))
+    radius = float(rng.uniform(0.29, 0.36)) * (1.12 if style in ("suv", "pickup", "cargo") else 1.0)
     axle, track = length * float(rng.uniform(0.28, 0.32)), width / 2 - 0.08
     parts.append(
         wheels(concept, [(s * axle, t * track) for s in (-1, 1) for t in (-1, 1)], radius, 0.22)
     )
-    parts.append(_interior(concept, length, width, belt))
+    parts.append(_interior(concept, length, width, belt_line))
     mirror = [
-        box(concept, (0.1, 0.2, 0.14), (length * 0.17, s * (width / 2 + 0.08), belt))
+        box(concept, (0.1, 0.2, 0.14), (length * 0.17, s * (width / 2 + 0.08), belt_line))
         for s in (-1, 1)
     ]
-    return join(parts + mirror)
+    return merge(parts + mirror)
 
 
-def _bed_rails(concept: str, length: float, width: float, belt: float, rng: Rng) -> Soup:
-    rail = float(rng.uniform(0.12, 0.3))
-    back, front, half = -0.5 * length, -0.14 * length, width / 2 * 0.97
+def _bed_rails(concept: str, length: float, width: float, belt_line: float, rng: Rng) -> Mesh:
+    rail_height = float(rng.uniform(0.12, 0.3))
+    back, front, half_width = -0.5 * length, -0.14 * length, width / 2 * 0.97
     sides = [
-        slab(concept, (back, s * half, belt - 0.1), (front, s * (half - 0.07), belt + rail))
+        box_between(
+            concept,
+            (back, s * half_width, belt_line - 0.1),
+            (front, s * (half_width - 0.07), belt_line + rail_height),
+        )
         for s in (-1, 1)
     ]
-    gate = slab(concept, (back, -half, belt - 0.1), (back + 0.07, half, belt + rail))
-    load = [box(concept, (length * 0.3, width * 0.8, rail + 0.3), (-0.32 * length, 0, belt))]
-    return join([*sides, gate, *(load if rng.random() < 0.25 else [])])
+    gate = box_between(
+        concept,
+        (back, -half_width, belt_line - 0.1),
+        (back + 0.07, half_width, belt_line + rail_height),
+    )
+    load = [
+        box(concept, (length * 0.3, width * 0.8, rail_height + 0.3), (-0.32 * length, 0, belt_line))
+    ]
+    return merge([*sides, gate, *(load if rng.random() < 0.25 else [])])
 
 
-def _cargo_walls(concept: str, x: "np.ndarray", z: "np.ndarray", belt: float, width: float) -> Soup:
+def _cargo_walls(concept: str, x: F64, z: F64, belt_line: float, width: float) -> Mesh:
     back, front, top = float(x.min()) + 0.03, float(x[4]) - 0.3, float(z.max()) - 0.02
     return box(
         concept,
-        (front - back, width * 0.95, top - belt),
-        ((front + back) / 2, 0, belt),
+        (front - back, width * 0.95, top - belt_line),
+        ((front + back) / 2, 0, belt_line),
         taper=(1, 0.88),
     )
 
 
-def _interior(concept: str, length: float, width: float, belt: float) -> Soup:
+def _interior(concept: str, length: float, width: float, belt_line: float) -> Mesh:
     seats = [
-        box(concept, (0.25, 0.5, 0.75), (at * length, side * width * 0.22, belt - 0.45))
+        box(concept, (0.25, 0.5, 0.75), (at * length, side * width * 0.22, belt_line - 0.45))
         for at in (0.0, -0.2)
         for side in (-1, 1)
     ]
-    return join([*seats, box(concept, (0.3, width * 0.75, 0.12), (length * 0.2, 0, belt - 0.12))])
+    return merge(
+        [*seats, box(concept, (0.3, width * 0.75, 0.12), (length * 0.2, 0, belt_line - 0.12))]
+    )
 
 
-def draw_vehicle(rng: Rng, *, parked: bool = True) -> Soup:
-    """Return a vehicle as streets have them: mostly cars, at times something rarer."""
-    draw = rng.random()
-    if draw < 0.74:
-        return car_body(
-            rng, str(rng.choice(["sedan", "hatch", "wagon", "suv", "suv", "coupe", "sedan"])), "car"
+def wheels(concept: str, positions: list[tuple[float, float]], radius: float, width: float) -> Mesh:
+    """Return wheels that stand on the ground at (x, y) positions, all in metres."""
+    return merge(
+        tube(concept, (x, y - width / 2, radius), (x, y + width / 2, radius), radius, sides=10)
+        for x, y in positions
+    )
+
+
+def truck(rng: Rng) -> Mesh:
+    """Return a truck with a box, a flat bed, a tank or a dump body."""
+    cab_length, width = float(rng.uniform(1.6, 2.2)), float(rng.uniform(2.1, 2.5))
+    load_length, cab_height = float(rng.uniform(3.5, 7.5)), float(rng.uniform(2.2, 3.0))
+    deck_height = float(rng.uniform(0.8, 1.2))
+    front = load_length / 2
+    parts = [cab("truck", rng, (cab_length, width, cab_height), front + 0.15)]
+    style = rng.choice(["box", "box", "flat", "tank", "tipper"])
+    load_height = float(rng.uniform(1.9, 2.8))
+    if style == "box":
+        parts.append(box("truck", (load_length, width, load_height), (0, 0, deck_height)))
+    elif style == "tank":
+        parts.append(
+            tube("truck", (-front, 0, deck_height + 1), (front, 0, deck_height + 1), 1.05, sides=12)
         )
-    if draw < 0.83:
-        return car_body(rng, str(rng.choice(["minivan", "cargo"])), "van")
-    if draw < 0.90:
-        return car_body(rng, "pickup", "pickup truck")
-    rare = [truck, truck, truck, bus, semi, small_trailer if parked else bus]
-    return rare[int(rng.integers(len(rare)))](rng)
+    elif style == "tipper":
+        parts.append(
+            box("truck", (load_length, width * 0.85, 1.3), (0, 0, deck_height), taper=(1.08, 1.15))
+        )
+    parts.append(box("truck", (load_length, width, 0.15), (0, 0, deck_height - 0.15)))
+    parts.append(box("truck", (load_length + cab_length, 0.9, 0.3), (cab_length / 2, 0, 0.5)))
+    axles = [
+        (x, s * (width / 2 - 0.18))
+        for x in (front + cab_length * 0.5, -front * 0.55, -front * 0.8)
+        for s in (-1, 1)
+    ]
+    parts.append(wheels("truck", axles, 0.48, 0.3))
+    return merge(parts)
+
+
+def cab(concept: str, rng: Rng, size: Point3, back: float) -> Mesh:
+    """Return a driver's cab of (length, width, height) ``size`` whose rear is at x = ``back``."""
+    length, width, height = size
+    belt_line = height * 0.58
+    hood_length = float(rng.choice([0.0, 0.0, 0.9]))
+    parts = [
+        box_between(concept, (back, -width / 2, 0.45), (back + length, width / 2, belt_line)),
+        box(
+            concept,
+            (length, width, height - belt_line),
+            (back + length / 2, 0, belt_line),
+            taper=(0.9, 0.92),
+            opacity=0.5,
+        ),
+        box_between(
+            concept,
+            (back, -width * 0.45, height - 0.1),
+            (back + length * 0.9, width * 0.45, height),
+        ),
+        box_between(concept, (back, -width / 2, belt_line), (back + 0.1, width / 2, height)),
+    ]
+    if hood_length:
+        parts.append(
+            box_between(
+                concept,
+                (back + length, -width * 0.4, 0.5),
+                (back + length + hood_length, width * 0.4, belt_line * 0.95),
+            )
+        )
+    return merge(parts)
+
+
+def semi_truck(rng: Rng) -> Mesh:
+    """Return a tractor ("truck") with a semi-trailer ("trailer")."""
+    length, width, height = float(rng.uniform(9, 13.6)), 2.5, float(rng.uniform(2.4, 2.9))
+    back, front = -length / 2, length / 2
+    tractor = cab("truck", rng, (2.2, 2.5, float(rng.uniform(3.0, 3.9))), front + 0.3)
+    frame = box("truck", (4.5, 0.9, 0.4), (front - 0.3, 0, 0.6))
+    body = box("trailer", (length, width, height), (0, 0, 1.15))
+    if rng.random() < 0.25:
+        body = box("trailer", (length, width, 0.25), (0, 0, 1.15))
+    axles = [(back + at, s * 1.05) for at in (0.9, 2.2, 3.5) for s in (-1, 1)]
+    truck_axles = [
+        (front + 1.6, 1.05),
+        (front + 1.6, -1.05),
+        (front - 1.2, 1.05),
+        (front - 1.2, -1.05),
+    ]
+    return merge(
+        [
+            tractor,
+            frame,
+            body,
+            wheels("trailer", axles, 0.5, 0.4),
+            wheels("truck", truck_axles, 0.5, 0.4),
+        ]
+    )
+
+
+def bus(rng: Rng) -> Mesh:
+    """Return a city bus or coach with windows and seats."""
+    length, width, height = float(rng.uniform(8.5, 13)), 2.5, float(rng.uniform(2.9, 3.8))
+    belt_line = float(rng.uniform(1.2, 1.6))
+    parts = [
+        box_between("bus", (-length / 2, -width / 2, 0.3), (length / 2, width / 2, belt_line)),
+        box(
+            "bus",
+            (length, width, height - belt_line - 0.45),
+            (0, 0, belt_line),
+            taper=(0.99, 0.97),
+            opacity=0.4,
+        ),
+        box("bus", (length * 0.99, width * 0.96, 0.45), (0, 0, height - 0.45), taper=(0.97, 0.88)),
+    ]
+    for x in np.arange(-length / 2, length / 2 + 0.1, 1.5):
+        parts += [
+            box(
+                "bus", (0.12, 0.05, height - belt_line), (float(x), s * width / 2 * 0.99, belt_line)
+            )
+            for s in (-1, 1)
+        ]
+    parts += [
+        box("bus", (0.45, 1.8, 0.7), (float(x), 0, 0.9))
+        for x in np.arange(-length / 2 + 1, length / 2 - 1, 0.9)
+    ]
+    axles = [(x, s * 1.1) for x in (length * 0.3, -length * 0.27) for s in (-1, 1)]
+    return merge([*parts, wheels("bus", axles, 0.48, 0.3)])
+
+
+def trailer(rng: Rng) -> Mesh:
+    """Return a car trailer or a caravan."""
+    style = rng.choice(["open", "box", "caravan"])
+    length, height = float(rng.uniform(2, 5)), {"open": 0.5, "box": 1.6, "caravan": 2.0}[str(style)]
+    parts = [
+        box(
+            "trailer",
+            (length, 1.8, height),
+            (0, 0, 0.55),
+            taper=(0.92 if style == "caravan" else 1.0, 0.97),
+        ),
+        tube("trailer", (length / 2, 0, 0.5), (length / 2 + 1.3, 0, 0.5), 0.06),
+        wheels("trailer", [(0, 0.95), (0, -0.95)], 0.3, 0.2),
+    ]
+    return merge(parts)
+
+
+def construction_vehicle(rng: Rng) -> Mesh:
+    """Return an excavator, a wheel loader or a road roller."""
+    name = "construction vehicle"
+    style = rng.choice(["excavator", "loader", "roller"])
+    body = [
+        box(name, (1.6, 1.3, 1.6), (0.2, 0.4, 1.2), taper=(0.85, 0.9), opacity=0.7),
+        box(name, (2.8, 2.4, 0.9), (-0.6, 0, 1.0)),
+    ]
+    if style == "excavator":
+        boom_height, boom_length = float(rng.uniform(3, 5)), float(rng.uniform(2.5, 4.5))
+        boom = [
+            tube(name, (0.6, 0, 1.6), (boom_length, 0, boom_height), 0.25),
+            tube(name, (boom_length, 0, boom_height), (boom_length + 1.8, 0, 1.2), 0.2),
+            box(name, (0.9, 1.0, 0.9), (boom_length + 1.6, 0, 0.5), taper=(0.6, 1)),
+        ]
+        tracks = [box(name, (3.6, 0.55, 0.85), (0, s * 1.15, 0.0), taper=(1.1, 1)) for s in (-1, 1)]
+        return merge([*body, *boom, *tracks])
+    if style == "loader":
+        arms = [tube(name, (0.8, s * 0.8, 1.5), (3.0, s * 0.8, 0.7), 0.13) for s in (-1, 1)]
+        bucket = box(name, (1.0, 2.6, 1.0), (3.4, 0, 0.1), taper=(0.5, 1))
+        axles = [(x, s * 1.1) for x in (1.3, -1.4) for s in (-1, 1)]
+        return merge([*body, *arms, bucket, wheels(name, axles, 0.75, 0.5)])
+    drums = [tube(name, (x, -0.9, 0.65), (x, 0.9, 0.65), 0.65, sides=14) for x in (1.6, -1.5)]
+    return merge([*body, *drums])
+
+
+def bicycle(concept: str = "bicycle") -> Mesh:
+    """Return a bicycle standing along x."""
+    wheels = [torus(concept, (x, 0, 0.34), 0.33, 0.025) for x in (0.52, -0.5)]
+    joints: list[tuple[Point3, Point3]] = [
+        ((-0.5, 0, 0.34), (0, 0, 0.3)),
+        ((0, 0, 0.3), (-0.15, 0, 0.85)),
+        ((-0.15, 0, 0.8), (0.38, 0, 0.85)),
+        ((0, 0, 0.3), (0.4, 0, 0.75)),
+        ((0.36, 0, 0.98), (0.52, 0, 0.34)),
+        ((-0.5, 0, 0.34), (-0.13, 0, 0.75)),
+        ((0.34, -0.28, 1.0), (0.34, 0.28, 1.0)),
+    ]
+    rods = [tube(concept, a, b, 0.02, sides=4) for a, b in joints]
+    return merge([*wheels, *rods, box(concept, (0.26, 0.14, 0.06), (-0.17, 0, 0.87))])
+
+
+def motorcycle(rng: Rng, concept: str = "motorcycle") -> Mesh:
+    """Return a motorcycle or scooter standing along x."""
+    half_wheelbase = float(rng.uniform(0.62, 0.75))
+    parts = [
+        tube(
+            concept,
+            (s * half_wheelbase, -0.07, 0.31),
+            (s * half_wheelbase, 0.07, 0.31),
+            0.31,
+            sides=10,
+        )
+        for s in (-1, 1)
+    ]
+    parts += [
+        box(concept, (0.75, 0.3, 0.4), (0.05, 0, 0.3)),
+        box(concept, (0.5, 0.3, 0.25), (0.2, 0, 0.7), taper=(0.6, 0.7)),
+        box(concept, (0.7, 0.28, 0.12), (-0.35, 0, 0.72)),
+        tube(concept, (half_wheelbase, 0, 0.31), (0.4, 0, 1.0), 0.05),
+        tube(concept, (0.4, -0.35, 1.02), (0.4, 0.35, 1.02), 0.02),
+    ]
+    if rng.random() < 0.4:
+        parts.append(box(concept, (0.4, 0.4, 0.35), (-0.65, 0, 0.85)))
+    return merge(parts)
