@@ -1,4 +1,4 @@
-"""What users get: the files in weights/, on scans that training never saw."""
+"""The shipped weights, on scans that were kept out of training."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from PIL import Image
 from plyfile import PlyData
 
 from clip3d_cli import registry
-from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
-from clip3d_cli.labelling.open_encoder import open_encoder
+from clip3d_cli.labelling.labeller import Labeller
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
-from weights.recipe.points.judge import SUITES, judge
+from weights.recipe.points.evaluate import SUITES, evaluate, open_labeller
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def encoder() -> VoxelEncoder:
-    return open_encoder(registry.weights_file("points-default")).encoder
+def labeller() -> Labeller:
+    return open_labeller(registry.weights_file("points-default"))
 
 
-def test_words_and_points_share_a_space(encoder: VoxelEncoder) -> None:
-    assert MiniTextEncoder().space == encoder.spec.space
-    assert encoder.spec.text_encoder == "mini"
+def test_words_and_points_share_a_space(labeller: Labeller) -> None:
+    assert MiniTextEncoder().space == labeller.spec.space
+    assert labeller.spec.text_encoder == "mini"
 
 
 def test_weights_are_as_small_as_promised() -> None:
@@ -42,17 +41,16 @@ def test_weights_are_as_small_as_promised() -> None:
     ("suite", "least"), [("ika val", 0.30), ("IGN 0382_6565", 0.50), ("laspy 2445180", 0.50)]
 )
 def test_scores_on_scans_kept_out_of_training(
-    encoder: VoxelEncoder, shared_data: Path, suite: str, least: float
+    labeller: Labeller, shared_data: Path, suite: str, least: float
 ) -> None:
-    name, pattern, seen = SUITES[suite]
-    assert not seen
-    result = judge(encoder, name, sorted(shared_data.glob(pattern)))
+    assert not SUITES[suite].in_training
+    result = evaluate(labeller, SUITES[suite], shared_data)
     assert result["mIoU"] >= least, result
 
 
 @pytest.mark.slow
 def test_the_readme_scan_is_labelled_sensibly(tmp_path: Path) -> None:
-    """As a user runs it: another process, the shipped files, no network."""
+    """In a process of its own, with the shipped weights and without network."""
     target = tmp_path / "street.ply"
     command = "from clip3d_cli.cli.app import main; main()"
     arguments = ["label", "examples/street.ply", "--classes", "road,building,tree,car", "--json"]

@@ -18,7 +18,7 @@ import torch
 
 pytest.importorskip("embreex")
 
-from weights.recipe.points.batches import Batches, Mixture
+from weights.recipe.points.batches import Batches, BatchOptions
 from weights.recipe.points.sources import Scan
 from weights.recipe.points.taxonomy import Taxonomy
 from weights.recipe.simulate.concepts import concept_names
@@ -78,16 +78,16 @@ def scan_summary(scene: str, seed: int) -> dict[str, Any]:
 def batch_summary() -> dict[str, Any]:
     """Return a hash of one training batch, and figures that rounding hardly changes."""
     rng = np.random.default_rng(0)
-    leaves = (frozenset({"road", "sidewalk"}), frozenset({"car"}), frozenset({"tree crown"}))
+    leaf_sets = (frozenset({"road", "sidewalk"}), frozenset({"car"}), frozenset({"tree crown"}))
     scans = []
     for source in ("sim-driving", "sim-aerial"):
         xyz = rng.uniform(0, 40, (6000, 3)) * [1, 1, 0.05]
-        meaning = rng.integers(-1, 3, len(xyz)).astype(np.int16)
-        scans.append(Scan(source, source, xyz, meaning, leaves))
+        leaf_set = rng.integers(-1, 3, len(xyz)).astype(np.int16)
+        scans.append(Scan(source, source, xyz, leaf_set, leaf_sets))
     words = Taxonomy.read().all_words
     vectors = torch.from_numpy(rng.normal(size=(len(words), 8)).astype(np.float32))
-    mixture = Mixture({"sim-driving": 0.6, "sim-aerial": 0.4}, 4, 900, 300)
-    batch = next(iter(Batches(scans, mixture, dict(zip(words, vectors, strict=True)), seed=5)))
+    options = BatchOptions({"sim-driving": 0.6, "sim-aerial": 0.4}, 4, 900, 300)
+    batch = next(iter(Batches(scans, options, dict(zip(words, vectors, strict=True)), seed=5)))
     targets = [
         array.numpy()
         for target in batch.targets
@@ -95,7 +95,7 @@ def batch_summary() -> dict[str, Any]:
     ]
     cells, feats = batch.voxels.cells.numpy(), batch.voxels.feats.numpy()
     return {
-        "sha256": _sha256(cells, feats, batch.rows.numpy(), *targets),
+        "sha256": _sha256(cells, feats, batch.target_rows.numpy(), *targets),
         "voxels": len(feats),
         "channel_mean": feats.mean(axis=0, dtype=np.float64).tolist(),
         "channel_deviation": feats.std(axis=0, dtype=np.float64).tolist(),

@@ -1,1 +1,1 @@
-"""How the default point weights are trained: words, scans, batches, and the judge."""
+"""Training and evaluation of the default point weights: taxonomy, scans, batches, training."""

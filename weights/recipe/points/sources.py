@@ -1,4 +1,4 @@
-"""Scans to train on: where each label stands for the leaves it may mean."""
+"""Labelled scans for training and evaluation, with the taxonomy's leaves of each label."""
 
 from __future__ import annotations
 
@@ -13,54 +13,63 @@ from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud
 from weights.recipe.points.taxonomy import Taxonomy, read_table
 
+# Concepts of the simulator that have another name in the taxonomy.
+_LEAF_OF_CONCEPT = {"trash bin": "trash can"}
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:
     """One labelled scan.
 
     Attributes:
-        name: the file it came from.
-        source: a key of the mixture, such as "pandaset" or "sim-driving".
+        name: stem of its file's name.
+        source: where it comes from, such as "pandaset" or "sim-driving".
         xyz: (N, 3) float64, metres, z up.
-        meaning: (N,) int16: a row of ``leaves_of_meaning``; −1 = not judged.
-        leaves_of_meaning: the set of leaves that each label may mean.
+        leaf_set_of_point: (N,) int16, an index into ``leaf_sets``; −1 has no ground truth.
+        leaf_sets: L sets of leaves; a point can be any leaf of its set.
     """
 
     name: str
     source: str
     xyz: npt.NDArray[np.float64]
-    meaning: npt.NDArray[np.int16]
-    leaves_of_meaning: tuple[frozenset[str], ...]
+    leaf_set_of_point: npt.NDArray[np.int16]
+    leaf_sets: tuple[frozenset[str], ...]
 
     @property
-    def known(self) -> frozenset[str]:
-        """The leaves that this source's labels can tell."""
-        return frozenset().union(*self.leaves_of_meaning)
+    def known_leaves(self) -> frozenset[str]:
+        """The leaves that occur in any label of the scan's source."""
+        return frozenset().union(*self.leaf_sets)
 
 
-def meanings(table: str) -> tuple[dict[int, int], tuple[frozenset[str], ...]]:
-    """Which meaning each label of a source has, and the leaves of each meaning.
+def read_leaf_sets(source: str) -> tuple[dict[int, int], tuple[frozenset[str], ...]]:
+    """Return the leaf set of each label of a source.
+
+    Args:
+        source: a table of ``sources.toml``.
+
+    Returns:
+        For each label the index of its leaf set, and the leaf sets.
 
     Raises:
-        KeyError: the table names a leaf or a set that is not there.
+        KeyError: the table lists an unknown leaf or an unknown set.
     """
-    rows = read_table("sources.toml")
-    leaves = Taxonomy.read().words_of_leaf
-    meaning_of_label: dict[int, int] = {}
-    leaves_of_meaning: list[frozenset[str]] = []
-    for label, names in rows[table].items():
-        given: set[str] = set()
+    tables = read_table("sources.toml")
+    known = Taxonomy.read().words_of_leaf
+    set_of_label: dict[int, int] = {}
+    leaf_sets: list[frozenset[str]] = []
+    for label, names in tables[source].items():
+        leaves: set[str] = set()
         for name in names:
-            given |= set(rows["sets"][name[1:]]) if name.startswith("@") else {name}
-        if given - set(leaves):
-            raise KeyError(f"{table}.{label}: no such leaves: {sorted(given - set(leaves))}")
-        meaning_of_label[int(label)] = len(leaves_of_meaning)
-        leaves_of_meaning.append(frozenset(given))
-    return meaning_of_label, tuple(leaves_of_meaning)
+            leaves |= set(tables["sets"][name[1:]]) if name.startswith("@") else {name}
+        if leaves - set(known):
+            raise KeyError(f"{source}.{label}: unknown leaves: {sorted(leaves - set(known))}")
+        set_of_label[int(label)] = len(leaf_sets)
+        leaf_sets.append(frozenset(leaves))
+    return set_of_label, tuple(leaf_sets)
 
 
 def read_labelled(path: Path) -> tuple[PointCloud, npt.NDArray[np.uint8]]:
-    """A file of ../shared/data: its N points, and (N,) the number of each one's label."""
+    """Return the N points of a file of ``../shared/data`` and their labels, (N,) uint8."""
     if path.suffix == ".npz":
         arrays = np.load(path)
         return PointCloud(arrays["xyz"].astype(np.float64)), arrays["label"]
@@ -69,37 +78,46 @@ def read_labelled(path: Path) -> tuple[PointCloud, npt.NDArray[np.uint8]]:
     return read_cloud(path, ReadOptions())[0], np.asarray(laspy.read(path).classification)
 
 
-def real_scan(path: Path, source: str, table: str) -> Scan:
-    """A scan of ../shared/data, with the meanings of a table of sources.toml."""
+def read_real_scan(path: Path, source: str, table: str) -> Scan:
+    """Return a scan of ``../shared/data`` whose labels are in a table of ``sources.toml``."""
     cloud, label = read_labelled(path)
-    meaning_of_label, leaves_of_meaning = meanings(table)
-    number = np.full(256, -1, dtype=np.int16)
-    for known, meaning in meaning_of_label.items():
-        number[known] = meaning
-    return Scan(path.stem, source, cloud.xyz, number[label], leaves_of_meaning)
+    set_of_label, leaf_sets = read_leaf_sets(table)
+    # (256,) from label to leaf set.
+    lookup = np.full(256, -1, dtype=np.int16)
+    for known_label, leaf_set in set_of_label.items():
+        lookup[known_label] = leaf_set
+    return Scan(path.stem, source, cloud.xyz, lookup[label], leaf_sets)
 
 
-def simulated_scan(path: Path, source: str) -> Scan:
-    """A scan that weights.recipe.simulate wrote: its concepts are leaves."""
+def read_simulated_scan(path: Path, source: str) -> Scan:
+    """Return a scan that ``weights.recipe.simulate`` wrote; each concept is one leaf.
+
+    Raises:
+        KeyError: a concept is not a leaf of the taxonomy.
+    """
     arrays = np.load(path)
-    same = {"trash bin": "trash can"}
-    names = [same.get(str(name), str(name)) for name in arrays["concepts"]]
-    unknown = set(names) - set(Taxonomy.read().words_of_leaf)
+    leaves = [_LEAF_OF_CONCEPT.get(str(name), str(name)) for name in arrays["concepts"]]
+    unknown = set(leaves) - set(Taxonomy.read().words_of_leaf)
     if unknown:
-        raise KeyError(f"{path}: no such leaves: {sorted(unknown)}")
+        raise KeyError(f"{path}: unknown leaves: {sorted(unknown)}")
+    # Only concepts that occur in the scan become leaf sets.
     present = np.unique(arrays["label"])
-    number = np.full(256, -1, dtype=np.int16)
-    number[present] = np.arange(len(present))
-    leaves = tuple(frozenset((names[label],)) for label in present)
-    return Scan(
-        path.stem, source, arrays["xyz"].astype(np.float64), number[arrays["label"]], leaves
-    )
+    lookup = np.full(256, -1, dtype=np.int16)
+    lookup[present] = np.arange(len(present))
+    leaf_sets = tuple(frozenset((leaves[label],)) for label in present)
+    xyz = arrays["xyz"].astype(np.float64)
+    return Scan(path.stem, source, xyz, lookup[arrays["label"]], leaf_sets)
 
 
 def training_paths(shared: Path, simulated: Path) -> dict[str, list[tuple[Path, str]]]:
-    """The files to train on by source, each with its table; "" for simulated ones.
+    """Return the files to train on by source, each with its table; "" for simulated scans.
 
-    Kept out, to judge by: ika's val, and IGN's tile 0382_6565, 500 km from the other tiles.
+    Kept out of training, for evaluation: the split val of ika, and tile 0382_6565 of IGN, which
+    is 500 km from the other tiles.
+
+    Args:
+        shared: the folder ``../shared/data``.
+        simulated: folder with folders driving*, aerial* and indoor* of simulated scans.
     """
     driving, aerial = shared / "driving", shared / "aerial"
     files = {
@@ -108,17 +126,19 @@ def training_paths(shared: Path, simulated: Path) -> dict[str, list[tuple[Path, 
         "ign": [(p, "asprs") for p in sorted(aerial.glob("ign_770*.laz"))],
         "ahn": [(aerial / "ahn3_delft.laz", "ahn")],
     }
-    for kind in ("driving", "aerial", "indoor"):
-        paths = sorted(p for d in simulated.glob(f"{kind}*") for p in d.glob("*.npz"))
-        files[f"sim-{kind}"] = [(path, "") for path in paths]
+    for scene in ("driving", "aerial", "indoor"):
+        paths = sorted(
+            path for folder in simulated.glob(f"{scene}*") for path in folder.glob("*.npz")
+        )
+        files[f"sim-{scene}"] = [(path, "") for path in paths]
     return files
 
 
 def read_scans(files: dict[str, list[tuple[Path, str]]]) -> Iterator[Scan]:
-    """The scans of `training_paths`, one after another."""
+    """Yield the scans of the files that `training_paths` returns."""
     for source, entries in files.items():
         for path, table in entries:
             if table:
-                yield real_scan(path, source, table)
+                yield read_real_scan(path, source, table)
             else:
-                yield simulated_scan(path, source)
+                yield read_simulated_scan(path, source)

@@ -1,4 +1,9 @@
-"""Questions for training: which words are asked, and which leaves each word means."""
+"""The taxonomy of leaf classes and their words, and random queries over it for training.
+
+Data sets label different classes at different granularity. Here every label stands for a set of
+leaf classes ("leaves") of one taxonomy, and every word of a query does too. A word is right for a
+point if the two sets share a leaf.
+"""
 
 from __future__ import annotations
 
@@ -14,90 +19,115 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_DROP_SOME = 0.25
-_DROP_EACH = 0.25
-_ASK_FOREIGN = 0.5
+# A quarter of the queries leave out a quarter of their words, which teaches "none of these".
+_DROP_WORDS_PROBABILITY = 0.25
+_DROP_EACH_PROBABILITY = 0.25
+# Leaves that the scan's labels do not know are added with this probability each.
+_ADD_UNKNOWN_PROBABILITY = 0.5
+_FIRST_WORD_PROBABILITY = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A coarser class: what a question may ask for instead of the leaves."""
+    """A coarser class that a query can have instead of some leaves.
+
+    Attributes:
+        leaves: the leaves that belong to it.
+        words: its names.
+        probability: how often a query uses it where it can.
+    """
 
     leaves: frozenset[str]
     words: tuple[str, ...]
-    chance: float
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
-    """Leaves that exclude each other, their words, and the groups they form."""
+    """Leaves, which exclude each other, and groups of them.
+
+    Attributes:
+        words_of_leaf: the names of each leaf, the most usual first.
+        groups: coarser classes.
+        only_if_known: leaves that are not added to queries of scans whose labels do not know them.
+    """
 
     words_of_leaf: dict[str, tuple[str, ...]]
     groups: tuple[Group, ...]
-    shy: frozenset[str]
+    only_if_known: frozenset[str]
 
     @classmethod
     def read(cls) -> Taxonomy:
-        """The taxonomy beside this file.
+        """Return the taxonomy in ``taxonomy.toml``.
 
         Raises:
-            KeyError: a group or the list of shy leaves names a leaf that is not there.
+            KeyError: a group or ``only_if_known`` lists an unknown leaf.
         """
         table = read_table("taxonomy.toml")
-        words = {leaf: tuple(given) for leaf, given in table["leaf"].items()}
+        words_of_leaf = {leaf: tuple(words) for leaf, words in table["leaf"].items()}
         groups = tuple(
-            Group(frozenset(row["leaves"]), tuple(row["words"]), row["chance"])
+            Group(frozenset(row["leaves"]), tuple(row["words"]), row["probability"])
             for row in table["group"]
         )
-        named = set().union(*(group.leaves for group in groups), table["shy"])
-        if named - set(words):
-            raise KeyError(f"no such leaves: {sorted(named - set(words))}")
-        return cls(words, groups, frozenset(table["shy"]))
+        listed = set().union(*(group.leaves for group in groups), table["only_if_known"])
+        if listed - set(words_of_leaf):
+            raise KeyError(f"unknown leaves: {sorted(listed - set(words_of_leaf))}")
+        return cls(words_of_leaf, groups, frozenset(table["only_if_known"]))
 
     @property
     def all_words(self) -> list[str]:
-        """Every word that a question may use, once."""
-        given = [*self.words_of_leaf.values(), *(group.words for group in self.groups)]
-        return list(dict.fromkeys(word for words in given for word in words))
+        """Every word that a query can have, once."""
+        names = [*self.words_of_leaf.values(), *(group.words for group in self.groups)]
+        return list(dict.fromkeys(word for words in names for word in words))
 
-    def ask(self, known: frozenset[str], rng: np.random.Generator) -> dict[str, frozenset[str]]:
-        """A random question about a scan: words, and the leaves that each of them means.
+    def draw_query(
+        self, known: frozenset[str], rng: np.random.Generator
+    ) -> dict[str, frozenset[str]]:
+        """Return a random query for a scan: words, and the leaves that each of them means.
 
         Args:
-            known: the leaves that the scan's labels can tell; they are all asked for, but for
-                a random few in a quarter of the questions, and with some of the others.
-            rng: draws groups, synonyms, what is left out and what is added.
+            known: the leaves that the scan's labels distinguish. All are in the query, alone or
+                in a group, except for a few that a quarter of the queries leaves out.
+            rng: draws groups, synonyms, and the leaves that are left out or added.
         """
-        foreign = [leaf for leaf in self.words_of_leaf if leaf not in known | self.shy]
-        asked = set(known) | {leaf for leaf in foreign if rng.random() < _ASK_FOREIGN}
-        question: dict[str, frozenset[str]] = {}
-        taken: frozenset[str] = frozenset()
+        unknown = [leaf for leaf in self.words_of_leaf if leaf not in known | self.only_if_known]
+        leaves = set(known) | {leaf for leaf in unknown if rng.random() < _ADD_UNKNOWN_PROBABILITY}
+        query: dict[str, frozenset[str]] = {}
+        grouped: frozenset[str] = frozenset()
         for group in self.groups:
-            free = len(group.leaves & asked) > 1 and not group.leaves & taken
-            if free and rng.random() < group.chance:
-                asked -= group.leaves
-                taken |= group.leaves
-                _add(question, str(rng.choice(group.words)), group.leaves)
-        for leaf in sorted(asked):
-            word = _favoring_first(self.words_of_leaf[leaf], rng)
-            _add(question, word, frozenset((leaf,)))
-        if rng.random() < _DROP_SOME:
-            kept = {w: leaves for w, leaves in question.items() if rng.random() > _DROP_EACH}
-            return kept or question
-        return question
+            # A group replaces at least two leaves, and no leaf is in two groups of a query.
+            usable = len(group.leaves & leaves) > 1 and not group.leaves & grouped
+            if usable and rng.random() < group.probability:
+                leaves -= group.leaves
+                grouped |= group.leaves
+                _add(query, str(rng.choice(group.words)), group.leaves)
+        for leaf in sorted(leaves):
+            word = _draw_word(self.words_of_leaf[leaf], rng)
+            _add(query, word, frozenset((leaf,)))
+        if rng.random() < _DROP_WORDS_PROBABILITY:
+            kept = {
+                word: leaves_of_word
+                for word, leaves_of_word in query.items()
+                if rng.random() > _DROP_EACH_PROBABILITY
+            }
+            return kept or query
+        return query
 
 
 def read_table(name: str) -> dict[str, Any]:
-    """A TOML file of this folder."""
+    """Return the contents of a TOML file in this folder."""
     path = Path(__file__).with_name(name)
     table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     return table
 
 
-def _add(question: dict[str, frozenset[str]], word: str, leaves: frozenset[str]) -> None:
-    """Two meanings of one word are one class: their vectors are the same."""
-    question[word] = question.get(word, frozenset()) | leaves
+def _add(query: dict[str, frozenset[str]], word: str, leaves: frozenset[str]) -> None:
+    """Add a word; if the query has it already, it means the leaves of both.
+
+    The vector of a word depends on the word alone, so the two could not be told apart.
+    """
+    query[word] = query.get(word, frozenset()) | leaves
 
 
-def _favoring_first(words: tuple[str, ...], rng: np.random.Generator) -> str:
-    return words[0] if rng.random() < 0.3 else str(rng.choice(words))
+def _draw_word(words: tuple[str, ...], rng: np.random.Generator) -> str:
+    return words[0] if rng.random() < _FIRST_WORD_PROBABILITY else str(rng.choice(words))

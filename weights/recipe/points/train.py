@@ -1,8 +1,9 @@
-"""Train the default point weights.
+"""Train the point encoder of the default weights on real and simulated scans.
 
-    python -m weights.recipe.points.train --data ../shared/data --simulated sim -o runs/points
+python -m weights.recipe.points.train --data ../shared/data --simulated sim -o runs/points
 
-Simulate first: see weights/points-default.md for the commands.
+weights/recipe/README.md has all commands, from the simulation on. With the settings given there,
+a step takes about 0.7 s on two cores: an hour for 4,500 steps.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from clip3d_cli.training.loop import Step, train
 from clip3d_cli.training.losses import accepted_words_loss
 from clip3d_cli.training.state import LoopOptions, Trainee
-from weights.recipe.points.batches import INPUTS, VOXEL_SIZES_M, Batch, Batches, Mixture
+from weights.recipe.points.batches import INPUTS, VOXEL_SIZES_M, Batch, Batches, BatchOptions
 from weights.recipe.points.sources import read_scans, training_paths
 from weights.recipe.points.taxonomy import Taxonomy
 
-SHARES = {
+WEIGHT_OF_SOURCE = {
     "pandaset": 0.16,
     "ika": 0.12,
     "sim-driving": 0.30,
@@ -43,42 +44,47 @@ SHARES = {
     "sim-aerial": 0.08,
     "sim-indoor": 0.17,
 }
-_START_SCALE = 14.0
+_INITIAL_LOGIT_SCALE = 14.0
+_MAX_LOGIT_SCALE = 100
 
 
 class WordLearner(nn.Module):
-    """A point encoder and the scale of its similarities, learned together."""
+    """A point encoder and the logit scale of its similarities, trained together."""
 
     def __init__(self, encoder: PointEncoder) -> None:
+        """Start from an encoder and the logit scale of its spec."""
         super().__init__()
         self.encoder = encoder
         self.log_scale = nn.Parameter(torch.tensor(math.log(encoder.spec.logit_scale)))
 
     def loss(self, batch: Batch) -> Tensor:
-        """The mean over the clouds of a batch, at the rows that were drawn of each."""
+        """Return the mean over scans of `accepted_words_loss` at their target rows."""
         network = self.encoder.network
         if not isinstance(network, MinkUNet):
-            raise TypeError("only a MinkUNet gives its trunk to this loss")
+            raise TypeError("this loss needs the trunk of a MinkUNet")
         trunk = network.trunk(batch.voxels, Plan(batch.voxels.cells, self.encoder.backend))
-        # 512 channels on every voxel would cost more than the convolutions.
-        vectors = functional.normalize(network.head(trunk[batch.rows]), dim=1, eps=1e-6)
-        scale = self.log_scale.exp().clamp(max=100)
+        # The head only at target rows: 512 channels for all voxels would cost more than all
+        # convolutions.
+        vectors = functional.normalize(network.head(trunk[batch.target_rows]), dim=1, eps=1e-6)
+        scale = self.log_scale.exp().clamp(max=_MAX_LOGIT_SCALE)
         counts = [len(targets.meaning) for targets in batch.targets]
-        parts = [
-            accepted_words_loss(part, targets, scale)
-            for part, targets in zip(torch.split(vectors, counts), batch.targets, strict=True)
+        losses = [
+            accepted_words_loss(scan_vectors, targets, scale)
+            for scan_vectors, targets in zip(
+                torch.split(vectors, counts), batch.targets, strict=True
+            )
         ]
-        return torch.stack(parts).mean()
+        return torch.stack(losses).mean()
 
-    def finished(self, provenance: dict[str, str]) -> PointEncoder:
-        """The encoder, told its scale and where it comes from."""
-        scale = float(self.log_scale.exp().clamp(max=100))
+    def finished_encoder(self, provenance: dict[str, str]) -> PointEncoder:
+        """Return the encoder with its learned logit scale and ``provenance`` in its spec."""
+        scale = float(self.log_scale.exp().clamp(max=_MAX_LOGIT_SCALE))
         spec = replace(self.encoder.spec, logit_scale=scale, provenance=provenance)
         return PointEncoder(spec, self.encoder.network).eval()
 
 
 def main() -> None:
-    """Read scans, train, and write the averaged encoder every few hundred steps."""
+    """Read the scans, train, and write the averaged encoder at intervals."""
     args = _arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -91,14 +97,16 @@ def main() -> None:
     scans = list(read_scans(files))
     counts = {source: len(entries) for source, entries in files.items()}
     print("scans:", counts, flush=True)
-    mixture = Mixture(SHARES, args.scans_per_batch, args.voxels_per_scan, args.rows_per_scan)
+    batch_options = BatchOptions(
+        WEIGHT_OF_SOURCE, args.scans_per_batch, args.voxels_per_scan, args.rows_per_scan
+    )
     loader = DataLoader(
-        Batches(scans, mixture, vector_of_word, args.seed),
+        Batches(scans, batch_options, vector_of_word, args.seed),
         batch_size=None,
         num_workers=args.workers,
         prefetch_factor=4,
     )
-    learner = WordLearner(_encoder(args, text.space))
+    learner = WordLearner(_initial_encoder(args, text.space))
     args.out.mkdir(parents=True, exist_ok=True)
     provenance = {
         "trained_by": "weights/recipe/points/train.py",
@@ -113,11 +121,12 @@ def main() -> None:
         Trainee(learner, options),
         lambda _: loader,
         lambda _, batch, __: (learner.loss(batch), {}),
-        partial(_report, args=args, provenance=provenance),
+        partial(_record_step, args=args, provenance=provenance),
     )
 
 
-def _encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
+def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
+    """Return the encoder of ``--start``, or a randomly initialised one."""
     backend = backend_named(args.backend, precision="exact")
     if args.start:
         encoder = load_encoder(args.start)
@@ -130,45 +139,54 @@ def _encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
         voxel_sizes_m=VOXEL_SIZES_M,
         space=space,
         text_encoder="mini",
-        logit_scale=_START_SCALE,
+        logit_scale=_INITIAL_LOGIT_SCALE,
     )
     return PointEncoder(spec, backend=backend)
 
 
-def _report(
+def _record_step(
     step: Step, trainee: Trainee, *, args: argparse.Namespace, provenance: dict[str, str]
 ) -> None:
+    """Append a line to metrics.jsonl; write the averaged encoder every ``--save-every`` steps."""
     line = {"step": step.number, "loss": step.loss, "seconds": round(step.seconds, 1)}
     with (args.out / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     if step.number % args.save_every == 0 or step.number == args.steps:
         averaged = trainee.averaged
         if not isinstance(averaged, WordLearner):
-            raise TypeError("the loop averages something else than it trains")
-        done = {**provenance, "steps_done": str(step.number)}
-        save_encoder(averaged.finished(done), args.out / "points.safetensors")
+            raise TypeError("the averaged network is not a WordLearner")
+        encoder = averaged.finished_encoder({**provenance, "steps_done": str(step.number)})
+        save_encoder(encoder, args.out / "points.safetensors")
         print(line, flush=True)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of real scans")
-    parser.add_argument("--simulated", type=Path, required=True, help="folders driving*, …")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="weights to go on from")
-    parser.add_argument("--without", action="append", default=[], help="leave a source out")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
-    parser.add_argument("--layers", type=int, default=14)
-    parser.add_argument("--width", type=float, default=0.75)
-    parser.add_argument("--scans-per-batch", type=int, default=4)
-    parser.add_argument("--voxels-per-scan", type=int, default=20_000)
-    parser.add_argument("--rows-per-scan", type=int, default=3000)
-    parser.add_argument("--save-every", type=int, default=100)
-    parser.add_argument("--backend", default="auto", help="of the convolutions")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="the folder ../shared/data of real scans")
+    add(
+        "--simulated",
+        type=Path,
+        required=True,
+        help="folder with folders driving*, aerial* and indoor* of simulated scans",
+    )
+    add("-o", "--out", type=Path, required=True, help="folder for metrics and weights")
+    add("--start", type=Path, help="weights to continue from")
+    add("--without", action="append", default=[], help="source to leave out; can be repeated")
+    add("--steps", type=int, default=2000, help="training steps (default: 2000)")
+    add("--learning-rate", type=float, default=3e-3, help="peak learning rate (default: 0.003)")
+    add("--layers", type=int, default=14, help="depth of the MinkUNet (default: 14)")
+    add("--width", type=float, default=0.75, help="factor of its channels (default: 0.75)")
+    add("--scans-per-batch", type=int, default=4, help="scans per step (default: 4)")
+    add("--voxels-per-scan", type=int, default=20_000, help="most voxels of a scan")
+    add("--rows-per-scan", type=int, default=3000, help="voxels of a scan that the loss uses")
+    add("--save-every", type=int, default=100, help="steps between saved weights (default: 100)")
+    add("--backend", default="auto", help="sparse-convolution backend (default: auto)")
+    add("--threads", type=int, default=2, help="threads of PyTorch (default: 2)")
+    add("--workers", type=int, default=2, help="processes that make batches (default: 2)")
+    add("--seed", type=int, default=0, help="random seed (default: 0)")
     return parser.parse_args()
 
 
