@@ -1,10 +1,13 @@
-"""Where the seconds of ``clip3d label`` go, from the start of Python to the file on disk.
+"""Measure where the time of ``clip3d label`` goes, from the start of Python to the written file.
 
     python -m benchmarks.end_to_end SCAN [--runs 5] [--cores 2]
 
-Each run is a process of its own on so many cores. The floor is what the process spends before it
-touches the scan: Python, torch, and the models. Prints the median of each step over the runs,
-the whole wall time with its spread, and the peak memory. Linux only: it pins cores.
+Prints the median, lowest and highest time of each step over several runs, and the peak memory.
+Every run is a process of its own on the given number of cores. Time that no step has is the start
+of Python and its imports.
+
+There is nothing to compare with: run it before and after a change, on an idle machine. It takes a
+few seconds. Linux only, as it pins processes to cores.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ WORDS = "road,sidewalk,building,vegetation,car,person,pole,terrain"
 COMMAND = "from clip3d_cli.cli.app import main; main()"
 
 
-def one_run(scan: Path, cores: int, folder: Path) -> dict[str, float]:
-    """The seconds of one process by step, its wall time and its peak memory in MB."""
+def measure_run(scan: Path, cores: int, folder: Path) -> dict[str, float]:
+    """Return the seconds of each step of one process, its wall time, and its peak memory in MB."""
     target = folder / f"labelled{''.join(scan.suffixes)}"
     arguments = ["label", str(scan), "--classes", WORDS, "-o", str(target), "--overwrite", "--json"]
     began = time.perf_counter()
@@ -48,19 +51,20 @@ def one_run(scan: Path, cores: int, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scan", type=Path)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--cores", type=int, default=2)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scan", type=Path, help="point cloud to label")
+    parser.add_argument("--runs", type=int, default=5, help="number of processes (default: 5)")
+    parser.add_argument("--cores", type=int, default=2, help="cores of each process (default: 2)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        runs = [one_run(args.scan, args.cores, Path(folder)) for _ in range(args.runs)]
+        runs = [measure_run(args.scan, args.cores, Path(folder)) for _ in range(args.runs)]
     print(f"{args.scan.name}, {args.cores} cores of {platform.processor() or platform.machine()}")
     for step in runs[0]:
         values = [run[step] for run in runs]
-        print(
-            f"  {step:12} {statistics.median(values):8.2f}  ({min(values):.2f}–{max(values):.2f})"
-        )
+        median = statistics.median(values)
+        print(f"  {step:12} {median:8.2f}  ({min(values):.2f}–{max(values):.2f})")
 
 
 if __name__ == "__main__":

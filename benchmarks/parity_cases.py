@@ -1,6 +1,7 @@
-"""Made-up truths and answers on which ours and the benchmarks' own scoring code must agree.
+"""Synthetic ground truth and predictions for comparing our scores with official scoring code.
 
-Needs numpy alone. Numbers come from PCG64's raw bits, which no version of numpy changes.
+Needs only numpy. Random numbers are the raw bits of PCG64, which do not change with numpy's
+version, so every environment computes the same cases.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ POINTS = 4000
 
 @dataclass(frozen=True)
 class Case:
-    """What the scenes of a case are like. Classes count from 1; 0 is not judged, or unlabeled.
+    """Properties of the scenes of a case. Classes count from 1; 0 is ignored or unlabeled.
 
     Attributes:
         classes: K.
-        gone: classes that are neither true nor answered.
-        absent: classes that are answered, but never true.
-        mute: classes that are true, but never answered.
-        unlabeled: whether some answers are 0.
+        gone: classes that occur neither in the ground truth nor in predictions.
+        absent: classes that are predicted, but not in the ground truth.
+        mute: classes that are in the ground truth, but never predicted.
+        unlabeled: whether some predictions are 0.
     """
 
     classes: int
@@ -37,7 +38,7 @@ class Case:
     unlabeled: bool
 
 
-# The devkit of nuScenes accepts no unlabeled answer.
+# The devkit of nuScenes does not accept unlabeled predictions.
 CASES = {
     "nuscenes": Case(16, (3, 12), (5,), (2, 14), False),
     "semantickitti": Case(19, (8, 12), (16,), (3, 18), True),
@@ -51,64 +52,76 @@ PANOPTIC = {
 
 
 def raw(seed: int, count: int) -> Numbers:
-    """(count,) whole numbers in 0…2⁵³."""
+    """Return (count,) random integers in 0…2⁵³ − 1."""
     bits = np.random.PCG64(seed).random_raw(count)
     return (bits >> np.uint64(11)).astype(np.int64)
 
 
 def labelled(case: Case) -> Iterator[tuple[Numbers, Numbers]]:
-    """Truth (N,) and answers (N,) of every scene, six in ten right."""
+    """Yield the ground truth (N,) and the predictions (N,) of each scene, 60 % of them correct."""
     for scene in range(SCENES):
         bits = raw(100 + scene, 3 * POINTS)
-        # Squared, so that some classes are common and others rare.
+        # A product of two random numbers, so that some classes are frequent and others rare.
         truth = (bits[:POINTS] % (case.classes + 1)) * (bits[:POINTS] // 64 % 8) // 7
-        truth = _without(truth, (*case.gone, *case.absent), 0)
+        truth = _replaced(truth, (*case.gone, *case.absent), 0)
         wrong = bits[POINTS : 2 * POINTS] % 10 >= 6
-        yield truth, _answers(case, truth, wrong, bits[2 * POINTS :])
+        yield truth, _predictions(case, truth, wrong, bits[2 * POINTS :])
 
 
 def segmented(case: Case, things: frozenset[int]) -> Iterator[tuple[Numbers, ...]]:
-    """Truth and its instances, answers and theirs, (N,) each, of every scene.
+    """Yield ground truth, its instances, predictions and theirs, (N,) each, of each scene.
 
-    Segments are runs of points. Answered ones begin and end a little off, and some are split.
+    Segments are runs of points. Predicted segments are shifted by a few points, and some are split.
+
+    Args:
+        case: properties of the scenes.
+        things: classes with instances.
     """
     for scene in range(SCENES):
         bits = raw(200 + scene, 4 * POINTS)
         lengths = 1 + bits[:POINTS] % 90
+        # (N,) the number of the run that each point belongs to.
         run = np.repeat(np.arange(POINTS), lengths)[:POINTS]
-        truth = _without((bits[POINTS:] % (case.classes + 1))[run], (*case.gone, *case.absent), 0)
+        truth = (bits[POINTS:] % (case.classes + 1))[run]
+        truth = _replaced(truth, (*case.gone, *case.absent), 0)
         instance = np.where(np.isin(truth, list(things)), 1 + run, 0)
-        later = np.roll(run, int(bits[0] % 7))
-        wrong = (bits[2 * POINTS :][later] % 10 >= 8) | (bits[3 * POINTS :] % 25 == 0)
-        said = _answers(case, np.roll(truth, int(bits[0] % 7)), wrong, bits[2 * POINTS :][later])
-        parts = 1 + 2 * later + (bits[3 * POINTS :] % 16 == 1)
-        yield truth, instance, said, np.where(np.isin(said, list(things)), parts, 0)
+        shift = int(bits[0] % 7)
+        shifted_run = np.roll(run, shift)
+        wrong = (bits[2 * POINTS :][shifted_run] % 10 >= 8) | (bits[3 * POINTS :] % 25 == 0)
+        predicted = _predictions(
+            case, np.roll(truth, shift), wrong, bits[2 * POINTS :][shifted_run]
+        )
+        predicted_instance = 1 + 2 * shifted_run + (bits[3 * POINTS :] % 16 == 1)
+        is_thing = np.isin(predicted, list(things))
+        yield truth, instance, predicted, np.where(is_thing, predicted_instance, 0)
 
 
-def _answers(case: Case, truth: Numbers, wrong: npt.NDArray[np.bool_], bits: Numbers) -> Numbers:
-    said = np.where(wrong | (truth == 0), bits // 1024 % (case.classes + 1), truth)
-    said = _without(said, (*case.gone, *case.mute), case.absent[0])
-    return said if case.unlabeled else np.maximum(said, 1)
+def _predictions(
+    case: Case, truth: Numbers, wrong: npt.NDArray[np.bool_], bits: Numbers
+) -> Numbers:
+    predicted = np.where(wrong | (truth == 0), bits // 1024 % (case.classes + 1), truth)
+    predicted = _replaced(predicted, (*case.gone, *case.mute), case.absent[0])
+    return predicted if case.unlabeled else np.maximum(predicted, 1)
 
 
-def _without(numbers: Numbers, taboo: tuple[int, ...], instead: int) -> Numbers:
-    return np.where(np.isin(numbers, taboo), instead, numbers)
+def _replaced(numbers: Numbers, classes: tuple[int, ...], replacement: int) -> Numbers:
+    return np.where(np.isin(numbers, classes), replacement, numbers)
 
 
 def tree_answers(
     scene: str, truth: Numbers, labels: Numbers, classes: int, things: int
 ) -> tuple[Numbers, Numbers]:
-    """Answers and their instances, (N,) each, for a scene of the small trees of the tests.
+    """Return predictions and their instances, (N,) each, for a scene of the tests' data sets.
 
     Args:
-        scene: its name, for the seed.
-        truth: (N,) classes from 1; 0 is not judged.
-        labels: (N,) as the files hold them, class and object in one number.
+        scene: its name, which is the seed.
+        truth: (N,) classes from 1; 0 is ignored.
+        labels: (N,) labels as in the files, with class and instance in one number.
         classes: K.
-        things: how many of the first classes come in single objects.
+        things: classes 1 to ``things`` have instances.
     """
     seed = int(hashlib.md5(scene.encode()).hexdigest()[:8], 16)
     first, second = raw(seed, 2 * len(truth)).reshape(2, -1)
-    said = np.where((first % 10 < 6) & (truth > 0), truth, 1 + second % classes)
-    part = 1 + np.unique(labels, return_inverse=True)[1].reshape(-1) + (first // 16 % 12 == 0)
-    return said, np.where(said <= things, part, 0)
+    predicted = np.where((first % 10 < 6) & (truth > 0), truth, 1 + second % classes)
+    instance = 1 + np.unique(labels, return_inverse=True)[1].reshape(-1) + (first // 16 % 12 == 0)
+    return predicted, np.where(predicted <= things, instance, 0)

@@ -13,7 +13,9 @@ from weights.recipe.renders.scenes import SceneJob, write_scene
 
 def main() -> None:
     """Parse the command line, write the scenes, then the vocabulary and the splits."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--count", type=int, help="number of scenes (default: as many as all splits have)"
     )

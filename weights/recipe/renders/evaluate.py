@@ -2,7 +2,7 @@
 
 python -m weights.recipe.renders.evaluate --teacher teacher --scenes scenes --split val
 
-Takes about a second per scene.
+It takes a few seconds per scene.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from weights.recipe.simulate.scans import SCENES, write_scan
 
 def main() -> None:
     """Parse the command line and write the scans."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kind", choices=SCENES, required=True, help="kind of scene")
     parser.add_argument("--count", type=int, default=1, help="number of scans (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scan (default: 0)")
