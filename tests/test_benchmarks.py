@@ -1,5 +1,10 @@
+"""The benchmark scripts start, their commands are documented, and engines are compared fairly."""
+
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -20,7 +25,58 @@ from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
 
+ROOT = Path(__file__).resolve().parents[1]
 SHARE = 0.01
+
+SCRIPTS = sorted(
+    path.stem
+    for path in (ROOT / "benchmarks").glob("*.py")
+    if "__main__" in path.read_text(encoding="utf-8") and path.stem != "engine_child"
+)
+DOCUMENTS = (
+    "benchmarks/RESULTS.md",
+    "weights/points-default.md",
+    "weights/mini-text-b32.md",
+    "weights/recipe/README.md",
+)
+# A command up to the end of its line, its code span or its comment; "\" continues a line.
+COMMAND = re.compile(
+    r"python -m ((?:benchmarks|weights\.recipe)[\w.]*)((?:\\\n|[^\n`#])*)", re.MULTILINE
+)
+
+
+def help_of(module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> str:
+    """Return what ``python -m MODULE --help`` prints."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None, module
+    if spec.submodule_search_locations is not None:
+        module += ".__main__"
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(module).main()
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_starts_and_documents_its_command(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = f"benchmarks.{script}"
+    assert help_of(module, monkeypatch, capsys).startswith("usage:")
+    assert f"python -m {module}" in (importlib.import_module(module).__doc__ or "")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documented_commands_have_only_options_that_exist(
+    document: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = COMMAND.findall((ROOT / document).read_text(encoding="utf-8"))
+    assert commands
+    for module, arguments in commands:
+        known = set(re.findall(r"--?[a-z][\w-]*", help_of(module, monkeypatch, capsys)))
+        for option in re.findall(r"(?<=\s)--?[a-z][\w-]*", arguments):
+            assert option in known, f"python -m {module} {option}"
 
 
 @pytest.mark.parametrize(

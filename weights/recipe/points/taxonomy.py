@@ -124,7 +124,7 @@ def read_table(name: str) -> dict[str, Any]:
 def _add(query: dict[str, frozenset[str]], word: str, leaves: frozenset[str]) -> None:
     """Add a word; if the query has it already, it means the leaves of both.
 
-    The vector of a word depends on the word alone, so the two could not be told apart.
+    The vector of a word depends on the word alone, so its meanings could not be distinguished.
     """
     query[word] = query.get(word, frozenset()) | leaves
 
