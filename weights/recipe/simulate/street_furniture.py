@@ -37,18 +37,6 @@ def street_light(rng: Rng) -> Mesh:
     return merge([mast, arm, box(concept, (0.7, 0.3, 0.12), (arm_length + 0.2, 0, height + 0.35))])
 
 
-def pole(rng: Rng) -> Mesh:
-    """Return a bollard, a utility pole or another plain pole."""
-    height = float(rng.choice([0.9, 1.1, 3.0, rng.uniform(6, 11)]))
-    radius = 0.08 if height < 4 else float(rng.uniform(0.1, 0.17))
-    parts = [tube("pole", (0, 0, 0), (0, 0, height), radius, end_radius=radius * 0.8)]
-    if height > 5 and rng.random() < 0.6:
-        parts += [box("pole", (0.12, 2.2, 0.12), (0, 0, height - h)) for h in (0.5, 1.3)]
-        if rng.random() < 0.4:
-            parts.append(tube("pole", (0.35, 0, height - 2.6), (0.35, 0, height - 1.7), 0.25))
-    return merge(parts)
-
-
 def traffic_sign(rng: Rng) -> Mesh:
     """Return a traffic sign on its post, or a wide one on two posts."""
     concept, size = "traffic sign", float(rng.uniform(0.25, 0.45))
