@@ -223,7 +223,6 @@ def trial_run() -> str:
         Clip3DError: it cannot be labelled on this machine.
     """
     from clip3d_cli.formats.cloud_file import read_cloud, write_labels
-    from clip3d_cli.formats.format import ReadOptions
     from clip3d_cli.labelling.class_counts import count_classes
     from clip3d_cli.labelling.labeller import Labeller
 
@@ -233,9 +232,9 @@ def trial_run() -> str:
         began = time.perf_counter()
         labeller = Labeller.open()
         loaded = time.perf_counter()
-        cloud, _ = read_cloud(source, ReadOptions())
+        cloud = read_cloud(source)
         labels = labeller.label(cloud, _TRIAL_CLASSES)
-        write_labels(labels, source, source.with_suffix(".clip3d.ply"), ReadOptions())
+        write_labels(labels, source, source.with_suffix(".clip3d.ply"))
         seconds = time.perf_counter() - loaded
     shares = ", ".join(f"{each.entry.name} {each.share:.0%}" for each in count_classes(labels))
     load = loaded - began

@@ -11,24 +11,23 @@ import lazrs
 import numpy as np
 import pytest
 from other_readers import columns_in, surroundings_of
-from sample_clouds import UTM, WKT_METRES, some_labels, street, write_las
+from sample_clouds import UTM, WKT_METRES, read_with_facts, some_labels, street, write_las
 
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.cloud_file import ReadOptions, inspect_cloud, read_cloud, write_labels
+from clip3d_cli.formats.cloud_file import inspect_cloud, open_cloud, read_cloud, write_labels
 from clip3d_cli.formats.las.crs import Crs, crs_of
 from clip3d_cli.formats.las.header import read_las_header
 
-OPTIONS = ReadOptions()
 COUNT = 400
 US_FOOT = 12 / 39.37
 
 
 def labelled(source: Path, name: str, labels: Labels | None = None) -> Path:
-    labels = some_labels(len(read_cloud(source, OPTIONS)[0])) if labels is None else labels
+    labels = some_labels(len(read_cloud(source))) if labels is None else labels
     target = source.with_name(name)
-    write_labels(labels, source, target, OPTIONS)
+    write_labels(labels, source, target)
     return target
 
 
@@ -61,7 +60,7 @@ def test_raw_points_are_the_same_bytes(tmp_path: Path) -> None:
 def test_more_points_than_a_chunk(tmp_path: Path) -> None:
     count = 120_001
     source = write_las(tmp_path / "tile.laz", count, 7)
-    cloud, _ = read_cloud(source, OPTIONS)
+    cloud = read_cloud(source)
     np.testing.assert_array_equal(cloud.xyz, np.array(laspy.read(source).xyz))
     labels = some_labels(count)
     target = labelled(source, "out.laz", labels)
@@ -70,10 +69,10 @@ def test_more_points_than_a_chunk(tmp_path: Path) -> None:
 
 def test_extended_records_survive(tmp_path: Path) -> None:
     source = write_las(tmp_path / "tile.laz", COUNT, 6, wkt_evlr=WKT_METRES)
-    assert read_cloud(source, OPTIONS)[1].crs == "UTM 32N"
+    assert inspect_cloud(source).crs == "UTM 32N"
     target = labelled(source, "out.laz")
     assert laspy.read(target).evlrs[0].record_data_bytes().startswith(WKT_METRES.encode())
-    assert read_cloud(target, OPTIONS)[1].crs == "UTM 32N"
+    assert inspect_cloud(target).crs == "UTM 32N"
 
 
 def test_cloud_optimised_files_become_plain(tmp_path: Path) -> None:
@@ -91,9 +90,9 @@ def test_cloud_optimised_files_become_plain(tmp_path: Path) -> None:
     path = tmp_path / "tile.copc.laz"
     path.write_bytes(bytes(head[:375]) + info + bytes(head[375:]) + bytes(body) + pages)
 
-    cloud, facts = read_cloud(path, OPTIONS)
+    cloud, facts = read_with_facts(path)
     assert facts.format.endswith("(COPC)")
-    np.testing.assert_array_equal(cloud.xyz, read_cloud(source, OPTIONS)[0].xyz)
+    np.testing.assert_array_equal(cloud.xyz, read_cloud(source).xyz)
     las = laspy.read(labelled(path, "out.laz"))
     assert not [v for v in [*las.vlrs, *las.evlrs] if v.user_id == "copc"]
     assert [record.record_id for record in las.evlrs] == [2112]
@@ -129,7 +128,7 @@ def test_class_names_travel_in_a_record(tmp_path: Path) -> None:
     source = write_las(tmp_path / "tile.laz", COUNT)
     once = labelled(source, "once.laz")
     twice = tmp_path / "twice.laz"
-    write_labels(some_labels(COUNT, names="ä,b"), once, twice, OPTIONS, overwrite=True)
+    write_labels(some_labels(COUNT, names="ä,b"), once, twice, overwrite=True)
     records = [v for v in laspy.read(twice).vlrs if v.user_id == "clip3d"]
     assert [record.record_id for record in records] == [1]
     table = json.loads(records[0].record_data_bytes())
@@ -154,7 +153,7 @@ def test_colors_of_eight_bits_are_not_darkened(tmp_path: Path, high: int) -> Non
     las.red = np.arange(256) * (high // 255)
     las.green = las.blue = np.zeros(256)
     las.write(source)
-    rgb = read_cloud(source, OPTIONS)[0].rgb
+    rgb = read_cloud(source).rgb
     assert rgb is not None
     np.testing.assert_array_equal(rgb[:, 0], np.arange(256))
 
@@ -164,7 +163,7 @@ def test_black_is_no_color(tmp_path: Path) -> None:
     las = laspy.read(source)
     las.red = las.green = las.blue = np.zeros(COUNT)
     las.write(source)
-    assert read_cloud(source, OPTIONS)[0].rgb is None
+    assert read_cloud(source).rgb is None
 
 
 CRS_TEXTS = [
@@ -232,7 +231,7 @@ def test_degrees_that_cannot_be_are_metres(
     tmp_path: Path, origin: tuple[float, float, float]
 ) -> None:
     source = write_las(tmp_path / "tile.las", COUNT, wkt='GEOGCS["WGS 84"]', offset=origin)
-    cloud, facts = read_cloud(source, OPTIONS)
+    cloud, facts = read_with_facts(source)
     assert any("cannot be" in warning for warning in facts.warnings)
     np.testing.assert_allclose(cloud.xyz, street(COUNT) + origin, atol=1e-3)
 
@@ -249,7 +248,7 @@ def test_faults_of_the_unpacker_are_refusals(
 
     monkeypatch.setattr(lazrs, "ParLasZipDecompressor", fail)
     with pytest.raises(InputError, match="E_CORRUPT"):
-        read_cloud(source, OPTIONS)
+        read_cloud(source)
 
 
 def test_an_interrupt_is_no_fault_of_the_file(
@@ -261,7 +260,7 @@ def test_an_interrupt_is_no_fault_of_the_file(
     source = write_las(tmp_path / "tile.laz", COUNT)
     monkeypatch.setattr(lazrs, "ParLasZipDecompressor", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        read_cloud(source, OPTIONS)
+        read_cloud(source)
 
 
 REAL = [
@@ -276,10 +275,10 @@ REAL = [
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_survive(shared_data: Path, tmp_path: Path, name: str) -> None:
     source = shared_data / "aerial" / name
-    facts = inspect_cloud(source, OPTIONS)
-    labels = some_labels(facts.points)
+    cloud_file = open_cloud(source)
+    labels = some_labels(cloud_file.facts.points)
     target = tmp_path / f"out{source.suffix}"
-    write_labels(labels, source, target, OPTIONS, facts=facts)
+    cloud_file.write(labels, target)
     before, after = columns_in(source), columns_in(target)
     assert all(np.array_equal(after[column], before[column]) for column in before)
     np.testing.assert_array_equal(after["clip3d_label"], labels.class_id)

@@ -12,7 +12,6 @@ from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.native.encoder import NativeEncoder
 from clip3d_cli.formats.cloud_file import read_cloud
-from clip3d_cli.formats.format import ReadOptions
 from clip3d_cli.labelling.label import label_cloud
 from clip3d_cli.native import library as native
 from clip3d_cli.registry import weights_file
@@ -25,7 +24,7 @@ WORDS = ("road", "sidewalk", "grass", "building", "tree", "car", "person", "pole
 
 @pytest.fixture(scope="module")
 def cloud() -> PointCloud:
-    whole, _ = read_cloud(STREET, ReadOptions())
+    whole = read_cloud(STREET)
     nearest = np.argsort(np.hypot(*whole.xyz[:, :2].T))[:15_000]
     return PointCloud(whole.xyz[nearest])
 

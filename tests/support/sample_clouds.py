@@ -11,7 +11,9 @@ import numpy as np
 import plyfile
 
 from clip3d_cli.core.labels import Labels
+from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.formats.cloud_file import CloudFacts, ReadOptions, open_cloud
 
 UTM = (500_000.0, 5_400_000.0, 300.0)
 WKT_FEET = 'PROJCS["x",GEOGCS["g",UNIT["degree",0.0174532925199433]],UNIT["foot",0.3048]]'
@@ -38,6 +40,15 @@ def some_labels(
         return Labels(index, score, vocabulary)
     ranking = random.integers(-1, classes, (count, ranks)).astype(np.int32)
     return Labels(index, score, vocabulary, ranking, random.random((count, ranks)).astype("f4"))
+
+
+def read_with_facts(
+    path: Path, options: ReadOptions | None = None
+) -> tuple[PointCloud, CloudFacts]:
+    """The points of a file, and the facts about it after they were read."""
+    cloud_file = open_cloud(path, options)
+    cloud = cloud_file.read()
+    return cloud, cloud_file.facts
 
 
 def ply_table(count: int, xyz_type: str = "f4") -> np.ndarray:

@@ -24,7 +24,7 @@ from clip3d_cli.datasets.folder.scene import (
 from clip3d_cli.datasets.labels import class_index_of_ids
 from clip3d_cli.datasets.point_files import read_label_array
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud, suffixes
+from clip3d_cli.formats.cloud_file import read_cloud, suffixes
 from clip3d_cli.metrics.rules import NO_BENCHMARK
 from clip3d_cli.registry import unknown_name
 
@@ -84,7 +84,7 @@ class Folder:
         if sweep.path.stem == "points3D":
             cloud = read_colmap_points(sweep.path)
         else:
-            cloud, _ = read_cloud(sweep.path, ReadOptions())
+            cloud = read_cloud(sweep.path)
         scale = self._metres_per_unit(sweep.path)
         return cloud if scale == 1 else PointCloud(cloud.xyz * scale, cloud.rgb, cloud.intensity)
 

@@ -18,7 +18,7 @@ from clip3d_cli.datasets.scannet.frames import read_frames
 from clip3d_cli.datasets.scannet.submission import ScanNetSubmission
 from clip3d_cli.datasets.splits import LazyScenes, split_numbers
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud
+from clip3d_cli.formats.cloud_file import read_cloud
 from clip3d_cli.formats.ply.body import open_body
 from clip3d_cli.formats.ply.header import read_ply_header
 from clip3d_cli.metrics.rules import BenchmarkRules
@@ -114,7 +114,7 @@ class ScanNet:
         Raises:
             InputError: the file is missing, truncated, or not a PLY file.
         """
-        return read_cloud(sweep.path, ReadOptions())[0]
+        return read_cloud(sweep.path)
 
     def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
         """Read the benchmark's 20 classes of the vertices of a mesh.

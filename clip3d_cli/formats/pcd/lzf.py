@@ -1,29 +1,30 @@
-"""LZF, the packing of PCD's ``binary_compressed``: Marc Lehmann's format, read and written.
+"""LZF, the compression of PCD's ``binary_compressed`` (M. Lehmann's format).
 
-A control byte below 32 starts a literal run of that many bytes plus one. Any other starts a copy
-from earlier: its upper three bits are the length less two (7: a further byte is added), its lower
-five the upper bits of the distance less one, whose lower eight follow.
+A control byte below 32 starts a literal run of that many bytes plus one. Any other control byte
+starts a copy of earlier bytes: its upper three bits are the length less two (7 means that a further
+byte is added to it), its lower five bits are the upper bits of the distance less one, whose lower
+eight bits follow.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Three bytes of a copy stand for 264 bytes at most.
-MOST_EXPANSION = 88
+# Three bytes, a copy of the greatest length, stand for 264 bytes.
+MAX_EXPANSION = 88
 
-_RUN = 32
+_MAX_RUN = 32
 
 
-def unpack(packed: bytes, size: int) -> bytes | None:
-    """The unpacked bytes, or None where the packed ones do not give ``size`` of them."""
+def decompress(packed: bytes, size: int) -> bytes | None:
+    """Return the uncompressed bytes, or None if the stream does not give ``size`` bytes."""
     out = bytearray(size)
     read = written = 0
     try:
         while read < len(packed):
             control = packed[read]
             read += 1
-            if control < _RUN:
+            if control < _MAX_RUN:
                 stop = written + control + 1
                 out[written:stop] = packed[read : read + control + 1]
                 read += control + 1
@@ -42,7 +43,7 @@ def unpack(packed: bytes, size: int) -> bytes | None:
             if source + length <= written:
                 out[written:stop] = out[source : source + length]
             else:
-                # A copy of what it writes itself repeats the last bytes.
+                # The copy overlaps what it writes: the last bytes repeat.
                 period = out[source:written]
                 out[written:stop] = (period * (length // len(period) + 1))[:length]
             written = stop
@@ -53,14 +54,14 @@ def unpack(packed: bytes, size: int) -> bytes | None:
     return bytes(out) if written == size == len(out) else None
 
 
-def pack_literally(raw: bytes) -> bytes:
-    """A packed form that any reader unpacks: literal runs, three percent longer than ``raw``.
+def compress(raw: bytes) -> bytes:
+    """Return an LZF stream of literal runs, three percent longer than ``raw``.
 
-    Packed forms can be joined: the bytes of both come out, one after the other.
+    Two LZF streams, one after the other, are the stream of their contents one after the other.
     """
-    whole = len(raw) // _RUN * _RUN
-    runs = np.empty((whole // _RUN, _RUN + 1), np.uint8)
-    runs[:, 0] = _RUN - 1
-    runs[:, 1:] = np.frombuffer(raw[:whole], np.uint8).reshape(-1, _RUN)
+    whole = len(raw) // _MAX_RUN * _MAX_RUN
+    runs = np.empty((whole // _MAX_RUN, _MAX_RUN + 1), np.uint8)  # control byte, 32 literals
+    runs[:, 0] = _MAX_RUN - 1
+    runs[:, 1:] = np.frombuffer(raw[:whole], np.uint8).reshape(-1, _MAX_RUN)
     rest = raw[whole:]
     return runs.tobytes() + (bytes([len(rest) - 1]) + rest if rest else b"")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud
+from clip3d_cli.formats.cloud_file import read_cloud
 from weights.recipe.points.taxonomy import Taxonomy, read_table
 
 # Concepts of the simulator that have another name in the taxonomy.
@@ -75,7 +75,7 @@ def read_labelled(path: Path) -> tuple[PointCloud, npt.NDArray[np.uint8]]:
         return PointCloud(arrays["xyz"].astype(np.float64)), arrays["label"]
     import laspy
 
-    return read_cloud(path, ReadOptions())[0], np.asarray(laspy.read(path).classification)
+    return read_cloud(path), np.asarray(laspy.read(path).classification)
 
 
 def read_real_scan(path: Path, source: str, table: str) -> Scan:
