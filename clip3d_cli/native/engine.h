@@ -15,7 +15,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default) /* the rest of the library is built hidden */
 
-#define C3D_ABI 2
+#define C3D_ABI 3
 
 enum { C3D_OK = 0, C3D_NO_MEMORY = -1, C3D_BAD_ARGUMENT = -2 };
 
@@ -131,6 +131,20 @@ int32_t c3d_norm_gradient(const c3d_rows *grad, const c3d_rows *result, const c3
                           const float *mean, const float *inverse_std, const float *weight,
                           const c3d_rows *feats_grad, const c3d_rows *residual_grad,
                           float *weight_grad, float *bias_grad, int32_t threads);
+
+/* ------------------------------------------------------------------ LZF, for PCD files */
+
+/* Decompress an LZF stream into exactly target_bytes bytes. C3D_BAD_ARGUMENT if the stream is
+ * damaged or holds another number of bytes; the target may be partly written then. */
+int32_t c3d_lzf_decompress(const uint8_t *source, int64_t source_bytes, uint8_t *target,
+                           int64_t target_bytes);
+
+/* The most bytes that compressing so many bytes can take. */
+int64_t c3d_lzf_max_bytes(int64_t source_bytes);
+
+/* Compress into a target with room for c3d_lzf_max_bytes(source_bytes). Returns the bytes written,
+ * or C3D_NO_MEMORY. */
+int64_t c3d_lzf_compress(const uint8_t *source, int64_t source_bytes, uint8_t *target);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -15,7 +15,7 @@ from typing import Any
 
 from clip3d_cli.native.build import FOLDER, LIBRARY, REASON
 
-ABI = 2
+ABI = 3
 OK, NO_MEMORY, BAD_ARGUMENT = 0, -1, -2
 F32, BF16 = 0, 1
 PRODUCTS = {"exact": 0, "high": 1, "fast": 2}
@@ -89,6 +89,9 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         c_int32,
         (_ROWS, _ROWS, _ROWS, *(c_void_p,) * 3, _ROWS, _ROWS, c_void_p, c_void_p, c_int32),
     ),
+    "c3d_lzf_decompress": (c_int32, (c_void_p, c_int64, c_void_p, c_int64)),
+    "c3d_lzf_max_bytes": (c_int64, (c_int64,)),
+    "c3d_lzf_compress": (c_int64, (c_void_p, c_int64, c_void_p)),
 }
 
 

@@ -119,7 +119,7 @@ class _CompressedBody:
             return file.read(length)
 
     @cached_property
-    def _raw(self) -> bytes:
+    def _raw(self) -> memoryview:
         size = self.points * self._header.point_bytes
         raw = lzf.decompress(self._compressed, size)
         if raw is None:
@@ -129,7 +129,7 @@ class _CompressedBody:
                 f"the compressed points do not unpack to {size:,} bytes",
                 "The file is damaged; copy or download it again.",
             )
-        return raw
+        return memoryview(raw)
 
     def _span(self, index: int) -> slice:
         """Return the bytes of a field in the uncompressed points."""
