@@ -11,17 +11,15 @@ import lazrs
 import numpy as np
 import pytest
 from other_readers import columns_in, surroundings_of
-from sample_clouds import UTM, WKT_METRES, read_with_facts, some_labels, street, write_las
+from sample_clouds import WKT_METRES, read_with_facts, some_labels, write_las
 
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import InputError
 from clip3d_cli.formats.cloud_file import inspect_cloud, open_cloud, read_cloud, write_labels
-from clip3d_cli.formats.las.crs import Crs, crs_of
 from clip3d_cli.formats.las.header import read_las_header
 
 COUNT = 400
-US_FOOT = 12 / 39.37
 
 
 def labelled(source: Path, name: str, labels: Labels | None = None) -> Path:
@@ -164,76 +162,6 @@ def test_black_is_no_color(tmp_path: Path) -> None:
     las.red = las.green = las.blue = np.zeros(COUNT)
     las.write(source)
     assert read_cloud(source).rgb is None
-
-
-CRS_TEXTS = [
-    (WKT_METRES, Crs("UTM 32N", 1.0, 1.0)),
-    (
-        'COMPD_CS["x",PROJCS["p",GEOGCS["g",UNIT["degree",0.017]],UNIT["ft",0.3048]],'
-        'VERT_CS["v",UNIT["metre",1]]]',
-        Crs("x", 0.3048, 1.0),
-    ),
-    ('GEOGCS["WGS 84",UNIT["degree",0.017]]', Crs("WGS 84", 0.017, 0.017, True)),
-    ('GEOCCS["ECEF",UNIT["metre",1]]', Crs("ECEF", 1.0, 1.0)),
-    (
-        'GEODCRS["ECEF 2",CS[Cartesian,3],AXIS["X",geocentricX,LENGTHUNIT["metre",1]]]',
-        Crs("ECEF 2", 1.0, 1.0),
-    ),
-    (
-        'PROJCRS["two",BASEGEOGCRS["g",UNIT["degree",0.017]],CS[Cartesian,2],'
-        'AXIS["(E)",east],LENGTHUNIT["US survey foot",0.304800609601219]]',
-        Crs("two", 0.304800609601219, 0.304800609601219),
-    ),
-    ('BOUNDCRS[SOURCECRS[GEOGCRS["inner",CS[ellipsoidal,2]]]]', Crs("BOUNDCRS", 1.0, 1.0, True)),
-    ('LOCAL_CS["site",UNIT["metre",1]]', Crs("site", 1.0, 1.0)),
-    ('PROJCS["unclosed', None),
-    ("]]]]", None),
-    ("[" * 5000, None),
-    ("", None),
-]
-
-
-@pytest.mark.parametrize(("text", "crs"), CRS_TEXTS)
-def test_units_of_well_known_text(tmp_path: Path, text: str, crs: Crs | None) -> None:
-    source = write_las(tmp_path / "tile.las", 5, wkt=text)
-    assert crs_of(source, read_las_header(source)) == crs
-
-
-GEO_KEYS = [
-    ([(1024, 0, 1, 1), (3072, 0, 1, 32632), (3076, 0, 1, 9001)], Crs("EPSG:32632", 1.0, 1.0)),
-    ([(1024, 0, 1, 1), (3072, 0, 1, 32767), (3076, 0, 1, 9003)], Crs("named ft", US_FOOT, US_FOOT)),
-    ([(1024, 0, 1, 1), (3076, 0, 1, 9002), (4099, 0, 1, 9001)], Crs("named ft", 0.3048, 1.0)),
-    ([(1024, 0, 1, 1), (3077, 34736, 1, 1)], Crs("named ft", 0.25, 0.25)),
-    ([(1024, 0, 1, 1)], Crs("named ft", US_FOOT, US_FOOT)),
-    ([(1024, 0, 1, 2), (2048, 0, 1, 4326)], Crs("EPSG:4326", US_FOOT, US_FOOT, True)),
-    ([(3072, 0, 1, 32632)], None),
-]
-
-
-@pytest.mark.parametrize(("keys", "crs"), GEO_KEYS)
-def test_units_of_geotiff_keys(
-    tmp_path: Path, keys: list[tuple[int, ...]], crs: Crs | None
-) -> None:
-    las = laspy.LasData(laspy.LasHeader(point_format=1, version="1.2"))
-    las.xyz = street(5)
-    keys = [*keys, (3073, 34737, 9, 0)]
-    body = b"".join(struct.pack("<4H", *key) for key in [(1, 1, 0, len(keys)), *keys])
-    doubles, text = struct.pack("<2d", 1.0, 0.25), b"named ft|\0"
-    for number, content in ((34735, body), (34736, doubles), (34737, text)):
-        las.header.vlrs.append(laspy.VLR("LASF_Projection", number, "", content))
-    las.write(tmp_path / "tile.las")
-    header = read_las_header(tmp_path / "tile.las")
-    assert crs_of(tmp_path / "tile.las", header) == crs
-
-
-@pytest.mark.parametrize("origin", [UTM, (-5000.0, 0.0, 0.0)])
-def test_degrees_that_cannot_be_are_metres(
-    tmp_path: Path, origin: tuple[float, float, float]
-) -> None:
-    source = write_las(tmp_path / "tile.las", COUNT, wkt='GEOGCS["WGS 84"]', offset=origin)
-    cloud, facts = read_with_facts(source)
-    assert any("cannot be" in warning for warning in facts.warnings)
-    np.testing.assert_allclose(cloud.xyz, street(COUNT) + origin, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["PanicException", "LazrsError"])

@@ -153,6 +153,7 @@ LAS = [
     refuse(24, "extra-bytes-lie", "E_BAD_HEADER", records.lying_extra_bytes, "extra bytes"),
     refuse(29, "degrees", "E_GEOGRAPHIC_CRS", records.degrees, "WGS 84"),
     accept(29, "feet", "converted to metres", records.feet),
+    accept(29, "feet-by-code", "converted to metres", records.feet_by_code),
     accept(29, "no-crs", "no coordinate reference system", records.las()),
     accept(30, "utm", '"points": 1000', records.las(offset=(4_500_000, 5_400_000, 0))),
 ]

@@ -12,6 +12,7 @@ from sample_clouds import (
     WKT_DEGREES,
     WKT_FEET,
     street,
+    write_keys,
     write_las,
     write_npy,
     write_npz,
@@ -32,6 +33,11 @@ def laz(**more: object) -> Build:
 
 def feet(folder: Path) -> Path:
     return write_las(folder / "tile.las", 50, wkt=WKT_FEET)
+
+
+def feet_by_code(folder: Path) -> Path:
+    """Feet that only the EPSG code of New York East tells."""
+    return write_keys(folder / "tile.las", [(1024, 0, 1, 1), (3072, 0, 1, 2260)])
 
 
 def degrees(folder: Path) -> Path:

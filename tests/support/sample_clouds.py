@@ -15,6 +15,8 @@ from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.formats.cloud_file import CloudFacts, ReadOptions, open_cloud
 
+# GeoTIFF keys as files store them: key, record of the value, number of values, value.
+Keys = list[tuple[int, ...]]
 UTM = (500_000.0, 5_400_000.0, 300.0)
 WKT_FEET = 'PROJCS["x",GEOGCS["g",UNIT["degree",0.0174532925199433]],UNIT["foot",0.3048]]'
 WKT_DEGREES = 'GEOGCS["WGS 84",DATUM["d",SPHEROID["s",6378137,298.257]],UNIT["degree",0.0174]]'
@@ -108,6 +110,31 @@ def write_las(
         las.header.vlrs.append(_wkt_record(str(more["wkt"])))
     if "wkt_evlr" in more:
         las.evlrs = laspy.vlrs.vlrlist.VLRList([_wkt_record(str(more["wkt_evlr"]))])
+    las.write(path)
+    return path
+
+
+def write_keys(
+    path: Path,
+    keys: Keys,
+    count: int = 400,
+    citation: str = "",
+    doubles: tuple[float, ...] = (),
+    xyz: np.ndarray | None = None,
+) -> Path:
+    """A LAS 1.2 file with GeoTIFF keys, as most programs write them."""
+    xyz = street(count) + UTM if xyz is None else xyz
+    header = laspy.LasHeader(point_format=1, version="1.2")
+    header.offsets, header.scales = np.floor(xyz[0]), np.full(3, 0.001)
+    las = laspy.LasData(header)
+    las.xyz = xyz
+    text = f"{citation}|\0".encode()
+    if citation:
+        keys = [*keys, (3073, 34737, len(citation) + 1, 0)]
+    body = b"".join(struct.pack("<4H", *key) for key in [(1, 1, 0, len(keys)), *keys])
+    values = struct.pack(f"<{len(doubles)}d", *doubles)
+    for number, content in ((34735, body), (34736, values), (34737, text)):
+        las.header.vlrs.append(laspy.VLR("LASF_Projection", number, "", content))
     las.write(path)
     return path
 

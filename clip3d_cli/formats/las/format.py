@@ -83,9 +83,9 @@ class LasFile:
             warnings.append(_no_crs(header))
         elif crs.is_geographic:
             warnings.append(_check_degrees(path, header, crs))
-        elif crs.horizontal_m != 1 or crs.vertical_m != 1:
+        else:
             bounds = bounds * _metres_of_units(crs)
-            warnings.append(f"coordinates are converted to metres from {crs.horizontal_m:.9g} m")
+            warnings += [*crs.warnings, *_conversion(crs)]
         if header.encoding & _EXTERNAL_WAVEFORMS:
             warnings.append("waveforms lie in a .wdp file: copy it beside the labelled file")
         fields = self._extra_fields
@@ -236,6 +236,17 @@ def _check_degrees(path: Path, header: LasHeader, crs: Crs) -> str:
         f"its coordinates are degrees ({crs.name})",
         "Project it to a system in metres first, such as UTM.",
     )
+
+
+def _conversion(crs: Crs) -> list[str]:
+    """Return a warning that says which axes are converted to metres, if any are."""
+    horizontal, vertical = f"{crs.horizontal_m:.9g} m", f"{crs.vertical_m:.9g} m"
+    if crs.horizontal_m == crs.vertical_m:
+        converted = {} if crs.horizontal_m == 1 else {"coordinates are": horizontal}
+    else:
+        units = {"x and y are": horizontal, "z is": vertical}
+        converted = {axes: unit for axes, unit in units.items() if unit != "1 m"}
+    return [f"{axes} converted to metres from units of {u}" for axes, u in converted.items()]
 
 
 def _metres_of_units(crs: Crs) -> npt.NDArray[np.float64]:

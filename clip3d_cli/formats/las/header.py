@@ -60,11 +60,12 @@ class LasRecord:
         """Byte behind the end of the record."""
         return self.body_start + self.body_bytes
 
-    def body(self, path: Path) -> bytes:
-        """Read the body of the record from its file."""
+    def body(self, path: Path, max_bytes: int | None = None) -> bytes:
+        """Read the body of the record from its file, at most ``max_bytes``."""
+        size = self.body_bytes if max_bytes is None else min(self.body_bytes, max_bytes)
         with path.open("rb") as file:
             file.seek(self.body_start)
-            return file.read(self.body_bytes)
+            return file.read(size)
 
 
 @dataclass(frozen=True, slots=True)
