@@ -19,7 +19,7 @@ from clip3d_cli.core.labels import UNLABELED
 from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.errors import OutputError, UsageError
-from clip3d_cli.formats.atomic import part_beside, write_refusal
+from clip3d_cli.formats.atomic import part_path, write_error
 
 ClassIndex = npt.NDArray[np.int32]
 ClassIds = npt.NDArray[np.int64]
@@ -63,7 +63,7 @@ class FolderSubmission(ABC):
                     "E_EXISTS", folder, "exists already", "Name a new folder for the submission."
                 )
             self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._part = part_beside(self._target)
+            self._part = part_path(self._target)
             self._part.mkdir()
 
     def add(self, scene: PosedScene, class_index: ClassIndex) -> None:
@@ -130,7 +130,7 @@ class FolderSubmission(ABC):
         try:
             yield
         except OSError as error:
-            raise write_refusal(self._target, error) from error
+            raise write_error(self._target, error) from error
 
 
 def write_synced(path: Path, content: bytes) -> None:

@@ -22,7 +22,7 @@ from clip3d_cli.encoders.weights_file import (
     weights_fault,
 )
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.sparse.backend import Backend
 
 
@@ -60,7 +60,7 @@ def save_encoder(
     if closed is not None:
         state |= _closed_state(encoder, closed)
     blob = save(state, {DESCRIPTION: _described(spec)})
-    with landing(path) as part:
+    with atomic_write(path) as part:
         # safetensors would write a file that nobody else may read.
         part.write_bytes(blob)
 

@@ -14,7 +14,7 @@ from clip3d_cli import registry
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.errors import InputError, OutputError, UsageError
-from clip3d_cli.formats.atomic import landing, require_folder, require_new, require_space
+from clip3d_cli.formats.atomic import atomic_writes, require_folder, require_new, require_space
 from clip3d_cli.formats.exports import (
     SIDECAR,
     classes_json,
@@ -189,7 +189,7 @@ class CloudFile:
         self.check_target(target, overwrite=overwrite)
         require_space(target, self._bytes + _LABEL_BYTES * len(labels))
         sidecar = _sidecar_of(target)
-        with landing(sidecar) as sidecar_part, landing(target) as target_part:
+        with atomic_writes(target, sidecar) as (target_part, sidecar_part):
             sidecar_part.write_text(classes_json(labels), encoding="utf-8")
             self._write_part(labels, target, target_part)
             require_unchanged(self.path, self._stamp)

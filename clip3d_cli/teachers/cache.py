@@ -15,7 +15,7 @@ from clip3d_cli.core.scenes import PosedScene, View
 from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.datasets.images import read_image
 from clip3d_cli.errors import InputError, OutputError
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.formats.file_checks import require_file
 from clip3d_cli.teachers.teacher import Teacher
 
@@ -71,7 +71,7 @@ def write_features(scene: PosedScene, teacher: Teacher, folder: Path) -> Path:
     except OSError as error:
         fault = f"cannot be made: {error.strerror or error}"
         raise OutputError("E_NOT_WRITABLE", folder, fault, "Choose another folder.") from error
-    with landing(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         _write(file, scene.views, teacher, made)
     return path
 

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clip3d_cli.errors import Clip3DError, InputError
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.training.state import Snapshot
 
 _KEY = "clip3d-training"
@@ -110,7 +110,7 @@ def write_snapshot(snapshot: Snapshot, target: Path) -> None:
         "crc32": _checksum(snapshot.tensors),
     }
     blob = save(snapshot.tensors, {_KEY: json.dumps(described, sort_keys=True)})
-    with landing(target) as part:
+    with atomic_write(target) as part:
         part.write_bytes(blob)
 
 

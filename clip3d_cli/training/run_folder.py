@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from clip3d_cli.errors import InputError, OutputError
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.training.checkpoints import Checkpoints
 from clip3d_cli.training.toml_text import flat, toml_table, toml_text
 
@@ -168,7 +168,7 @@ class RunFolder:
 
 
 def _write(path: Path, text: str) -> None:
-    with landing(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 

@@ -79,7 +79,7 @@ def test_the_copy_is_opened_once_to_check_it(
     scan = write_scan(tmp_path, suffix)
     part = tmp_path / "copy.part"
     monkeypatch.setattr(
-        "clip3d_cli.formats.atomic.part_beside",
+        "clip3d_cli.formats.atomic.part_path",
         lambda target: part if target.suffix == suffix else target.with_suffix(".part"),
     )
     with counted_calls(part) as counts:

@@ -15,12 +15,13 @@ from sample_clouds import WKT_FEET, some_labels, street, write_bin, write_las, w
 
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.formats import atomic as landing
+from clip3d_cli.formats import atomic
 from clip3d_cli.formats.cloud_file import (
     open_cloud,
     write_labels,
 )
 from clip3d_cli.formats.exports import write_label_file
+from clip3d_cli.formats.file_checks import require_unchanged
 from clip3d_cli.formats.ply.format import PlyFile
 
 COUNT = 20
@@ -121,7 +122,7 @@ def test_a_closed_folder_is_refused(scan: Path) -> None:
 
 def test_a_disk_too_small_is_seen_before(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr(landing.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(atomic.shutil, "disk_usage", lambda _: usage)
     assert refusal_of(scan, scan.with_name("out.ply")) == "E_NO_SPACE"
 
 
@@ -134,8 +135,46 @@ def test_a_failing_disk_leaves_nothing(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(landing.os, "fsync", fail)
+    monkeypatch.setattr(atomic.os, "fsync", fail)
     assert refusal_of(scan, scan.with_name("out.ply")) == code
+
+
+@pytest.mark.parametrize("name", ["out.ply", "out.label", "out.npz"])
+@pytest.mark.parametrize("failing", ["first sync", "second sync", "copy", "interrupt", "changed"])
+def test_a_failed_overwrite_keeps_the_old_result(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, name: str, failing: str
+) -> None:
+    target = scan.with_name(name)
+    write_labels(some_labels(COUNT, names="old"), scan, target)
+    before = {path.name: path.read_bytes() for path in scan.parent.iterdir()}
+    calls, works = [], atomic.os.fsync
+
+    def sync(number: int) -> None:
+        calls.append(number)
+        if len(calls) == ("first sync", "second sync").index(failing) + 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        works(number)
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt if failing == "interrupt" else OSError(errno.EIO, "I/O error")
+
+    cloud_file = open_cloud(scan)
+    cloud_file.read()
+    if failing.endswith("sync"):
+        monkeypatch.setattr(atomic.os, "fsync", sync)
+    elif failing == "changed":
+        stamps = iter([True, False])
+        monkeypatch.setattr(
+            "clip3d_cli.formats.cloud_file.require_unchanged",
+            lambda path, stamp: require_unchanged(path, stamp if next(stamps) else (0, 0)),
+        )
+    else:
+        monkeypatch.setattr(PlyFile, "write_copy", fail)
+        for function in ("write_label_file", "write_npz_file"):
+            monkeypatch.setattr(f"clip3d_cli.formats.cloud_file.{function}", fail)
+    with pytest.raises(KeyboardInterrupt if failing == "interrupt" else Clip3DError):
+        cloud_file.write(some_labels(COUNT, names="new,labels"), target, overwrite=True)
+    assert {path.name: path.read_bytes() for path in scan.parent.iterdir()} == before
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is full")

@@ -14,7 +14,7 @@ import numpy as np
 from clip3d_cli import __version__
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.spec import HeadName
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from clip3d_cli.metrics.panoptic import Quality, panoptic_scores_of
 from clip3d_cli.metrics.scores import (
@@ -114,7 +114,7 @@ def write_document(document: Mapping[str, Any], path: Path) -> None:
         OutputError: E_NO_SPACE or E_NOT_WRITABLE.
     """
     text = json.dumps(document, indent=2, allow_nan=False)
-    with landing(path) as part:
+    with atomic_write(path) as part:
         part.write_text(f"{text}\n", encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from clip3d_cli.formats.atomic import landing, require_folder
+from clip3d_cli.formats.atomic import atomic_write, require_folder
 
 Picture = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -187,7 +187,7 @@ def write_picture(picture: Picture, path: Path) -> None:
     """
     require_folder(path)
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-    with landing(path) as part:
+    with atomic_write(path) as part:
         Image.fromarray(picture).save(part, format=kind, quality=_JPEG_QUALITY)
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from clip3d_cli import __version__
-from clip3d_cli.formats.atomic import landing, require_folder, require_new
+from clip3d_cli.formats.atomic import atomic_write, require_folder, require_new
 from clip3d_cli.pipelines.report import tables
 from clip3d_cli.pipelines.report.charts import Curve, Panel, curves_png
 from clip3d_cli.pipelines.report.confusion_chart import ConfusionChart, confusion_png
@@ -92,9 +92,9 @@ def write_report(records: Records, files: ReportFiles) -> None:
     places = (files.curves, *files.confusions)
     for path, picture in zip(places, (curves, *confusions), strict=True):
         if path is not None and picture is not None:
-            with landing(path) as part:
+            with atomic_write(path) as part:
                 part.write_bytes(picture.light)
-    with landing(files.page) as part:
+    with atomic_write(files.page) as part:
         part.write_text(page, encoding="utf-8")
 
 
