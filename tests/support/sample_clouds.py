@@ -60,8 +60,8 @@ def ply_table(count: int, xyz_type: str = "f4") -> np.ndarray:
     table = np.zeros(count, [*names, ("echo", "i2")])
     for axis, name in enumerate("xyz"):
         table[name] = street(count)[:, axis]
-    for name in ("red", "green", "blue", "echo"):
-        table[name] = np.arange(count) % 251
+    for step, name in enumerate(("red", "green", "blue", "echo"), start=1):
+        table[name] = np.arange(count) * step % 251
     table["intensity"] = np.arange(count) % 200
     table["time"] = np.linspace(0, 1, count)
     return table
@@ -102,7 +102,7 @@ def write_las(
     las.classification = np.arange(len(las)) % 12
     las.point_source_id = np.arange(len(las)) % 99
     if point_format in (2, 3, 5, 7, 8, 10):
-        las.red = las.green = las.blue = np.arange(len(las)) * 13 % 65_536
+        las.red, las.green, las.blue = (np.arange(len(las)) * n % 65_536 for n in (13, 17, 19))
     if "extra" in more:
         las["height"] = np.arange(len(las)) / 8
         las["plane id"] = np.arange(len(las)) % 1000
