@@ -86,7 +86,7 @@ class CloudFile:
             raise InputError(
                 "E_TOO_LARGE",
                 self.path,
-                f"takes {need / 1e9:.1f} GB to read, {allowed / 1e9:.1f} GB allowed",
+                f"needs {need / 1e9:.1f} GB of memory, {allowed / 1e9:.1f} GB are allowed",
                 "Allow more with --max-memory, or split the file.",
             )
         require_unchanged(self.path, self._stamp)
@@ -223,7 +223,7 @@ class CloudFile:
             raise OutputError(
                 "E_NOT_WRITABLE",
                 target,
-                f"came out with {written:,} of {points:,} points",
+                f"was written with {written:,} of {points:,} points",
                 "Try again.",
             )
 
@@ -355,7 +355,7 @@ def _format_of(path: Path) -> Format:
 def _with_suffix_warning(facts: CloudFacts, path: Path, format_: Format) -> CloudFacts:
     if path.suffix.lower() in format_.suffixes:
         return facts
-    warning = f"the name says {path.suffix or 'nothing'}, the bytes say {format_.name}"
+    warning = f"the suffix is {path.suffix or 'missing'}, but the content is {format_.name}"
     return dataclasses.replace(facts, warnings=(warning, *facts.warnings))
 
 

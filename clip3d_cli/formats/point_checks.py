@@ -1,4 +1,4 @@
-"""Facts that only the points can tell: their bounds, missing coordinates, far outliers."""
+"""Facts about the points of a file: their bounds, missing coordinates, far outliers."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ def with_point_facts(facts: CloudFacts, cloud: PointCloud) -> CloudFacts:
     if not len(cloud):
         warnings.append("there are no points")
     if missing:
-        warnings.append(f"{missing:,} of {len(cloud):,} points have no coordinates: unlabeled")
+        warnings.append(
+            f"{missing:,} of {len(cloud):,} points have no coordinates and stay unlabeled"
+        )
     if not len(xyz):
         return dataclasses.replace(facts, warnings=tuple(warnings), bounds=None)
     with np.errstate(invalid="ignore", over="ignore"):  # a damaged header may hold any number
         header_differs = facts.bounds is not None and _differ(facts.bounds, bounds)
         outliers = _far_points(xyz, bounds)
     if header_differs:
-        warnings.append("the header's bounds are not those of the points; the points' are used")
+        warnings.append("the header's bounds differ from those of the points, which are used")
     if outliers:
         warnings.append(f"{outliers:,} points lie far from all others")
     return dataclasses.replace(facts, bounds=bounds, warnings=tuple(warnings))

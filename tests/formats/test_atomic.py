@@ -1,4 +1,4 @@
-"""Results appear whole or not at all, beside what is there, and never over their source."""
+"""Results are written completely or not at all, and never over their source."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def scan(tmp_path: Path) -> Path:
 
 
 def refusal_of(source: Path, target: Path, overwrite: bool = False) -> str:
-    """The code with which writing ends; nothing may be left behind."""
+    """The code of the error that writing raises; no file may be changed or left behind."""
     before = {path.name: path.read_bytes() for path in source.parent.iterdir() if path.is_file()}
     with pytest.raises(Clip3DError) as refusal:
         write_labels(some_labels(COUNT), source, target, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""What every format owes: one row of the registry, one set of tests."""
+"""Tests that every format in the registry must pass."""
 
 from __future__ import annotations
 

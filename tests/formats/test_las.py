@@ -1,4 +1,4 @@
-"""LAS and LAZ: what only they have, read back by laspy."""
+"""Features that only LAS and LAZ have, read back by laspy."""
 
 from __future__ import annotations
 

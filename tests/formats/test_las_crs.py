@@ -164,7 +164,7 @@ def test_geocentric_coordinates_are_metres(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keys", [[(2048, 0, 1, 4326)], [PROJECTED, (3072, 0, 1, 4326)]])
 def test_geographic_codes_are_degrees(tmp_path: Path, keys: Keys) -> None:
     path = write_keys(tmp_path / "tile.las", keys)
-    assert "in degrees, the coordinates cannot be" in str(inspect_cloud(path).warnings)
+    assert "in degrees, but the coordinates cannot be" in str(inspect_cloud(path).warnings)
     write_keys(path, keys, xyz=[11.5, 48.1, 100] + street(COUNT) * 1e-5)
     with pytest.raises(InputError, match="E_GEOGRAPHIC_CRS"):
         open_cloud(path)

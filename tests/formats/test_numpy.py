@@ -1,4 +1,4 @@
-"""Numpy's files and headless tables: what the numbers can mean, and what they may cost."""
+"""NPY, NPZ and headless tables: which arrays and columns are points, and limits of memory."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from sample_clouds import lzf_pack, lzf_unpack, some_labels, write_pcd
 
 from clip3d_cli.formats.cloud_file import inspect_cloud, open_cloud, read_cloud, write_labels
 from clip3d_cli.formats.pcd import lzf
+from clip3d_cli.native import library as native
 
 ORANGE = 0x00FF8000
 
@@ -26,7 +27,8 @@ def test_lzf_unpacks_what_others_pack(raw: bytes, times: int) -> None:
 
 
 @given(st.binary(max_size=400), st.binary(max_size=400))
-def test_literal_packing_is_read_by_others_and_joined(first: bytes, second: bytes) -> None:
+def test_streams_can_be_joined(first: bytes, second: bytes) -> None:
+    assert lzf_unpack(lzf_pack(first) + lzf.literal_runs(second)) == first + second
     packed = lzf_pack(first) + lzf.compress(second)
     assert lzf_unpack(packed) == first + second
     assert lzf.decompress(packed, len(first + second)) == first + second
@@ -37,6 +39,23 @@ def test_literal_packing_is_read_by_others_and_joined(first: bytes, second: byte
 def test_any_bytes_unpack_to_the_size_or_not_at_all(packed: bytes, size: int) -> None:
     raw = lzf.decompress(packed, size)
     assert raw is None or (len(raw) == size and raw == lzf_unpack(packed))
+
+
+def test_without_the_engine_python_does_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_pcd(tmp_path / "a.pcd", 500, "binary_compressed")
+    expected = read_cloud(path).xyz
+    write_labels(some_labels(500), path, tmp_path / "engine.pcd")
+
+    def not_built() -> None:
+        raise native.NotUsableError("it was not built")
+
+    monkeypatch.setattr(native, "load", not_built)
+    np.testing.assert_array_equal(read_cloud(path).xyz, expected)
+    write_labels(some_labels(500), path, tmp_path / "python.pcd")
+    one, other = columns_in(tmp_path / "engine.pcd"), columns_in(tmp_path / "python.pcd")
+    assert all(one[name].tobytes() == other[name].tobytes() for name in one)
 
 
 @pytest.mark.parametrize("layout", ["ascii", "binary", "binary_compressed"])

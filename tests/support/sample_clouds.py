@@ -1,4 +1,4 @@
-"""Small sound files of every format, written by other libraries than clip3d where there is one."""
+"""Small valid files of every format, written by other libraries than clip3d if there is one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def street(count: int, seed: int = 0) -> np.ndarray:
 def some_labels(
     count: int, ranks: int | None = None, names: str = "car,plastic bag,tree"
 ) -> Labels:
-    """Labels of every kind there is, unlabeled points among them."""
+    """Random labels of N points with or without a ranking, some of them unlabeled."""
     random = np.random.default_rng(count)
     vocabulary = Vocabulary.of_words(names.split(","))
     classes = len(vocabulary)
@@ -177,7 +177,7 @@ def pcd_body(table: np.ndarray, layout: str) -> bytes:
 
 
 def lzf_pack(raw: bytes) -> bytes:
-    """A plain LZF packer: the nearest earlier three equal bytes start a copy."""
+    """A simple LZF packer: three bytes that occurred before start a copy."""
     packed, seen, at, literal = bytearray(), {}, 0, bytearray()
 
     def flush() -> None:
@@ -261,7 +261,7 @@ SAMPLES: dict[str, tuple[str, str, Callable[[Path, int], Path]]] = {
 
 
 def lzf_unpack(packed: bytes) -> bytes:
-    """The obvious LZF reader, byte by byte."""
+    """A simple LZF reader that works byte by byte."""
     out, at = bytearray(), 0
     while at < len(packed):
         control = packed[at]

@@ -71,12 +71,12 @@ class BinFile:
         names = _column_names(path, file_bytes, options)
         self._dtype = np.dtype([(name, "<f4") for name in names])
         self._points = file_bytes // self._dtype.itemsize
-        decided = "as asked" if options.columns else "by evidence"
+        origin = "as given" if options.columns else "inferred"
         self.facts = CloudFacts(
             format=f"float32 table of {len(names)} columns",
             points=self._points,
             fields=tuple(f"{name} float32" for name in names),
-            notes=(f"columns {','.join(names)} ({decided})",),
+            notes=(f"columns {','.join(names)} ({origin})",),
             memory=self._points * _POINT_BYTES,
         )
 
@@ -133,7 +133,7 @@ def _column_names(path: Path, file_bytes: int, options: ReadOptions) -> tuple[st
         raise UsageError(
             "E_COLUMNS",
             path,
-            "its numbers do not tell which columns it has",
+            "its columns cannot be inferred from its values",
             "Name them: --columns x,y,z,intensity or --columns x,y,z,intensity,ring.",
         )
     return fitting[0]

@@ -87,7 +87,7 @@ class LasFile:
             bounds = bounds * _metres_of_units(crs)
             warnings += [*crs.warnings, *_conversion(crs)]
         if header.encoding & _EXTERNAL_WAVEFORMS:
-            warnings.append("waveforms lie in a .wdp file: copy it beside the labelled file")
+            warnings.append("waveforms are in a .wdp file: copy it beside the labelled file")
         fields = self._extra_fields
         self.facts = CloudFacts(
             format=_format_text(header),
@@ -155,17 +155,18 @@ class LasFile:
         else:
             fewest, most = chunks.min_points, chunks.max_points
             if chunks.is_cut:
-                warning = "the file was cut off; what comes before the cut is taken"
+                warning = "the file ends early; the points before its end are used"
                 return min(header.count, most), [warning]
         if not header.count and fewest:
             raise truncated(
                 self._path,
-                f"the program that wrote it was interrupted: it says 0 points and holds {most:,}",
+                "the program that wrote it was interrupted: the header says 0 points, "
+                f"the file holds {most:,}",
             )
         points = checked_point_count(self._path, header.count, most, options.allow_truncated)
         extra = fewest - points
         if extra > 0:
-            return points, [f"{extra:,} points more than the header says are left out"]
+            return points, [f"{extra:,} points more than the header says are ignored"]
         return points, []
 
 
@@ -222,14 +223,14 @@ def _no_crs(header: LasHeader) -> str:
     look_like_degrees = (np.abs(corners) <= _DEGREES[1]).all()
     if look_like_degrees and (header.scales[:2] <= _FINE_SCALE).all():
         return "no coordinate reference system; if these are degrees, labels will be wrong"
-    return "no coordinate reference system: taken as metres"
+    return "no coordinate reference system: coordinates are taken as metres"
 
 
 def _check_degrees(path: Path, header: LasHeader, crs: Crs) -> str:
     """Return a warning if the coordinates are too large for degrees; raise if they are not."""
     corners = header.bounds[:, :2]
     if (corners < _DEGREES[0]).any() or (corners > _DEGREES[1]).any():
-        return f"{crs.name} is in degrees, the coordinates cannot be: taken as metres"
+        return f"{crs.name} is in degrees, but the coordinates cannot be: they are taken as metres"
     raise InputError(
         "E_GEOGRAPHIC_CRS",
         path,

@@ -1,7 +1,7 @@
 """LAZ: the record that says how points are packed, the chunk table, and the adapter of lazrs.
 
 The points of a LAZ file are compressed in chunks. At ``points_start`` stand 8 bytes: the position
-of the chunk table, which lies behind the chunks. lazrs trusts the lengths in the table and in the
+of the chunk table, which follows the chunks. lazrs trusts the lengths in the table and in the
 chunks, and ends the process if memory does not suffice for them. So they are checked here first.
 
 Layout: LASzip's compressed LAS 1.4 (M. Isenburg, 2013) and its VLR "laszip encoded".
@@ -63,7 +63,8 @@ class LazChunks:
     Attributes:
         packing: how they are compressed.
         min_points: fewest points that the chunks may hold.
-        max_points: most points that the chunks may hold. The last chunk is not told apart.
+        max_points: most points that the chunks may hold. The table does not tell how full
+            the last chunk is.
         found: points and bytes of the chunks of a file without chunk table, which was cut off;
             None for a whole file.
     """
@@ -185,7 +186,7 @@ def _read_packing(path: Path, header: LasHeader) -> LazPacking:
     record = header.find(LAZ_USER_ID, LAZ_RECORD_ID)
     body = record.body(path) if record else b""
     if len(body) < _ITEMS_AT + _ITEM.size:
-        raise bad_header(path, "the points are compressed, the record that says how is missing")
+        raise bad_header(path, "the points are compressed, but the LAZ record is missing")
     compressor = int.from_bytes(body[:2], "little")
     if compressor == _POINTWISE:
         raise InputError(
@@ -242,9 +243,7 @@ def _table_position(path: Path, header: LasHeader, file: BinaryIO) -> int:
         raise bad_header(path, f"the LAZ chunk table is at byte {table_at:,}, before the points")
     if table_at > size - 8:
         percent = 100 * (size - start) // (table_at - start)
-        raise truncated(
-            path, f"of {header.count:,} points about {percent} % are there before the data ends"
-        )
+        raise truncated(path, f"the data ends after about {percent} % of {header.count:,} points")
     return table_at
 
 
@@ -262,7 +261,9 @@ def _check_lengths(
     """
     start = header.points_start + 8
     if start + sum(sizes) > table_at:
-        raise _damaged(path, f"chunks of {sum(sizes):,} bytes lie in {table_at - start:,}")
+        raise _damaged(
+            path, f"chunks of {sum(sizes):,} bytes do not fit in {table_at - start:,} bytes"
+        )
     if not packing.layers:
         return
     with path.open("rb") as file:

@@ -158,7 +158,7 @@ def _lists_arrays(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(SUFFIX) for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):  # damaged: only its name tells
+    except (zipfile.BadZipFile, OSError, ValueError):  # damaged: only its name is left
         return path.suffix.lower() == ".npz"
 
 

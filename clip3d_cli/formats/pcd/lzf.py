@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from clip3d_cli.native import library as native
-
 # Three bytes, a copy of the greatest length, stand for 264 bytes.
 MAX_EXPANSION = 88
 
@@ -40,7 +38,7 @@ def decompress(packed: bytes, size: int) -> bytearray | None:
     raw = bytearray(size)
     buffer = (ctypes.c_char * size).from_buffer(raw)
     status = engine.c3d_lzf_decompress(packed, len(packed), buffer, size)
-    return raw if status == native.OK else None
+    return raw if status == 0 else None
 
 
 def compress(raw: bytes) -> bytes:
@@ -53,7 +51,8 @@ def compress(raw: bytes) -> bytes:
         return literal_runs(raw)
     buffer = ctypes.create_string_buffer(engine.c3d_lzf_max_bytes(len(raw)))
     written = engine.c3d_lzf_compress(raw, len(raw), buffer)
-    native.check(written, "compressing points")
+    if written < 0:
+        raise MemoryError("no memory for compressing points")
     return bytes(memoryview(buffer)[:written])
 
 
@@ -108,6 +107,9 @@ def literal_runs(raw: bytes) -> bytes:
 
 def _engine() -> Any | None:
     """Return the native engine, or None where it was not built."""
+    # Imported here: this module is imported whenever the format of a file is recognised.
+    from clip3d_cli.native import library as native
+
     try:
         return native.load()
     except native.NotUsableError:
