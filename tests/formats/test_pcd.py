@@ -27,6 +27,7 @@ def test_lzf_unpacks_what_others_pack(raw: bytes, times: int) -> None:
 
 
 @given(st.binary(max_size=400), st.binary(max_size=400))
+@settings(deadline=None)
 def test_streams_can_be_joined(first: bytes, second: bytes) -> None:
     assert lzf_unpack(lzf_pack(first) + lzf.literal_runs(second)) == first + second
     packed = lzf_pack(first) + lzf.compress(second)
@@ -35,7 +36,7 @@ def test_streams_can_be_joined(first: bytes, second: bytes) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 300))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_unpack_to_the_size_or_not_at_all(packed: bytes, size: int) -> None:
     raw = lzf.decompress(packed, size)
     assert raw is None or (len(raw) == size and raw == lzf_unpack(packed))
