@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clip3d_cli.core.vocabulary import ClassEmbeddings, ClassName, FeatureSpace, Vocabulary
     from clip3d_cli.core.vocabulary_files import named_vocabulary
     from clip3d_cli.errors import Clip3DError, InputError, OutputError, SetupError, UsageError
-    from clip3d_cli.formats.cloud_file import read_cloud, write_labels
+    from clip3d_cli.formats.cloud_file import CloudFile, open_cloud, read_cloud, write_labels
     from clip3d_cli.labelling.class_counts import ClassCount, count_classes
     from clip3d_cli.labelling.label import VoxelFeatures
     from clip3d_cli.labelling.labeller import Labeller
@@ -33,6 +33,7 @@ _MODULE_OF_NAME = {
     "ClassEmbeddings": "clip3d_cli.core.vocabulary",
     "ClassName": "clip3d_cli.core.vocabulary",
     "Clip3DError": "clip3d_cli.errors",
+    "CloudFile": "clip3d_cli.formats.cloud_file",
     "FeatureSpace": "clip3d_cli.core.vocabulary",
     "InputError": "clip3d_cli.errors",
     "Labeller": "clip3d_cli.labelling.labeller",
@@ -45,6 +46,7 @@ _MODULE_OF_NAME = {
     "VoxelFeatures": "clip3d_cli.labelling.label",
     "count_classes": "clip3d_cli.labelling.class_counts",
     "named_vocabulary": "clip3d_cli.core.vocabulary_files",
+    "open_cloud": "clip3d_cli.formats.cloud_file",
     "read_cloud": "clip3d_cli.formats.cloud_file",
     "write_labels": "clip3d_cli.formats.cloud_file",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "ClassEmbeddings",
     "ClassName",
     "Clip3DError",
+    "CloudFile",
     "FeatureSpace",
     "InputError",
     "Labeller",
@@ -67,6 +70,7 @@ __all__ = [
     "__version__",
     "count_classes",
     "named_vocabulary",
+    "open_cloud",
     "read_cloud",
     "write_labels",
 ]
