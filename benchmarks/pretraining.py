@@ -62,7 +62,7 @@ def _train_row(args: argparse.Namespace) -> dict[str, object]:
     """Train and evaluate the row ``--one`` with the seed ``--seeds``, and return its scores."""
     from clip3d_cli.pipelines.pretrain.config import PretrainConfig
     from clip3d_cli.pipelines.pretrain.run import pretrain
-    from clip3d_cli.pipelines.training.config_files import with_settings
+    from clip3d_cli.pipelines.training.config_sources import with_settings
 
     rows = {**_TABLE["rows"], **_TABLE["further"]}
     settings = [*_TABLE["base"]["settings"], *rows[args.one], f"run.seed={args.seeds}"]

@@ -34,7 +34,7 @@ from clip3d_cli.pipelines.pretrain.model import fresh_trainee
 from clip3d_cli.pipelines.pretrain.run import open_scenes
 from clip3d_cli.pipelines.pretrain.targets import look, open_teacher, targets_of
 from clip3d_cli.pipelines.training.config import loop_options
-from clip3d_cli.pipelines.training.config_files import merged, read_config, with_settings
+from clip3d_cli.pipelines.training.config_sources import read_config, with_settings, with_tables
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.training.checkpoints import Checkpoints
 from clip3d_cli.training.clip2scene.batches import NetworkInputs, PosedBatch, PosedBatches
@@ -42,6 +42,7 @@ from clip3d_cli.training.clip2scene.losses import Words
 from clip3d_cli.training.clip2scene.model import Clip2Scene
 from clip3d_cli.training.clip2scene.targets import self_words
 from clip3d_cli.training.distributed import ALONE
+from clip3d_cli.training.run_folder import with_current_keys
 
 _BATCHES = 6
 # Batches depend on their number only; training has not used numbers this high.
@@ -58,7 +59,8 @@ def main() -> None:
 
 
 def _analyse(run: Path, args: argparse.Namespace) -> None:
-    config = merged(PretrainConfig(), read_config(run / "config.toml"), str(run))
+    tables = with_current_keys(read_config(run / "config.toml"))
+    config = with_tables(PretrainConfig(), tables, str(run))
     paths = {"data.root": args.scenes, "teacher.model": args.teacher}
     config = with_settings(config, [f"{key}={str(path)!r}" for key, path in paths.items()])
     dataset, scenes = open_scenes(config)

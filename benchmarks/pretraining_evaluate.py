@@ -23,7 +23,7 @@ from clip3d_cli.pipelines.evaluate.teacher import teacher_answer
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
 from clip3d_cli.pipelines.pretrain.run import open_scenes
 from clip3d_cli.pipelines.pretrain.targets import look, open_teacher, targets_of
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.training.config_sources import with_settings
 
 
 def main() -> None:

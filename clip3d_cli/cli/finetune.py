@@ -144,12 +144,12 @@ def finetune(
     request.check(needs_folder=not dry_run)
     with reporter.busy("starting"):
         # PyTorch takes seconds to import: errors that can be found without it were raised above.
-        from clip3d_cli.pipelines.finetune.config import FREE, FinetuneConfig, preset
+        from clip3d_cli.pipelines.finetune.config import RESUMABLE_KEYS, FinetuneConfig, preset
         from clip3d_cli.pipelines.finetune.run import finetune as train
         from clip3d_cli.pipelines.finetune.run import open_scenes
 
     defaults = FinetuneConfig()
-    settled = resolve_config(request, defaults, preset, FREE)
+    settled = resolve_config(request, defaults, preset, RESUMABLE_KEYS)
     if dry_run:
         return print_plan(request, settled, *open_scenes(settled), reporter)
     if request.processes.total > 1 and rank_from_environment() is None:
@@ -183,7 +183,7 @@ def print_finetuned(result: Finetuned, reporter: Reporter) -> None:
     if result.judged:
         _print_scores(result, reporter)
     else:
-        reporter.info('not evaluated: no other split has labels, or data.judged is "none"')
+        reporter.info("not evaluated: no other split has labels, or data.eval_split is empty")
     label = ["clip3d", "label", "scan.ply", "--weights", str(result.weights)]
     reporter.info(f"next: {shlex.join([*label, '--head', 'closed'])}")
     reporter.info(f"or any words: {shlex.join([*label, '--classes', 'car,tree,plastic bag'])}")

@@ -142,12 +142,12 @@ def pretrain(
     request.check(needs_folder=not (check or dry_run))
     with reporter.busy("starting"):
         # PyTorch takes seconds to import: errors that can be found without it were raised above.
-        from clip3d_cli.pipelines.pretrain.config import FREE, PretrainConfig, preset
+        from clip3d_cli.pipelines.pretrain.config import RESUMABLE_KEYS, PretrainConfig, preset
         from clip3d_cli.pipelines.pretrain.run import open_scenes
         from clip3d_cli.pipelines.pretrain.run import pretrain as train
 
     defaults = PretrainConfig()
-    settled = resolve_config(request, defaults, preset, FREE)
+    settled = resolve_config(request, defaults, preset, RESUMABLE_KEYS)
     if check:
         from clip3d_cli.cli.pretrain_check import run_check
 
@@ -181,7 +181,7 @@ def _print_result(result: Pretrained, config: PretrainConfig, reporter: Reporter
         return
     reporter.info(f"{result.steps:,} steps done; weights in {result.weights}")
     if result.judged is not None:
-        print_evaluation(result.judged.evaluation, EvalOptions(), config.data.judged, reporter)
+        print_evaluation(result.judged.evaluation, EvalOptions(), config.data.eval_split, reporter)
     command = ["clip3d", "label", "scan.ply", "--weights", str(result.weights)]
     reporter.info(f"next: {shlex.join([*command, *_word_options(config)])}")
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from clip3d_cli.core.scenes import PosedScene
     from clip3d_cli.datasets.dataset import Dataset
     from clip3d_cli.pipelines.training.config import TrainingConfig
+    from clip3d_cli.pipelines.training.config_sources import ConfigSources
     from clip3d_cli.pipelines.training.run import Ended, Hearing
     from clip3d_cli.training.distributed import World
 
@@ -192,26 +193,28 @@ def resolve_config(
         InputError: there is no run to resume, or it has another configuration.
         OutputError: E_EXISTS: the folder of a new run holds another run.
     """
-    from clip3d_cli.pipelines.training.config_files import merged, read_config, with_settings
-    from clip3d_cli.training.run_folder import CONFIG, RunFolder
+    from clip3d_cli.pipelines.training.config_sources import (
+        ConfigSources,
+        read_config,
+        with_tables,
+    )
+    from clip3d_cli.training.run_folder import CONFIG, RunFolder, with_current_keys
 
-    file_tables = read_config(request.config) if request.config else {}
+    sources = ConfigSources.read(request.config, request.settings, _tables(request.flags))
     own = None if request.folder is None else request.folder / CONFIG
     if request.resume and own is not None:
         if not own.is_file():
             raise InputError(
                 "E_NOT_FOUND", own.parent, "holds no run to resume", "Start it without --resume."
             )
-        base = merged(defaults, read_config(own), str(own))
+        base = with_tables(defaults, with_current_keys(read_config(own)), str(own))
     else:
-        base = preset(_dataset_name(request, file_tables, defaults))
-    config = merged(base, file_tables, str(request.config))
-    config = with_settings(config, request.settings)
-    config = merged(config, _tables(request.flags), "the options")
+        base = preset(_dataset_name(sources, defaults))
+    config = sources.apply(base)
     if own is None:
         return config
     if request.resume:
-        RunFolder(own.parent).require_same(config.tables(), free=resumable_keys)
+        RunFolder(own.parent).require_same_config(config.tables(), resumable_keys=resumable_keys)
     elif own.exists():
         raise OutputError(
             "E_EXISTS", own.parent, "holds another run", "Add --resume, or name another -o."
@@ -385,21 +388,16 @@ def _tables(flags: Mapping[str, object]) -> dict[str, dict[str, object]]:
     return tables
 
 
-def _dataset_name(
-    request: TrainingRequest, file_tables: Mapping[str, Any], defaults: TrainingConfig
-) -> str:
+def _dataset_name(sources: ConfigSources, defaults: TrainingConfig) -> str:
     """Return the data set that the options, --set or --config name.
 
     Raises:
         UsageError: E_USAGE: data set or root are not given; E_UNKNOWN_NAME: it does not exist.
     """
     from clip3d_cli import registry
-    from clip3d_cli.pipelines.training.config_files import merged, with_settings
 
     for key in ("dataset", "root"):
-        is_set = any(text.partition("=")[0].strip() == f"data.{key}" for text in request.settings)
-        is_flag = request.flags.get(f"data.{key}") is not None
-        if not (is_set or is_flag or key in file_tables.get("data", {})):
+        if not sources.sets(f"data.{key}"):
             raise UsageError(
                 "E_USAGE",
                 f"--{key}",
@@ -407,8 +405,7 @@ def _dataset_name(
                 f"Use --dataset NAME --root DIR, where NAME is one of "
                 f"{', '.join(registry.names('datasets'))}.",
             )
-    config = with_settings(merged(defaults, file_tables, str(request.config)), request.settings)
-    name = str(request.flags.get("data.dataset") or config.data.dataset)
+    name = sources.apply(defaults).data.dataset
     if name not in registry.names("datasets"):
         raise registry.unknown_name("data.dataset", name, registry.names("datasets"))
     return name

@@ -14,7 +14,7 @@ from clip3d_cli.cli.terminal import Reporter, stderr_console
 from clip3d_cli.pipelines.training.config import TrainingConfig
 from clip3d_cli.pipelines.training.run import Ended
 from clip3d_cli.training.loop import Step
-from clip3d_cli.training.toml_text import flat
+from clip3d_cli.training.toml_text import flatten_tables
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -109,8 +109,8 @@ def duration(seconds: float) -> str:
 
 def report_config(config: TrainingConfig, defaults: TrainingConfig, reporter: Reporter) -> None:
     """Report, as details, the values that differ from the defaults."""
-    default_of_key = flat(defaults.tables())
-    for key, value in flat(config.tables()).items():
+    default_of_key = flatten_tables(defaults.tables())
+    for key, value in flatten_tables(config.tables()).items():
         if value != default_of_key[key]:
             reporter.detail(f"{key} = {value!r}")
 

@@ -22,7 +22,7 @@ from clip3d_cli.encoders.weights_torch import load_encoder
 from clip3d_cli.pipelines.evaluate.weights import judge_weights
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
 from clip3d_cli.pipelines.finetune.run import Finetuned, finetune
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.training.config_sources import with_settings
 from clip3d_cli.pipelines.training.run import Hearing
 from clip3d_cli.training.checkpoints import read_snapshot
 from clip3d_cli.training.loop import Step

@@ -14,7 +14,7 @@ from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.errors import Clip3DError
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
 from clip3d_cli.pipelines.finetune.run import finetune
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.training.config_sources import with_settings
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def refusal_of(config: FinetuneConfig, run: Path, settings: list[str]) -> Clip3D
     [
         ("data.split=test", "E_DATASET", "split test: none of its 1 scenes has labels"),
         ("data.split=trian", "E_UNKNOWN_NAME", "there is no 'trian'"),
-        ("data.judged=vaal", "E_UNKNOWN_NAME", "there is no 'vaal'"),
+        ("data.eval_split=vaal", "E_UNKNOWN_NAME", "there is no 'vaal'"),
         ("start.weights=gone.safetensors", "E_WEIGHTS", "is not there"),
         ("start.weights=scrach", "E_WEIGHTS", "scrach: is not in"),
         ("words.text_encoder=maxi", "E_UNKNOWN_NAME", "there is no 'maxi'"),

@@ -9,7 +9,7 @@ from labelled_rooms import write_rooms
 
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
 from clip3d_cli.pipelines.finetune.run import finetune, judged_split, open_scenes
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.training.config_sources import with_settings
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def test_scenes_without_labels_are_left_out(config: FinetuneConfig, tmp_path: Pa
     ("settings", "found"),
     [
         ([], "val"),
-        (["data.judged="], ""),
-        (["data.judged=train"], "train"),
+        (["data.eval_split="], ""),
+        (["data.eval_split=train"], "train"),
         # It would be judged by what it has learned.
         (["data.split=val", "data.fraction=1"], ""),
         (["data.split=all", "data.fraction=1"], ""),

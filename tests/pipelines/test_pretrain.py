@@ -21,7 +21,7 @@ from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.labelling.open_encoder import open_encoder
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
 from clip3d_cli.pipelines.pretrain.run import Pretrained, pretrain
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.training.config_sources import with_settings
 from clip3d_cli.pipelines.training.run import Hearing
 from clip3d_cli.training.loop import Step
 
@@ -124,7 +124,7 @@ def test_what_is_saved_says_what_it_is(config: PretrainConfig, done: Pretrained)
 
 def test_only_some_scenes_are_judged_by(config: PretrainConfig, tmp_path: Path) -> None:
     done = pretrain(
-        with_settings(config, ["data.judged=val", "optimizer.steps=1"]), tmp_path / "run"
+        with_settings(config, ["data.eval_split=val", "optimizer.steps=1"]), tmp_path / "run"
     )
     assert done.judged is not None
     written = json.loads((tmp_path / "run" / "eval.val.json").read_text())
@@ -136,7 +136,7 @@ def test_only_some_scenes_are_judged_by(config: PretrainConfig, tmp_path: Path) 
     assert judged.points == 133
     assert judged.confusion.counts.sum(axis=1).tolist() == [66, 67]
     # The yard, which has no truth, is the whole of the other split.
-    chosen = with_settings(config, ["data.judged=train", "optimizer.steps=1"])
+    chosen = with_settings(config, ["data.eval_split=train", "optimizer.steps=1"])
     none = pretrain(chosen, tmp_path / "other").judged
     assert none is not None
     assert none.evaluation.points == 0

@@ -19,7 +19,7 @@ from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.pipelines.pretrain import targets as pretrain_targets
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
 from clip3d_cli.pipelines.pretrain.targets import Targets, kept_words, look, targets_of
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.training.config_sources import with_settings
 from clip3d_cli.teachers.cache import write_features
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder

@@ -20,7 +20,7 @@ from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import Clip3DError, InputError, UsageError
 from clip3d_cli.pipelines.evaluate.document import write_document
 from clip3d_cli.pipelines.evaluate.weights import Judged, judge_weights
-from clip3d_cli.pipelines.finetune.config import FREE, IF_APART, FinetuneConfig
+from clip3d_cli.pipelines.finetune.config import AUTO_SPLIT, RESUMABLE_KEYS, FinetuneConfig
 from clip3d_cli.pipelines.finetune.start import (
     Start,
     embedded_words,
@@ -95,7 +95,7 @@ def finetune(
         run=replace(config.run, processes=world.size),
         start=replace(config.start, sha256="" if start is None else start.sha256),
     )
-    run = TrainingRun(config, folder, FREE, resume, world, command_line, hearing)
+    run = TrainingRun(config, folder, RESUMABLE_KEYS, resume, world, command_line, hearing)
     run.require_same()
     dataset, scenes = open_scenes(config)
     vocabulary = _vocabulary(dataset)
@@ -182,8 +182,8 @@ def judged_split(config: FinetuneConfig, dataset: Dataset, scenes: Sequence[Pose
         UsageError: it is named, and is none.
         InputError: it is named, and is not on the disk.
     """
-    wanted = config.data.judged
-    if wanted != IF_APART:
+    wanted = config.data.eval_split
+    if wanted != AUTO_SPLIT:
         if wanted:
             dataset.scenes(wanted)
         return wanted

@@ -15,7 +15,7 @@ from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import InputError, UsageError
 from clip3d_cli.pipelines.evaluate.document import write_document
 from clip3d_cli.pipelines.evaluate.weights import Judged, judge_weights
-from clip3d_cli.pipelines.pretrain.config import FREE, PretrainConfig
+from clip3d_cli.pipelines.pretrain.config import RESUMABLE_KEYS, PretrainConfig
 from clip3d_cli.pipelines.pretrain.model import finished_encoder, fresh_trainee
 from clip3d_cli.pipelines.pretrain.targets import (
     kept_words,
@@ -40,7 +40,7 @@ class Pretrained(Ended):
     """How a pretraining ended.
 
     Attributes:
-        judged: on the split ``data.judged``, if one was named.
+        judged: on the split ``data.eval_split``, if one was named.
     """
 
     judged: Judged | None = None
@@ -71,7 +71,7 @@ def pretrain(
     """
     hearing = hearing or Hearing()
     config = replace(config, run=replace(config.run, processes=world.size))
-    run = TrainingRun(config, folder, FREE, resume, world, command_line, hearing)
+    run = TrainingRun(config, folder, RESUMABLE_KEYS, resume, world, command_line, hearing)
     run.require_same()
     dataset, scenes = open_scenes(config)
     words = _words(config, dataset)
@@ -152,7 +152,7 @@ def _judged(
     config: PretrainConfig, dataset: Dataset, templates: Sequence[str], folder: Path
 ) -> Judged | None:
     """How good the weights of a run are; also written beside them."""
-    split = config.data.judged
+    split = config.data.eval_split
     if not split or dataset.vocabulary is None:
         return None
     judged = judge_weights(

@@ -102,7 +102,7 @@ class TrainingRun:
             InputError: E_NOT_FOUND, E_CONFIG or E_CORRUPT.
         """
         if self.resume:
-            self.folder.require_same(self.config.tables(), free=self.free)
+            self.folder.require_same_config(self.config.tables(), resumable_keys=self.free)
 
     def begin(self) -> None:
         """Make the folder of a new run: all that can be refused has been.
@@ -111,7 +111,7 @@ class TrainingRun:
             OutputError: another run is there, or it cannot be written.
         """
         if self.world.leads and not self.resume:
-            self.folder.begin(self.config.tables(), self._versions())
+            self.folder.create(self.config.tables(), self._versions())
 
     def train(self, trainee: Trainee, batch_of: Callable[[int], Batch], told: str) -> bool:
         """Take the trainee up where it was left, and train it to the end or to a signal.
@@ -147,7 +147,9 @@ class TrainingRun:
         for refusal in found.passed_over if found else ():
             self.hearing.note(f"a checkpoint was passed over: {refusal}")
         if self.world.leads:
-            self.folder.resume(self.config.tables(), self._versions(), trainee.done, free=self.free)
+            self.folder.resume(
+                self.config.tables(), self._versions(), trainee.done, resumable_keys=self.free
+            )
 
     def _versions(self) -> dict[str, Any]:
         return versions_here(self.command_line, self.world.device)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,45 +33,75 @@ from clip3d_cli.training.clip2scene.targets import (
     choose_words,
     self_words,
 )
+from clip3d_cli.training.option_types import NonNegative, Positive
 
 Heads = Literal["separate", "shared"]
 OwnWords = Literal["own", "average"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossOptions:
-    """What is minimised: the defaults are the paper's, every other value a row of its ablation.
+    """Table ``[loss]`` of a pretraining: the defaults are those of the paper."""
 
-    Attributes:
-        semantic: which semantic loss: Eq. 1 of the paper, the released code's, or another.
-        semantic_weight: its factor; 0 leaves it out ("w/o SCR").
-        temperature: τ of Eq. 1.
-        consistency: which spatial-temporal loss: Eq. 2 to 4, the released code's, or none
-            ("w/o SSR").
-        consistency_weight: its factor.
-        attention_temperature: λ of Eq. 4.
-        cell_word: which of a cell's words is its text.
-        heads: ``separate``: points and pixels come to Eq. 2 through linear maps of their own,
-            learned; ``shared``: as they are compared with words.
-        self_training: ``switch`` (the paper), ``image`` ("w/o S3") or ``own`` ("self only").
-        start: the share of all steps after which self-training begins; about a half in the paper.
-        own_words: whose words are the network's own: its present ones, or those of the average
-            of its late weights (self-distillation, as SAS does; beyond the paper).
-        unseen: let points that no image sees take the network's own words, once begun.
-    """
-
-    semantic: Semantic = "paper"
-    semantic_weight: float = 1.0
-    temperature: float = 0.5
-    consistency: SpatialTemporal = "paper"
-    consistency_weight: float = 1.0
-    attention_temperature: float = 1.0
-    cell_word: CellWord = "commonest"
-    heads: Heads = "separate"
-    self_training: SelfTraining = "switch"
-    start: float = 0.5
-    own_words: OwnWords = "own"
-    unseen: bool = False
+    semantic: Annotated[
+        Semantic,
+        Meta(
+            description="semantic loss: paper (Eq. 1), code (of the released code), cross_entropy, "
+            "kl or cosine"
+        ),
+    ] = "paper"
+    semantic_weight: Annotated[
+        NonNegative, Meta(description="factor of the semantic loss; 0 leaves it out")
+    ] = 1.0
+    temperature: Annotated[Positive, Meta(description="temperature τ of the semantic loss")] = 0.5
+    consistency: Annotated[
+        SpatialTemporal,
+        Meta(
+            description="spatial-temporal loss: paper (Eq. 2 to 4), code (of the released code) or "
+            "none"
+        ),
+    ] = "paper"
+    consistency_weight: Annotated[
+        NonNegative, Meta(description="factor of the spatial-temporal loss; 0 leaves it out")
+    ] = 1.0
+    attention_temperature: Annotated[
+        Positive, Meta(description="temperature λ of the attention of Eq. 4")
+    ] = 1.0
+    cell_word: Annotated[
+        CellWord,
+        Meta(description="text of a grid cell: the commonest word of its pixels, or the first"),
+    ] = "commonest"
+    heads: Annotated[
+        Heads,
+        Meta(
+            description="linear layers before Eq. 2: separate learns one for points and one for "
+            "pixels; shared takes the vectors that are compared with words"
+        ),
+    ] = "separate"
+    self_training: Annotated[
+        SelfTraining,
+        Meta(
+            description="target words of a step once self-training has begun: switch takes the "
+            "images' or the network's own at random, image the images', own the network's own"
+        ),
+    ] = "switch"
+    start: Annotated[
+        NonNegative, Meta(description="share of the steps after which self-training begins")
+    ] = 0.5
+    own_words: Annotated[
+        OwnWords,
+        Meta(
+            description="weights that predict the network's own words: own for the current ones, "
+            "average for their moving average (self-distillation, as SAS)"
+        ),
+    ] = "own"
+    unseen: Annotated[
+        bool,
+        Meta(
+            description="train points that no image sees on the network's own words, once "
+            "self-training has begun"
+        ),
+    ] = False
 
 
 class Clip2Scene(nn.Module):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from clip3d_cli.core.cameras import Occlusion, Sightings, project, visible
 from clip3d_cli.core.point_cloud import PointCloud
@@ -16,6 +18,7 @@ from clip3d_cli.datasets.images import read_depth
 from clip3d_cli.datasets.sweeps import MergedSweeps
 from clip3d_cli.teachers.cache import Features
 from clip3d_cli.teachers.sampling import sample_features
+from clip3d_cli.training.option_types import Count, NonNegative, PositiveCount
 
 Rows = npt.NDArray[np.int64]
 
@@ -24,45 +27,85 @@ _POOLED = 8
 _WIDEST = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
-    """What a batch is made of.
+    """Table ``[batch]`` of a pretraining: the content of a batch."""
 
-    Attributes:
-        scenes: how many scenes a batch has.
-        sweeps: S, how many scans of a scene: the key frame and S − 1 drawn from those before it.
-        among: how many earlier sweeps they are drawn from.
-        merge: put the sweeps together before the network sees them (the ablation "merged"); else
-            each is an input of its own, and they meet in the cells of the grid.
-        cell_m: the edge of a grid cell, metres; 0 takes the voxel's.
-        views: the most images of a scene that are looked at; 0 for all.
-        pairs: the most pairs of a point and a pixel of a scene.
-        points: sweeps are cut to the disc around one of the points that images see that holds so
-            many points of the key frame; 0 for whole sweeps.
-        occlusion: which points count as hidden.
-        least_depth_m: nearer points are not looked at, metres.
-        tolerance_m: how far a point may lie from the depth image, metres.
-        superpoint_m: cells of the superpoints over which targets are averaged, metres; 0 for
-            none. SAS (Li et al. 2025) gains by it; CLIP2Scene has none.
-        balance: 0 draws pairs as they come; towards 1, words of few pixels are drawn as often
-            as common ones. Eq. 1 weighs classes alike anyhow; a mean over pairs does not.
-        augment: turn each scene about the vertical and mirror it, at random.
-    """
-
-    scenes: int = 4
-    sweeps: int = 3
-    among: int = 10
-    merge: bool = False
-    cell_m: float = 0.0
-    views: int = 0
-    pairs: int = 4096
-    points: int = 0
-    occlusion: Occlusion = "auto"
-    least_depth_m: float = 1.0
-    tolerance_m: float = 0.05
-    superpoint_m: float = 0.0
-    balance: float = 0.0
-    augment: bool = True
+    scenes: Annotated[
+        PositiveCount, Meta(description="scenes in a batch, in each training process")
+    ] = 4
+    sweeps: Annotated[
+        PositiveCount,
+        Meta(description="scans used of a scene: the key frame, and others drawn from before it"),
+    ] = 3
+    among: Annotated[
+        Count, Meta(description="number of scans before the key frame to draw the others from")
+    ] = 10
+    merge: Annotated[
+        bool,
+        Meta(
+            description="give the network all sweeps as one cloud (the ablation); otherwise each "
+            "sweep is an input of its own, and they meet in the grid cells of Eq. 2"
+        ),
+    ] = False
+    cell_m: Annotated[
+        NonNegative,
+        Meta(description="edge length in metres of a grid cell of Eq. 2; 0 for that of a voxel"),
+    ] = 0.0
+    views: Annotated[
+        Count,
+        Meta(
+            description="largest number of images used of a scene, drawn for each batch; 0 for all"
+        ),
+    ] = 0
+    pairs: Annotated[
+        PositiveCount, Meta(description="largest number of point-pixel pairs of a scene")
+    ] = 4096
+    points: Annotated[
+        Count,
+        Meta(
+            description="cut a scene to a disc that holds this number of points of the key frame "
+            "around a random visible point; 0 for whole scenes"
+        ),
+    ] = 0
+    occlusion: Annotated[
+        Occlusion,
+        Meta(
+            description="test for points hidden from a camera: depth by the depth image, points by "
+            "nearer points, none keeps all points; auto is depth for views with a depth image, and "
+            "points for the others"
+        ),
+    ] = "auto"
+    least_depth_m: Annotated[
+        NonNegative,
+        Meta(
+            description="least depth of a point in a camera, in metres; nearer points are left out"
+        ),
+    ] = 1.0
+    tolerance_m: Annotated[
+        NonNegative,
+        Meta(description="largest distance in metres of a visible point from the depth image"),
+    ] = 0.05
+    superpoint_m: Annotated[
+        NonNegative,
+        Meta(
+            description="average the teacher's vectors over superpoints made of cells of this edge "
+            "length in metres (as SAS, Li et al. 2025); 0 for no averaging (CLIP2Scene)"
+        ),
+    ] = 0.0
+    balance: Annotated[
+        NonNegative,
+        Meta(
+            description="preference for pairs of rare words: 0 draws all pairs alike, 1 draws all "
+            "words about equally often"
+        ),
+    ] = 0.0
+    augment: Annotated[
+        bool,
+        Meta(
+            description="rotate each scene about the vertical axis, mirror and shift it at random"
+        ),
+    ] = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from clip3d_cli.core.grouping import run_starts, sort_keys
@@ -22,6 +24,7 @@ from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.augmentation import Rows, batched, disc, drawn_scene, turned
 from clip3d_cli.training.clip2scene.batches import NetworkInputs
 from clip3d_cli.training.losses import IGNORED
+from clip3d_cli.training.option_types import Count, PositiveCount
 
 # Of every process that makes batches.
 _MEMORY_BYTES = 1 << 28
@@ -30,20 +33,26 @@ _LEAVE_OUT = "Leave the scene out."
 Read = tuple[PointCloud, npt.NDArray[np.int32]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledOptions:
-    """What a batch with truth is made of.
+    """Table ``[batch]`` of a fine-tuning: the content of a batch."""
 
-    Attributes:
-        scenes: how many scenes a batch has.
-        points: a scene is cut to the disc around one of its judged points that holds so many
-            points; 0 for whole scenes.
-        augment: turn each scene about the vertical and mirror it, at random.
-    """
-
-    scenes: int = 4
-    points: int = 0
-    augment: bool = True
+    scenes: Annotated[
+        PositiveCount, Meta(description="scenes in a batch, in each training process")
+    ] = 4
+    points: Annotated[
+        Count,
+        Meta(
+            description="cut a scene to a disc that holds this number of points around a random "
+            "labelled point; 0 for whole scenes"
+        ),
+    ] = 0
+    augment: Annotated[
+        bool,
+        Meta(
+            description="rotate each scene about the vertical axis, mirror and shift it at random"
+        ),
+    ] = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,10 @@ import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,27 +19,38 @@ from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.head_cosine import head_agreement, head_cosines
 from clip3d_cli.training.losses import IGNORED, right_words_loss
+from clip3d_cli.training.option_types import NonNegative
 from clip3d_cli.training.supervised.batches import LabelledBatch
 from clip3d_cli.training.supervised.lovasz import lovasz_softmax
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisedOptions:
-    """What is minimised: the cross-entropy of the closed head, and the rest by weights.
+    """Table ``[loss]`` of a fine-tuning: what is added to the cross-entropy of the closed head."""
 
-    Attributes:
-        lovasz_weight: of the Lovász-softmax loss beside cross-entropy; CLIP2Scene's is 1.
-        words_weight: of the same two losses of the text head with the words of the classes, so
-            that it goes on answering words; 0 leaves the text head to itself.
-        keep_weight: of one minus the cosine to the vectors that the start gave, so that words
-            of no class are answered as before; it costs a second pass through the network.
-        linear_probe: train the closed head alone: the encoder stays as it is, to the bit.
-    """
-
-    lovasz_weight: float = 1.0
-    words_weight: float = 1.0
-    keep_weight: float = 0.0
-    linear_probe: bool = False
+    lovasz_weight: Annotated[
+        NonNegative,
+        Meta(
+            description="factor of the Lovász-softmax loss beside cross-entropy; CLIP2Scene has 1"
+        ),
+    ] = 1.0
+    words_weight: Annotated[
+        NonNegative,
+        Meta(
+            description="factor of the same two losses of the text head with the words of the "
+            "classes, so that it still answers words; 0 does not train the text head"
+        ),
+    ] = 1.0
+    keep_weight: Annotated[
+        NonNegative,
+        Meta(
+            description="factor of 1 − cosine to the text vectors of the start weights, so that "
+            "words of no class are answered as before; costs a second pass through the network"
+        ),
+    ] = 0.0
+    linear_probe: Annotated[
+        bool, Meta(description="train the closed head only; the encoder does not change")
+    ] = False
 
 
 class FineTuner(nn.Module):
