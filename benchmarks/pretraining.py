@@ -70,7 +70,7 @@ def _train_row(args: argparse.Namespace) -> dict[str, object]:
     paths["teacher.features"] = args.out.parent / "features"
     settings += [f"{key}={str(path)!r}" for key, path in paths.items()]
     config = with_settings(PretrainConfig(), settings)
-    judged = pretrain(config, args.out.with_suffix(".run"), resume=False).judged
+    judged = pretrain(config, args.out.with_suffix(".run"), resume=False).evaluation
     if judged is None:
         raise SystemExit("the scenes have no ground truth")
     return {

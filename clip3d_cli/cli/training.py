@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from clip3d_cli.datasets.dataset import Dataset
     from clip3d_cli.pipelines.training.config import TrainingConfig
     from clip3d_cli.pipelines.training.config_sources import ConfigSources
-    from clip3d_cli.pipelines.training.run import Ended, Hearing
+    from clip3d_cli.pipelines.training.run import Callbacks, RunResult
     from clip3d_cli.training.distributed import World
 
 Config = TypeVar("Config", bound="TrainingConfig")
@@ -263,7 +263,7 @@ class TrainingProcess:
     """
 
     world: World
-    callbacks: Hearing
+    callbacks: Callbacks
     reporter: Reporter
     command_line: tuple[str, ...]
     began_s: float
@@ -287,10 +287,10 @@ def training_process(
     """
     from clip3d_cli.cli.distributed import leave_together, worker_errors
     from clip3d_cli.cli.training_output import StepReporter, report_config
-    from clip3d_cli.pipelines.training.run import Hearing
-    from clip3d_cli.training.distributed import World, joined_world
-    from clip3d_cli.training.loop import Step
-    from clip3d_cli.training.tensorboard import Curves, open_curves
+    from clip3d_cli.pipelines.training.run import Callbacks
+    from clip3d_cli.training.distributed import World, process_group
+    from clip3d_cli.training.loop import StepReport
+    from clip3d_cli.training.tensorboard import TensorBoardWriter, open_tensorboard
 
     ranks = rank_from_environment()
     with ExitStack() as stack:
@@ -302,33 +302,38 @@ def training_process(
             from clip3d_cli.cli.distributed import device_type_for_all
 
             world = World(*ranks, device_type_for_all(config.run.device))
-            if world.leads:
+            if world.is_rank_0:
                 reporter.info(f"device: {world.device.type}, {world.size} processes")
             else:
                 reporter = Reporter(quiet=True, bars=False)
             signals = stack.enter_context(leave_together(world))
         report_config(config, defaults, reporter)
         steps = stack.enter_context(StepReporter(reporter))
-        stack.enter_context(joined_world(world))
+        stack.enter_context(process_group(world))
         stack.enter_context(worker_errors())
-        curves: list[Curves] = []
+        curves: list[TensorBoardWriter] = []
 
         def on_start(total: int, done: int) -> None:
             if signals is not None:
                 signals.training_started()
-            if config.run.tensorboard and world.leads:
+            if config.run.tensorboard and world.is_rank_0:
                 folder = (request.folder or Path()) / "tensorboard"
-                curves.append(stack.enter_context(open_curves(folder, done)))
+                curves.append(stack.enter_context(open_tensorboard(folder, done)))
             steps.start(total, done)
 
-        def on_step(step: Step) -> None:
+        def on_step(step: StepReport) -> None:
             steps.step(step)
             for each in curves:
                 each.add(step.number, {"loss": step.loss, **step.parts})
 
         yield TrainingProcess(
             world,
-            Hearing(reporter.progress, reporter.info, on_step, on_start),
+            Callbacks(
+                progress=reporter.progress,
+                note=reporter.info,
+                on_start=on_start,
+                on_step=on_step,
+            ),
             reporter,
             ("clip3d", *sys.argv[1:]),
             time.perf_counter(),
@@ -338,7 +343,7 @@ def training_process(
 def finish(
     request: TrainingRequest,
     process: TrainingProcess,
-    result: Ended,
+    result: RunResult,
     entries: Mapping[str, Any],
 ) -> int:
     """Report the end of a training on rank 0, and return the exit code.
@@ -357,7 +362,7 @@ def finish(
     """
     from clip3d_cli.cli.training_output import run_document
 
-    if process.world.leads:
+    if process.world.is_rank_0:
         if not result.finished:
             options = ["--resume", "-o", str(result.folder), *request.processes.options]
             command = shlex.join(["clip3d", request.command, *options])

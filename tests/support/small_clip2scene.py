@@ -40,16 +40,16 @@ def learner_of(
     )
 
 
-def follow_another(learner: Clip2Scene, batch: PosedBatch) -> Clip2Scene:
+def set_ema_model(learner: Clip2Scene, batch: PosedBatch) -> Clip2Scene:
     """The learner that it follows from now on: of the same kind, with statistics and opinions."""
-    mentor = learner_of(learner.encoder.spec.architecture, learner._dtype, seed=7)
+    average = learner_of(learner.encoder.spec.architecture, learner._dtype, seed=7)
     with torch.no_grad():
         for _ in range(20):
-            mentor(batch, 0)
-        head: Any = mentor.encoder.network.head
+            average(batch, 0)
+        head: Any = average.encoder.network.head
         head.weight[[0, 3]] *= 20
-    learner.follow(mentor)
-    return mentor
+    learner.use_ema_model(average)
+    return average
 
 
 def words() -> Words:

@@ -1,18 +1,23 @@
-"""A trainee of a few weights, its batches and its loss."""
+"""A network of a few weights in training, its batches and its loss."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
-from clip3d_cli.training.loop import Loss
-from clip3d_cli.training.state import LoopOptions, Snapshot, Trainee
+from clip3d_cli.training.distributed import SINGLE_PROCESS, World
+from clip3d_cli.training.loop import Loss, StepReport, train_steps
+from clip3d_cli.training.signals import StopRequest
+from clip3d_cli.training.state import LoopOptions, Snapshot, TrainState
 
 ADAM = LoopOptions(6, 0.05, warmup_steps=2, average_decay=0.9)
 
 
 class Small(nn.Module):
-    """Everything that makes resuming hard: running statistics, drop-out, an unused weight."""
+    """Everything that makes resuming hard: running statistics, dropout, an unused weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,13 +38,32 @@ def loss_of(network: nn.Module, batch: torch.Tensor, _: int = 0) -> Loss:
     return (network(batch) - batch[:, :2]).square().mean(), {}
 
 
-def trainee_of(options: LoopOptions, seed: int = 1) -> Trainee:
+def state_of(options: LoopOptions, seed: int = 1) -> TrainState:
     torch.manual_seed(seed)
-    return Trainee(Small(), options)
+    return TrainState(Small(), options)
+
+
+def ignore(*_: object) -> None:
+    """Do nothing with a report."""
+
+
+def train(
+    state: TrainState,
+    batches: Callable[[range], Iterable[Any]],
+    loss_of: Callable[[nn.Module, Any, int], Loss],
+    on_step: Callable[[StepReport], object] = ignore,
+    *,
+    world: World = SINGLE_PROCESS,
+    stop: StopRequest | None = None,
+) -> bool:
+    """Train with a function that is told of every step; return whether all steps were done."""
+    for report in train_steps(state, batches, loss_of, world=world, stop=stop):
+        on_step(report)
+    return state.is_finished
 
 
 def same(one: Snapshot, two: Snapshot) -> bool:
-    """Whether two snapshots are equal to the bit."""
+    """Return whether two snapshots are equal to the bit."""
     return (
         one.scalars == two.scalars
         and set(one.tensors) == set(two.tensors)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from posed_sample import make
-from small_learner import EARLY, IMAGE_TURN, OWN_TURN, learner_of
+from small_clip2scene import EARLY, IMAGE_TURN, OWN_TURN, learner_of
 
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
 from clip3d_cli.pipelines.training.config_sources import with_settings

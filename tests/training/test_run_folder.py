@@ -1,4 +1,4 @@
-"""Run folders, and sessions in them."""
+"""Run folders, environments and curves."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ from types import ModuleType
 
 import pytest
 import torch
-from small_trainee import ADAM, batch_of, loss_of, trainee_of
-from torch import nn
 
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.training.environment import versions_here
-from clip3d_cli.training.loop import Loss, Step
-from clip3d_cli.training.prefetch import Prefetched
+from clip3d_cli.training.environment import environment_info
 from clip3d_cli.training.run_folder import RunFolder, with_current_keys
-from clip3d_cli.training.session import Session
-from clip3d_cli.training.state import Trainee
-from clip3d_cli.training.tensorboard import open_curves
+from clip3d_cli.training.tensorboard import open_tensorboard
 from clip3d_cli.training.toml_text import flatten_tables, toml_table, toml_text
 
 CONFIG = {"dataset": "folder", "train": {"steps": 6, "rate": 1e-05, "workers": 2}}
@@ -48,7 +42,7 @@ def test_toml_leaves_out_what_is_none_and_refuses_what_it_cannot_say() -> None:
 
 
 def test_versions_say_what_could_change_a_number() -> None:
-    told = versions_here(["clip3d", "pretrain"], torch.device("cpu"))
+    told = environment_info(["clip3d", "pretrain"], torch.device("cpu"))
     assert json.loads(json.dumps(told)) == told
     assert told["torch"].startswith(torch.__version__.split("+")[0])
     assert told["command_line"] == ["clip3d", "pretrain"]
@@ -138,92 +132,9 @@ def test_broken_runs_are_refused(tmp_path: Path, name: str) -> None:
     assert name in fault.value.where
 
 
-def _steps(folder: RunFolder) -> list[int]:
-    return [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()]
-
-
-class LostError(Exception):
-    """What ends a process in the middle of a step."""
-
-
-def _lost_at(step: int) -> object:
-    def loss(network: nn.Module, batch: torch.Tensor, done: int) -> Loss:
-        if done == step:
-            raise LostError
-        return loss_of(network, batch)
-
-    return loss
-
-
-def test_a_lost_session_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
-    batches = Prefetched(batch_of)
-    whole = trainee_of(ADAM)
-    first = Session(RunFolder(tmp_path / "whole"), save_every=2)
-    first.folder.create(CONFIG, {})
-    assert first.run(whole, batches, loss_of)
-
-    folder = RunFolder(tmp_path / "lost")
-    folder.create(CONFIG, {})
-    lost = Session(folder, save_every=2)
-    with pytest.raises(LostError):
-        lost.run(trainee_of(ADAM), batches, _lost_at(5))  # type: ignore[arg-type]
-    assert _steps(folder) == [1, 2, 3, 4, 5]
-
-    heard: list[int] = []
-
-    def hear(step: Step, _: Trainee) -> None:
-        heard.append(step.number)
-
-    again = trainee_of(ADAM, seed=7)
-    resumed = Session(folder, save_every=2, on_step=hear)
-    assert resumed.take_up(again) is not None
-    folder.resume(CONFIG, {}, again.done)
-    assert resumed.run(again, batches, loss_of)
-    assert heard == [5, 6]
-    assert _steps(folder) == [1, 2, 3, 4, 5, 6]
-    files = [
-        (each.path / "checkpoints" / "step-00000006.safetensors").read_bytes()
-        for each in (folder, first.folder)
-    ]
-    assert files[0] == files[1]
-
-
-def test_a_session_that_is_over_changes_nothing(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.create(CONFIG, {})
-    session = Session(folder, save_every=4)
-    assert session.take_up(trainee_of(ADAM)) is None
-    assert session.run(trainee_of(ADAM), Prefetched(batch_of), loss_of)
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["step-00000004.safetensors", "step-00000006.safetensors"]
-    again = trainee_of(ADAM)
-    session.take_up(again)
-    assert again.done == 6
-    assert session.run(again, Prefetched(batch_of), loss_of)
-    assert _steps(folder) == [1, 2, 3, 4, 5, 6]
-
-
-def test_a_step_gone_wrong_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.create(CONFIG, {})
-
-    def loss(network: nn.Module, batch: torch.Tensor, done: int) -> Loss:
-        total, _ = loss_of(network, batch)
-        return (total * math.nan if done == 3 else total), {"semantic": total}
-
-    with pytest.raises(Clip3DError, match="step 4: the loss is nan") as fault:
-        Session(folder, save_every=2).run(trainee_of(ADAM), Prefetched(batch_of), loss)
-    assert "semantic" in str(fault.value)
-    found = folder.checkpoints.latest()
-    assert found is not None
-    assert found.snapshot.scalars["done"] == 2
-    assert all(value.isfinite().all() for value in found.snapshot.tensors.values())
-    assert _steps(folder) == [1, 2, 3]
-
-
 def test_curves_need_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(Clip3DError) as fault, open_curves(tmp_path):
+    with pytest.raises(Clip3DError) as fault, open_tensorboard(tmp_path):
         pass
     assert fault.value.code == "E_CONFIG"
 
@@ -244,6 +155,6 @@ def test_curves_are_written_and_closed(tmp_path: Path, monkeypatch: pytest.Monke
     module = ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    with open_curves(tmp_path, done=4) as curves:
+    with open_tensorboard(tmp_path, steps_done=4) as curves:
         curves.add(5, {"loss": 0.5})
     assert said == [(str(tmp_path), 5), ("loss", 0.5, 5), ("closed",)]
