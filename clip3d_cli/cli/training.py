@@ -232,8 +232,8 @@ def print_plan(
     """Print what a training would do, and return exit code 0."""
     from clip3d_cli.cli.training_output import plan_document
     from clip3d_cli.pipelines.training.config import loop_options
+    from clip3d_cli.pipelines.training.config_reference import commented_toml
     from clip3d_cli.training.distributed import World
-    from clip3d_cli.training.toml_text import toml_text
 
     size = request.processes.total
     steps = loop_options(config, len(scenes), World(size=size)).steps
@@ -241,7 +241,7 @@ def print_plan(
         plan = {"scenes": len(scenes), "steps": steps, "processes": size}
         print_json(plan_document(request.command, config, request.folder, plan))
         return 0
-    for line in toml_text(config.tables()).splitlines():
+    for line in commented_toml(config).splitlines():
         print_result(line)
     reporter.info(f"{config.data.dataset}: {len(scenes):,} scenes in {dataset.root}")
     per_step = count_of(config.batch.scenes, "scene")

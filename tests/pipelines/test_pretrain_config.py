@@ -11,8 +11,8 @@ from clip3d_cli import registry
 from clip3d_cli.errors import UsageError
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
 from clip3d_cli.pipelines.pretrain.config import RESUMABLE_KEYS, PretrainConfig, preset
-from clip3d_cli.pipelines.training.config import Tables
-from clip3d_cli.pipelines.training.config_reference import config_reference
+from clip3d_cli.pipelines.training.config import TrainingConfig
+from clip3d_cli.pipelines.training.config_reference import commented_toml, config_reference
 from clip3d_cli.pipelines.training.config_sources import (
     ConfigSources,
     read_config,
@@ -270,7 +270,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config_type", [PretrainConfig, FinetuneConfig])
-def test_the_reference_explains_every_key(config_type: type[Tables]) -> None:
+def test_the_reference_explains_every_key(config_type: type[TrainingConfig]) -> None:
     reference = config_reference(config_type)
     defaults = flatten_tables(config_type().tables())
     assert [key.name for key in reference] == list(defaults)
@@ -288,3 +288,15 @@ def test_the_reference_explains_every_key(config_type: type[Tables]) -> None:
     assert by_name["encoder.layers"].constraint == "one of 14, 18, 34"
     assert by_name["encoder.voxel_sizes_m"].constraint == "at least one, each above 0"
     assert by_name["encoder.inputs"].type == "list of texts"
+    assert by_name["run.seed"].values == "whole number, at least 0"
+    assert by_name["run.tensorboard"].values == "true or false"
+
+
+@pytest.mark.parametrize("config", [preset("nuscenes"), FinetuneConfig()])
+def test_a_commented_config_has_the_same_values(config: PretrainConfig | FinetuneConfig) -> None:
+    text = commented_toml(config)
+    assert with_tables(type(config)(), toml_table(text), "the text") == config
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    place = lines.index("seed = 0")
+    assert lines[place - 1] == "# random seed (whole number, at least 0)"

@@ -1,16 +1,18 @@
-"""All keys of a config with their types, defaults, limits and descriptions, for documentation."""
+"""All keys of a config with types, defaults, limits and descriptions, for documentation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from msgspec import NODEFAULT, inspect
 
-from clip3d_cli.pipelines.training.config import Tables
+from clip3d_cli.pipelines.training.config import TrainingConfig
 from clip3d_cli.training.option_types import LARGEST
 from clip3d_cli.training.toml_text import toml_value
 
+_WIDTH = 100
 _NAMES = {
     inspect.IntType: "whole number",
     inspect.FloatType: "number",
@@ -37,8 +39,13 @@ class ConfigKey:
     constraint: str
     description: str
 
+    @property
+    def values(self) -> str:
+        """Type and allowed values, in words."""
+        return f"{self.type}, {self.constraint}" if self.constraint else self.type
 
-def config_reference(config_type: type[Tables]) -> list[ConfigKey]:
+
+def config_reference(config_type: type[TrainingConfig]) -> list[ConfigKey]:
     """Return every key of a config class, table by table."""
     keys: list[ConfigKey] = []
     for table in _fields(inspect.type_info(config_type)):
@@ -57,24 +64,21 @@ def config_reference(config_type: type[Tables]) -> list[ConfigKey]:
     return keys
 
 
-def reference_tables(config_type: type[Tables]) -> str:
-    """Return a Markdown table for every table of a config class."""
+def commented_toml(config: TrainingConfig) -> str:
+    """Return a config as TOML, with the values and the description of every key above it."""
+    key_of_name = {key.name: key for key in config_reference(type(config))}
     lines: list[str] = []
-    table = ""
-    for key in config_reference(config_type):
-        first, _, name = key.name.partition(".")
-        if first != table:
-            table = first
-            lines += [
-                "",
-                f"`[{table}]`",
-                "",
-                "| key | type | default | meaning |",
-                "|---|---|---|---|",
-            ]
-        kind = f"{key.type}, {key.constraint}" if key.constraint else key.type
-        lines.append(f"| `{name}` | {kind} | `{key.default}` | {key.description} |")
+    for table, values in config.tables().items():
+        lines += ["", f"[{table}]"]
+        for name, value in values.items():
+            key = key_of_name[f"{table}.{name}"]
+            lines += _comment(f"{key.description} ({key.values})")
+            lines.append(f"{name} = {toml_value(value)}")
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _comment(text: str) -> list[str]:
+    return wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
 def _fields(node: inspect.Type) -> Sequence[inspect.Field]:
