@@ -158,7 +158,7 @@ class TrainState:
     def _require_same_options(self, saved: object) -> None:
         own = asdict(self.options)
         if not isinstance(saved, dict):
-            raise _other_training("does not say how it was optimised")
+            raise _other_training("has no options of its optimiser")
         # Options that are newer than the snapshot: their defaults are how it was done before.
         defaults = {entry.name: entry.default for entry in fields(LoopOptions)}
         saved = {name: value for name, value in defaults.items() if value is not MISSING} | saved

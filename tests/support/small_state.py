@@ -56,7 +56,7 @@ def train(
     world: World = SINGLE_PROCESS,
     stop: StopRequest | None = None,
 ) -> bool:
-    """Train with a function that is told of every step; return whether all steps were done."""
+    """Train, call a function after every step, and return whether all steps were done."""
     for report in train_steps(state, batches, loss_of, world=world, stop=stop):
         on_step(report)
     return state.is_finished

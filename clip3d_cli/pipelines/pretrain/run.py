@@ -66,7 +66,7 @@ def pretrain(
         resume: continue the run in the folder instead of starting a new one.
         world: this process among those that train together.
         command_line: what the user typed, for the records.
-        callbacks: functions that are told how the training goes.
+        callbacks: functions that are called with the progress of the training.
 
     Raises:
         Clip3DError: the config, a scene, the teacher or the folder cannot be used, or a step
