@@ -111,7 +111,7 @@ def test_a_stopped_run_goes_on_alone(
     stopped = said.document
     assert (stopped["finished"], stopped["weights"]) == (False, None)
     assert 1 <= stopped["steps"] < 60
-    again = f"go on with --resume: clip3d finetune --resume -o {tmp_path / 'run'}"
+    again = f"continue with: clip3d finetune --resume -o {tmp_path / 'run'}"
     assert again in said.err
     said = clip3d("finetune", "--resume", "-o", tmp_path / "run", "--json")
     assert said.code == 0, said.err
