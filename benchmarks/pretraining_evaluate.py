@@ -22,8 +22,12 @@ from clip3d_cli.pipelines.evaluate.run import EvalOptions, Evaluation, evaluate,
 from clip3d_cli.pipelines.evaluate.teacher import teacher_answer
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
 from clip3d_cli.pipelines.pretrain.run import open_scenes
-from clip3d_cli.pipelines.pretrain.targets import look, open_teacher, targets_of
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.pretrain.targets import (
+    cache_teacher_features,
+    open_teacher,
+    prepare_targets,
+)
+from clip3d_cli.pipelines.training.config_sources import with_settings
 
 
 def main() -> None:
@@ -37,8 +41,8 @@ def main() -> None:
         raise SystemExit("the scenes have no ground truth")
     with TemporaryDirectory() as folder:
         teacher = open_teacher(config, torch.device("cpu"))
-        targets = targets_of(config, teacher, scenes, dataset.vocabulary, Path(folder))
-        look(teacher, scenes, targets.folder)
+        targets = prepare_targets(config, teacher, scenes, dataset.vocabulary, Path(folder))
+        cache_teacher_features(teacher, scenes, targets.folder)
         visible = teacher_answer(targets.folder, targets.words, config.batch)
         projected = teacher_answer(
             targets.folder, targets.words, replace(config.batch, occlusion="none")

@@ -81,7 +81,7 @@ def config_page() -> str:
     """Return a table of every configuration key of each training command."""
     from clip3d_cli.pipelines.finetune.config import FinetuneConfig
     from clip3d_cli.pipelines.pretrain.config import PretrainConfig
-    from clip3d_cli.pipelines.training.config_files import config_reference
+    from clip3d_cli.pipelines.training.config_reference import config_reference
 
     lines = ["# Configuration", ""]
     for name, config in (("pretrain", PretrainConfig), ("finetune", FinetuneConfig)):

@@ -1,4 +1,4 @@
-"""Scenes with truth in memory: a floor, poles that stand on it, and balls that hang in the air."""
+"""Scenes with ground truth in memory: a floor, poles on it, and balls in the air."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Truth = npt.NDArray[np.int32]
 
 @dataclass
 class LabelledMemory(InMemory):
-    """Scenes in memory, with the truth of each by its name."""
+    """Scenes in memory, with the ground truth of each by its name."""
 
     truths: dict[str, Truth] = field(default_factory=dict)
     vocabulary: Vocabulary | None = field(default_factory=lambda: Vocabulary.of_words(list(NAMES)))
@@ -39,13 +39,13 @@ class LabelledMemory(InMemory):
     def labelled(
         self, name: str, xyz: npt.NDArray[np.float64], truth: Sequence[int] | Truth
     ) -> PosedScene:
-        """A scene of these points, which are numbered by their intensities."""
+        """Return a scene of points that are numbered by their intensities."""
         self.truths[name] = np.asarray(truth, dtype=np.int32)
         return self.scene(name, [with_intensity(xyz)], [])
 
 
 def park(dataset: LabelledMemory, number: int) -> PosedScene:
-    """A scene of all three classes."""
+    """Return a scene with all three classes."""
     rng = np.random.default_rng(number)
     side = np.arange(-5, 5, 0.2)
     flat = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
@@ -65,14 +65,14 @@ def park(dataset: LabelledMemory, number: int) -> PosedScene:
 
 
 def parks(count: int = 2, seed: int = 0, **options: Any) -> LabelledBatches:
-    """Batches of parks."""
+    """Return batches of parks."""
     dataset = LabelledMemory()
     scenes = [park(dataset, number) for number in range(count)]
     return LabelledBatches(dataset, scenes, INPUTS, LabelledOptions(**options), seed)
 
 
 def words_of(names: Sequence[str] = NAMES, words_each: int = 1) -> ClassEmbeddings:
-    """Some words for each of these classes, the same vector for the same place."""
+    """Return some embedded words for each class; a vector depends on its position only."""
     rng = np.random.default_rng(5)
     vectors = rng.normal(size=(len(names) * words_each, SPACE.dim))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -85,7 +85,7 @@ def words_of(names: Sequence[str] = NAMES, words_each: int = 1) -> ClassEmbeddin
 def tuner_of(
     *, seed: int = 0, start: int = 0, words: ClassEmbeddings | None = None, **options: Any
 ) -> FineTuner:
-    """A small network, fresh from one seed, and its closed head from another."""
+    """Return a small network: random weights from one seed, the closed head from another."""
     torch.manual_seed(start)
     shape = {"width": 0.25, "layers": 14}
     spec = EncoderSpec(

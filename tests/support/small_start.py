@@ -1,4 +1,4 @@
-"""Weights to begin with: untrained ones of a small network, in the space of real words."""
+"""Start weights: untrained weights of a small network, in the feature space of real words."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.pipelines.evaluate.run import Answer, ClassIndex
 from clip3d_cli.teachers.cache import read_features
 from clip3d_cli.teachers.sampling import pseudo_labels, sample_features
-from clip3d_cli.training.clip2scene.pixel_pairs import BatchOptions, seen_points
+from clip3d_cli.training.clip2scene.pixel_pairs import BatchOptions, visible_points
 
 
 def teacher_answer(folder: Path, classes: ClassEmbeddings, options: BatchOptions) -> Answer:
@@ -34,7 +34,7 @@ def teacher_answer(folder: Path, classes: ClassEmbeddings, options: BatchOptions
         there = cloud.only(placed)
         total = np.zeros((len(there), classes.space.dim), dtype=np.float32)
         for view, grid in zip(scene.views, features, strict=True):
-            seen = seen_points(view, there, options)
+            seen = visible_points(view, there, options)
             total[seen.point_index] += sample_features(grid, seen.uv, view.size)
         rows = np.flatnonzero(total.any(axis=1))
         word, _ = pseudo_labels(total[rows], classes)

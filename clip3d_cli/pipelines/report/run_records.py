@@ -17,7 +17,7 @@ from clip3d_cli.encoders.weights_file import file_sha256, read_weights
 from clip3d_cli.errors import InputError, UsageError
 from clip3d_cli.pipelines.report.evaluation_records import EvalRecord, read_evaluation
 from clip3d_cli.pipelines.report.json_fields import read_json
-from clip3d_cli.training.toml_text import flat, toml_table
+from clip3d_cli.training.toml_text import flatten_tables, toml_table
 
 Floats = npt.NDArray[np.float64]
 
@@ -164,7 +164,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return flat(toml_table(path.read_text(encoding="utf-8")))
+        return flatten_tables(toml_table(path.read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as error:
         raise InputError("E_CORRUPT", path, f"is not TOML: {error}", "Mend the file.") from error
 

@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,9 +27,9 @@ from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder
 from clip3d_cli.sparse.backend import backend_named
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
-from clip3d_cli.training.loop import Step, train
+from clip3d_cli.training.loop import StepReport, train_steps
 from clip3d_cli.training.losses import accepted_words_loss
-from clip3d_cli.training.state import LoopOptions, Trainee
+from clip3d_cli.training.state import LoopOptions, TrainState
 from weights.recipe.points.batches import INPUTS, VOXEL_SIZES_M, Batch, Batches, BatchOptions
 from weights.recipe.points.sources import read_scans, training_paths
 from weights.recipe.points.taxonomy import Taxonomy
@@ -117,12 +116,10 @@ def main() -> None:
     options = LoopOptions(
         args.steps, args.learning_rate, warmup_steps=args.steps // 20, seed=args.seed
     )
-    train(
-        Trainee(learner, options),
-        lambda _: loader,
-        lambda _, batch, __: (learner.loss(batch), {}),
-        partial(_record_step, args=args, provenance=provenance),
-    )
+    state = TrainState(learner, options)
+    steps = train_steps(state, lambda _: loader, lambda _, batch, __: (learner.loss(batch), {}))
+    for step in steps:
+        _record_step(step, state, args, provenance)
 
 
 def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
@@ -145,14 +142,14 @@ def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEnco
 
 
 def _record_step(
-    step: Step, trainee: Trainee, *, args: argparse.Namespace, provenance: dict[str, str]
+    step: StepReport, state: TrainState, args: argparse.Namespace, provenance: dict[str, str]
 ) -> None:
     """Append a line to metrics.jsonl; write the averaged encoder every ``--save-every`` steps."""
     line = {"step": step.number, "loss": step.loss, "seconds": round(step.seconds, 1)}
     with (args.out / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     if step.number % args.save_every == 0 or step.number == args.steps:
-        averaged = trainee.averaged
+        averaged = state.averaged
         if not isinstance(averaged, WordLearner):
             raise TypeError("the averaged network is not a WordLearner")
         encoder = averaged.finished_encoder({**provenance, "steps_done": str(step.number)})

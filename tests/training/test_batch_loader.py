@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from clip3d_cli.errors import Clip3DError, InputError, SetupError
-from clip3d_cli.training.prefetch import Prefetched
+from clip3d_cli.training.batch_loader import BatchLoader
 
 FAILING = """
 import sys
 sys.path.insert(0, {folder!r})
-from test_prefetch import third_is_refused
-from clip3d_cli.training.prefetch import Prefetched
+from test_batch_loader import third_is_refused
+from clip3d_cli.training.batch_loader import BatchLoader
 
-supply = iter(Prefetched(third_is_refused, 2)(range(9)))
+supply = iter(BatchLoader(third_is_refused, 2)(range(9)))
 try:
     for number in supply:
         if number == {last}:
@@ -37,7 +37,7 @@ def third_is_refused(number: int) -> int:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_a_worker_refuses_is_refused_in_the_same_words(workers: int) -> None:
-    supply = iter(Prefetched(third_is_refused, workers)(range(9)))
+    supply = iter(BatchLoader(third_is_refused, workers)(range(9)))
     assert [next(supply), next(supply)] == [0, 1]
     with pytest.raises(InputError) as fault:
         next(supply)

@@ -1,4 +1,4 @@
-"""A small learner in all its variants, and what it does to its gradients."""
+"""A small CLIP2Scene network with any loss options, and the gradients of its parts."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def learner_of(
     )
 
 
-def follow_another(learner: Clip2Scene, batch: PosedBatch) -> Clip2Scene:
-    """The learner that it follows from now on: of the same kind, with statistics and opinions."""
-    mentor = learner_of(learner.encoder.spec.architecture, learner._dtype, seed=7)
+def set_ema_model(learner: Clip2Scene, batch: PosedBatch) -> Clip2Scene:
+    """Give a network a moving average: another network with trained statistics and clear words."""
+    average = learner_of(learner.encoder.spec.architecture, learner._dtype, seed=7)
     with torch.no_grad():
         for _ in range(20):
-            mentor(batch, 0)
-        head: Any = mentor.encoder.network.head
+            average(batch, 0)
+        head: Any = average.encoder.network.head
         head.weight[[0, 3]] *= 20
-    learner.follow(mentor)
-    return mentor
+    learner.use_ema_model(average)
+    return average
 
 
 def words() -> Words:
@@ -57,7 +57,7 @@ def words() -> Words:
 
 
 def gradients_of(learner: Clip2Scene, batch: PosedBatch, done: int) -> dict[str, float]:
-    """The largest gradient of each part of the network, all of them finite."""
+    """Return the largest gradient of each part of the network; all must be finite."""
     torch.manual_seed(1)
     loss, parts = learner(batch, done)
     assert (loss.shape, loss.dtype) == ((), torch.float32)
