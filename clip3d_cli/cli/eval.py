@@ -307,15 +307,14 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
         precision=labeller.precision,
         seconds={"load": model.load_seconds, "label": predict.seconds, "read and count": rest},
     )
-    document = evaluation_document(evaluation, options, about)
+    document = evaluation_document(evaluation, options, about, submission=submitted)
     if submitted is not None:
-        document["submission"] = str(submitted)
         reporter.info(f"submission: {submitted}")
     if output is not None:
         write_document(document, output)
         reporter.info(f"written: {output}")
     if as_json:
-        print_json(document)
+        print_json(document.as_json())
     return 0
 
 

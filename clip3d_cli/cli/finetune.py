@@ -169,8 +169,10 @@ def finetune(
         entries = {
             "labelled_scenes": result.labelled,
             "split": result.split or None,
-            "evaluations": {head: each.document for head, each in result.evaluations.items()},
-            "before": None if result.before is None else result.before.document,
+            "evaluations": {
+                head: each.document.as_json() for head, each in result.evaluations.items()
+            },
+            "before": None if result.before is None else result.before.document.as_json(),
         }
         return finish(request, process, result, entries)
 

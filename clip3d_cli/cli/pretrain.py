@@ -168,8 +168,9 @@ def pretrain(
         )
         if process.world.is_rank_0 and result.finished:
             _print_result(result, settled, reporter)
-        evaluation = None if result.evaluation is None else result.evaluation.document
-        return finish(request, process, result, {"evaluation": evaluation})
+        evaluation = result.evaluation
+        document = None if evaluation is None else evaluation.document.as_json()
+        return finish(request, process, result, {"evaluation": document})
 
 
 def _print_result(result: PretrainResult, config: PretrainConfig, reporter: Reporter) -> None:

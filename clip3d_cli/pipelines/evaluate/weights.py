@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.datasets.dataset import Dataset
@@ -15,7 +14,7 @@ from clip3d_cli.encoders.closed_head import closed_classes
 from clip3d_cli.encoders.spec import HeadName
 from clip3d_cli.encoders.weights_file import file_sha256
 from clip3d_cli.labelling.open_encoder import open_encoder
-from clip3d_cli.pipelines.evaluate.document import About, evaluation_document
+from clip3d_cli.pipelines.evaluate.document import About, EvaluationDocument, evaluation_document
 from clip3d_cli.pipelines.evaluate.run import (
     EvalOptions,
     Evaluation,
@@ -37,7 +36,7 @@ class WeightsEvaluation:
     """
 
     evaluation: Evaluation
-    document: dict[str, Any]
+    document: EvaluationDocument
 
 
 @dataclass(frozen=True, slots=True, eq=False)
