@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from clip3d_cli.datasets.dataset import Dataset, Submission
     from clip3d_cli.encoders.spec import HeadName
     from clip3d_cli.labelling.labeller import ModelChoice
-    from clip3d_cli.pipelines.evaluate.run import Answer, ClassIndex, EvalOptions
+    from clip3d_cli.pipelines.evaluate.run import ClassIndex, EvalOptions, Predictor
 
 _METRICS = "Metrics"
 _DEFAULT_SPLIT = "val"
@@ -192,7 +192,7 @@ def evaluate(
     from clip3d_cli.cli.models import model_choice
     from clip3d_cli.cli.terminal import Reporter
     from clip3d_cli.datasets.splits import default_split, limit_scenes
-    from clip3d_cli.pipelines.evaluate.run import EvalOptions, judged_vocabulary, require_options
+    from clip3d_cli.pipelines.evaluate.run import EvalOptions, require_options, require_vocabulary
 
     choice = model_choice(
         weights,
@@ -203,7 +203,7 @@ def evaluate(
         backend=backend,
     )
     data = _open_dataset(dataset, root)
-    vocabulary = _with_prompts(judged_vocabulary(data), prompts)
+    vocabulary = _with_prompts(require_vocabulary(data), prompts)
     options = EvalOptions(
         convention=metric.value,
         bands_m=_parse_bands(bands),
@@ -258,12 +258,12 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
     from clip3d_cli.cli.models import open_model
     from clip3d_cli.cli.terminal import count_of, print_json
     from clip3d_cli.pipelines.evaluate.document import (
-        About,
+        EvaluationSetup,
         evaluation_document,
         write_document,
     )
     from clip3d_cli.pipelines.evaluate.run import evaluate as evaluate_scenes
-    from clip3d_cli.pipelines.evaluate.run import network_answer
+    from clip3d_cli.pipelines.evaluate.run import network_predictor
 
     dataset, options, choice = request.dataset, request.options, request.choice
     with ExitStack() as stack:
@@ -276,7 +276,7 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
         model = open_model(choice, request.vocabulary, reporter)
         labeller = model.labeller
         began = time.perf_counter()
-        predict = _TimedPrediction(network_answer(labeller.encoder, model.classes))
+        predict = _TimedPrediction(network_predictor(labeller.encoder, model.classes))
         evaluation = evaluate_scenes(
             dataset,
             request.scenes,
@@ -292,7 +292,7 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
         f"{choice.head} head"
     )
     print_evaluation(evaluation, options, request.split, reporter)
-    about = About(
+    setup = EvaluationSetup(
         dataset=dataset.name,
         root=dataset.root,
         split=request.split,
@@ -307,7 +307,7 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
         precision=labeller.precision,
         seconds={"load": model.load_seconds, "label": predict.seconds, "read and count": rest},
     )
-    document = evaluation_document(evaluation, options, about, submission=submitted)
+    document = evaluation_document(evaluation, options, setup, submission=submitted)
     if submitted is not None:
         reporter.info(f"submission: {submitted}")
     if output is not None:
@@ -321,7 +321,7 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
 class _TimedPrediction:
     """A prediction function that counts the points it labelled, and the seconds it took."""
 
-    def __init__(self, predict: Answer) -> None:
+    def __init__(self, predict: Predictor) -> None:
         self._predict = predict
         self.seconds = 0.0
         self.points = 0

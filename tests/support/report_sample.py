@@ -12,8 +12,8 @@ import numpy as np
 
 from clip3d_cli.core.vocabulary import ClassName, Vocabulary
 from clip3d_cli.metrics.confusion import ConfusionMatrix
-from clip3d_cli.pipelines.evaluate.document import About, evaluation_document
-from clip3d_cli.pipelines.evaluate.run import Band, EvalOptions, Evaluation
+from clip3d_cli.pipelines.evaluate.document import EvaluationSetup, evaluation_document
+from clip3d_cli.pipelines.evaluate.run import DistanceBand, EvalOptions, Evaluation
 
 CLASSES = ("car", "tree", "road")
 COUNTS = ((6, 2, 1, 1), (0, 5, 0, 0), (0, 0, 0, 0))
@@ -56,16 +56,20 @@ def eval_document(
     vocabulary = Vocabulary("mine", entries)
     confusion = ConfusionMatrix(np.array(counts, dtype=np.int64))
     evaluation = Evaluation(
-        vocabulary, confusion, bands=(Band(20.0, math.inf, confusion),), panoptic=None, scenes=2,
-        passed_over=0,
-    )  # fmt: skip
-    about = About(
+        vocabulary,
+        confusion,
+        bands=(DistanceBand(20.0, math.inf, confusion),),
+        panoptic=None,
+        scenes=2,
+        scenes_without_ground_truth=0,
+    )
+    setup = EvaluationSetup(
         dataset="folder", root=Path("scenes"), split="val", words=vocabulary, templates=("{}",),
         text_encoder="mini", head="text", weights=Path("points.safetensors"), sha256="5e" * 32,
         device="cpu", backend="torch", precision="exact", seconds={"label": 1.0},
     )  # fmt: skip
     options = EvalOptions(ignored=classes[1:2])
-    document = evaluation_document(evaluation, options, about).as_json()
+    document = evaluation_document(evaluation, options, setup).as_json()
     return {**json.loads(json.dumps(document)), **(changes or {})}
 
 

@@ -31,7 +31,7 @@ from clip3d_cli.metrics.scores import (
     metric_name,
     scores_of,
 )
-from clip3d_cli.pipelines.evaluate.run import Band, EvalOptions, Evaluation, class_indices
+from clip3d_cli.pipelines.evaluate.run import DistanceBand, EvalOptions, Evaluation, class_indices
 from clip3d_cli.schema import SchemaError, decode_json
 
 SCHEMA = "clip3d.eval/1"
@@ -238,7 +238,7 @@ class EvaluationDocument(Struct, frozen=True, kw_only=True, tag_field="schema", 
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class EvaluationSetup:
     """What was evaluated, and with which models.
 
     Attributes:
@@ -273,38 +273,42 @@ class About:
 
 
 def evaluation_document(
-    evaluation: Evaluation, options: EvalOptions, about: About, *, submission: Path | None = None
+    evaluation: Evaluation,
+    options: EvalOptions,
+    setup: EvaluationSetup,
+    *,
+    submission: Path | None = None,
 ) -> EvaluationDocument:
     """Return the document of an evaluation.
 
     Args:
         evaluation: counts of the evaluation.
         options: options that the evaluation was run with.
-        about: what was evaluated, and with which models.
+        setup: what was evaluated, and with which models.
         submission: file or folder to send to a benchmark, if one was written.
     """
     scores = evaluation.scores(options.convention)
     vocabulary = evaluation.vocabulary
     names = tuple(entry.name for entry in vocabulary.classes)
-    worded = about.words.classes if about.head == "text" else ()
+    worded = setup.words.classes if setup.head == "text" else ()
     return EvaluationDocument(
         clip3d=__version__,
-        dataset=about.dataset,
-        root=str(about.root),
-        split=about.split,
+        dataset=setup.dataset,
+        root=str(setup.root),
+        split=setup.split,
         scenes=evaluation.scenes,
-        scenes_without_truth=evaluation.passed_over,
+        scenes_without_truth=evaluation.scenes_without_ground_truth,
         points=scores.points,
         metric=MetricRecord(options.convention, metric_name(options.convention, evaluation.rules)),
         vocabulary=VocabularyRecord(vocabulary.name, names),
         words={entry.name: tuple(entry.words) for entry in worded},
-        templates=tuple(about.templates) if worded else (),
-        text_encoder=about.text_encoder,
-        head=about.head,
-        weights=WeightsRecord(str(about.weights), about.sha256),
-        device=about.device,
-        backend=about.backend,
-        precision=about.precision,
+        templates=tuple(setup.templates) if worded else (),
+        text_encoder=setup.text_encoder,
+        head=setup.head,
+        weights=WeightsRecord(str(setup.weights), setup.sha256),
+        device=setup.device,
+        backend=setup.backend,
+        precision=setup.precision,
         scores=SummaryRecord(*_summary(scores)),
         classes=_class_records(vocabulary, evaluation.confusion, scores),
         absent=tuple(names[index] for index in scores.absent),
@@ -316,7 +320,7 @@ def evaluation_document(
         foreground=_foreground_record(evaluation, options),
         harmonic=_harmonic_record(evaluation, options),
         panoptic=_panoptic_record(evaluation, options),
-        seconds={step: round(value, 3) for step, value in about.seconds.items()},
+        seconds={step: round(value, 3) for step, value in setup.seconds.items()},
         submission=UNSET if submission is None else str(submission),
     )
 
@@ -386,7 +390,7 @@ def _class_records(
     )
 
 
-def _band_record(band: Band, scores: Scores) -> BandRecord:
+def _band_record(band: DistanceBand, scores: Scores) -> BandRecord:
     to_m = None if math.isinf(band.to_m) else band.to_m
     return BandRecord(band.from_m, to_m, scores.points, *_summary(scores))
 
