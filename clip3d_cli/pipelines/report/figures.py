@@ -25,7 +25,7 @@ from clip3d_cli.pipelines.report.records import EvaluationRecord, Floats, Series
 
 # About two dots for each pixel of a web page: sharp on fine screens and on paper.
 DOTS_PER_INCH = 200
-# Color-blind people can tell these apart too, also through the filter of dark screens in page.html.
+# Color-blind people can tell these apart, also through the filter of page.html for dark screens.
 RUN_COLORS = ("#283ba6", "#c6290f", "#3ca2df", "#d29623", "#725ef0", "#aab0a6")
 SHARE_COLORS = ("#ffffff", "#d6e6f4", "#abcfe6", "#6aaed6", "#3787c0", "#105ba4", "#08306b")
 SURFACE, INK, MUTED, LINE = "#ffffff", "#1a1d21", "#5c6570", "#e3e6ea"
@@ -133,7 +133,7 @@ def confusion_png(evaluation: EvaluationRecord) -> bytes:
     kept = np.flatnonzero((points > 0) | (predicted[:-1] > 0))  # (R,) classes
     columns = np.append(kept, len(counts)) if predicted[-1] else kept  # (C,)
     size = next(size for size in _SIZES if len(kept) <= size.classes)
-    names = [_shortened(name) for name in (*document.vocabulary.classes, UNLABELED)]
+    names = [*(_shortened(entry.name) for entry in document.classes), UNLABELED]
     with _style():
         figure = Figure(figsize=(size.cell_in * len(columns), size.cell_in * len(kept)))
         axes = figure.add_axes((0, 0, 1, 1))
