@@ -160,6 +160,15 @@ def test_the_best_of_comparable_scores_is_marked(tmp_path: Path) -> None:
     assert page.index("</tbody>\n<tfoot>") < page.index("mean, all points")
 
 
+def test_scores_that_cannot_be_compared_or_are_0_are_not_marked(tmp_path: Path) -> None:
+    wrong = eval_document(counts=((0, 3, 0, 0), (3, 0, 0, 0), (0, 0, 0, 0)))
+    paths = [write_eval(tmp_path / f"{name}.json", wrong) for name in "ab"]
+    paths.append(write_eval(tmp_path / "c.json", eval_document(changes={"split": "test"})))
+    report(paths, tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.count('<td class="number best">') == 0
+
+
 def test_inputs_that_failed_are_named(tmp_path: Path) -> None:
     paths = [write_run(tmp_path / "a"), write_run(tmp_path / "<b>")]
     (paths[1] / "config.toml").write_text("a = [")
