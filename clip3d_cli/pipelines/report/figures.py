@@ -228,6 +228,7 @@ def _draw_curves(axes: Axes, curves: Mapping[int, Series], *, may_be_log: bool) 
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(lambda step, _: short_count(step))
+    axes.set_xlim(left=0)
     axes.grid(axis="y")
 
 
