@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from clip3d_cli import registry
-from clip3d_cli.core.checks import check_array
+from clip3d_cli.core.validation import validate_array
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.teachers.attention import VARIANTS
 from clip3d_cli.teachers.towers import residual_features, transformer_features
-from clip3d_cli.text.openclip.model import FoundModel, find_model
+from clip3d_cli.text.openclip.model import OpenClipModel, find_model
 
 DEFAULT_MODEL = "ViT-B-16/openai"
 
@@ -71,8 +71,8 @@ class OpenClipTeacher:
             SetupError: open_clip cannot be imported, or the weights cannot be had.
         """
         if variant not in VARIANTS:
-            raise registry.unknown_name("variant of the teacher", variant, VARIANTS)
-        found = find_model(model, cache=cache, what="teacher", instead=_INSTEAD)
+            raise registry.unknown_name_error("variant of the teacher", variant, VARIANTS)
+        found = find_model(model, cache=cache, purpose="teacher", alternative=_INSTEAD)
         # Before a download of gigabytes.
         if "timm_model_name" in found.settings["vision_cfg"]:
             raise _unfit(found, "has an image tower of the package timm")
@@ -104,7 +104,7 @@ class OpenClipTeacher:
         Raises:
             SetupError: the weights give numbers that are not finite.
         """
-        check_array("image", image, np.uint8, (None, None, 3))
+        validate_array("image", image, np.uint8, (None, None, 3))
         vectors = functional.normalize(self._features(self._pixels(image)).float(), dim=-1)
         features: npt.NDArray[np.float32] = vectors.cpu().numpy()
         if not np.isfinite(features).all():
@@ -128,7 +128,7 @@ class OpenClipTeacher:
 Read = Callable[..., Tensor]
 
 
-def _reader(found: FoundModel, tower: Any, variant: str) -> tuple[tuple[int, int], int, Read]:
+def _reader(found: OpenClipModel, tower: Any, variant: str) -> tuple[tuple[int, int], int, Read]:
     """Sides of a patch, shorter side of the training images, and what reads the tower."""
     kind = type(tower).__name__
     if kind == "ModifiedResNet":
@@ -145,7 +145,7 @@ def _reader(found: FoundModel, tower: Any, variant: str) -> tuple[tuple[int, int
     return tower.patch_size, min(tower.image_size), transformer_features
 
 
-def _unfit(found: FoundModel, fault: str) -> UsageError:
+def _unfit(found: OpenClipModel, fault: str) -> UsageError:
     return UsageError(
         "E_UNSUPPORTED", found.identity, fault, f"{_OTHERS}, such as {DEFAULT_MODEL}."
     )

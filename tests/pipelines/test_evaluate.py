@@ -82,7 +82,7 @@ class Sent:
 
 @pytest.fixture
 def dataset() -> Judged:
-    return Judged(vocabulary=Vocabulary.of_words(["a", "b", "c"]))
+    return Judged(vocabulary=Vocabulary.from_names(["a", "b", "c"]))
 
 
 def test_counts_are_those_of_the_hand(dataset: Judged) -> None:

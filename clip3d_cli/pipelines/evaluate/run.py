@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.labels import UNLABELED
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.labels import UNLABELED_INDEX
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.scenes import PosedScene, moved
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.scenes import PosedScene, transform_points
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset, Submission
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.errors import UsageError
@@ -23,7 +24,7 @@ from clip3d_cli.metrics.panoptic import PanopticCounts, Segments
 from clip3d_cli.metrics.rules import NO_BENCHMARK, BenchmarkRules
 from clip3d_cli.metrics.scores import Convention, Scores, scores_of
 from clip3d_cli.objects.clusters import instances_of
-from clip3d_cli.registry import unknown_name
+from clip3d_cli.registry import unknown_name_error
 
 ClassIndex = npt.NDArray[np.int32]
 Answer = Callable[[PosedScene, PointCloud], ClassIndex]
@@ -149,7 +150,7 @@ def evaluate(
         if truth is None:
             continue
         if options.only is not None:
-            truth = np.where(options.only(scene, cloud) == UNLABELED, np.int32(-1), truth)
+            truth = np.where(options.only(scene, cloud) == UNLABELED_INDEX, np.int32(-1), truth)
         tally.add(dataset, scene, _Answered(cloud.xyz, truth, found))
         judged += 1
     return Evaluation(
@@ -176,7 +177,7 @@ def key_cloud(dataset: Dataset, scene: PosedScene) -> PointCloud:
     """
     sweep = scene.sweeps[0]
     cloud = dataset.cloud(sweep)
-    return replace(cloud, xyz=moved(sweep.world_from_sensor, cloud.xyz))
+    return replace(cloud, xyz=transform_points(sweep.world_from_sensor, cloud.xyz))
 
 
 def judged_vocabulary(dataset: Dataset) -> Vocabulary:
@@ -219,7 +220,7 @@ def class_indices(vocabulary: Vocabulary, names: Iterable[str], where: str) -> f
     known = [entry.name for entry in vocabulary.classes]
     for name in names:
         if name not in known:
-            raise unknown_name(where, name, known)
+            raise unknown_name_error(where, name, known)
     return frozenset(known.index(name) for name in names)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.labels import UNLABELED
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.labels import UNLABELED_INDEX
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.pipelines.evaluate.run import Answer, ClassIndex
 from clip3d_cli.teachers.cache import read_features
 from clip3d_cli.teachers.sampling import pseudo_labels, sample_features
@@ -29,9 +29,9 @@ def teacher_answer(folder: Path, classes: ClassEmbeddings, options: BatchOptions
 
     def answer(scene: PosedScene, cloud: PointCloud) -> ClassIndex:
         features = read_features(folder / f"{scene.name}.safetensors", scene, classes.space)
-        index = np.full(len(cloud), UNLABELED, dtype=np.int32)
+        index = np.full(len(cloud), UNLABELED_INDEX, dtype=np.int32)
         placed = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
-        there = cloud.only(placed)
+        there = cloud.select(placed)
         total = np.zeros((len(there), classes.space.dim), dtype=np.float32)
         for view, grid in zip(scene.views, features, strict=True):
             seen = visible_points(view, there, options)

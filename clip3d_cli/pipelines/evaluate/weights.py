@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.splits import limit_scenes
 from clip3d_cli.encoders.closed_head import closed_classes
