@@ -5,14 +5,14 @@ import pytest
 
 pytest.importorskip("embreex")
 
-from clip3d_cli.core.scenes import moved
+from clip3d_cli.core.scenes import transform_points
 from weights.recipe.renders import textures
 from weights.recipe.renders.classes import SKY, scene_classes
 from weights.recipe.renders.rendering import Camera, Light, first_visible, render
 from weights.recipe.renders.sensor_rig import to_sensor_axes, world_from_sensor
 from weights.recipe.renders.surfaces import Surfaces
 from weights.recipe.simulate.concepts import concept_index
-from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
+from weights.recipe.simulate.ground_plan import GroundPlan, Strip, TwoScaleGround
 from weights.recipe.simulate.primitives import Mesh, box, merge, quads
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scene_builder import SceneBuilder
@@ -22,7 +22,7 @@ CAR_ID = 1 + [entry.name for entry in scene_classes()].index("car")
 
 
 def _builder() -> SceneBuilder:
-    flat = Terrain(np.zeros((1, 4)), (0.0, 0.0), 0.0)
+    flat = TwoScaleGround(np.zeros((1, 4)), (0.0, 0.0), 0.0)
     strips = (Strip(2.0, "sidewalk", 0.1),)
     beyond = Strip(1e3, "grass", 0.1)
     plan = GroundPlan(4.0, (), strips, strips, beyond, (), (0, 1, 0), flat, (60, 40))
@@ -103,7 +103,7 @@ def test_world_and_sensor_axes_are_each_others_inverse() -> None:
     world = np.random.default_rng(0).normal(0, 20, (50, 3)).astype(np.float32)
     own = to_sensor_axes(world, pose)
     np.testing.assert_allclose(
-        moved(world_from_sensor(pose), own.astype(np.float64)), world, atol=1e-4
+        transform_points(world_from_sensor(pose), own.astype(np.float64)), world, atol=1e-4
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("embreex")
 
 from weights.recipe.simulate.concepts import concept_index, concept_names
-from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
+from weights.recipe.simulate.ground_plan import GroundPlan, Strip, TwoScaleGround
 from weights.recipe.simulate.primitives import box, merge, quads, tube
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scans import make_scan, write_scan
@@ -24,7 +24,7 @@ def _plane(z: float, opacity: float = 1.0, concept: str = "road"):
 
 def _plan() -> GroundPlan:
     strips = (Strip(0.2, "curb", 0.15), Strip(2.0, "sidewalk", 0.15))
-    flat = Terrain(np.zeros((1, 4)), (0.0, 0.0), 0.0)
+    flat = TwoScaleGround(np.zeros((1, 4)), (0.0, 0.0), 0.0)
     return GroundPlan(
         4.0, ((20.0, 3.0),), strips, strips, Strip(1e3, "grass", 0.1), (), (0, 1, 0), flat, (60, 40)
     )
@@ -47,14 +47,14 @@ def test_the_nearest_triangle_gives_the_label() -> None:
 
 
 def test_rays_pass_transparent_triangles_and_stop_at_opaque_ones() -> None:
-    scene = merge([_plane(5.0, 0.5, "tree crown"), _plane(0.0), _plane(-1.0, 1.0, "terrain")])
+    scene = merge([_plane(5.0, 0.5, "tree crown"), _plane(0.0), _plane(-1.0, 1.0, "ground")])
     start = np.tile(np.array([[0, 0, 10]], dtype=np.float32), (4000, 1))
     caster, rng = RayCaster(scene), np.random.default_rng(0)
     hits = caster.cast(start, np.repeat(DOWN, 4000, axis=0), rng, max_returns=3)
     counts = np.bincount(hits.label, minlength=256)
     assert counts[concept_index("tree crown")] == pytest.approx(2000, abs=150)
     assert counts[concept_index("road")] == 4000
-    assert counts[concept_index("terrain")] == 0
+    assert counts[concept_index("ground")] == 0
 
 
 @pytest.mark.parametrize(
