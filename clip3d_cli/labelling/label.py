@@ -222,8 +222,9 @@ def _tiles(
 
 def _tile_limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:
     """Return when to cut: at the number of voxels that fit, or at the requested width."""
-    # The halo is the receptive field, so that no voxel of a tile misses input that affects it.
-    halo_m = encoder.reach * voxel_m
+    # The halo is the receptive field, so that no voxel of a tile misses input that affects it, and
+    # one voxel more: the borders of the tile and of the halo cut voxels in two.
+    halo_m = (encoder.reach + 1) * voxel_m
     widest_m = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m
     if tile_m is None:
         return TileLimits(halo_m, voxel_m, encoder.max_voxels, widest_m)
