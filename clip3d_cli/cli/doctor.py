@@ -93,7 +93,6 @@ def examine() -> list[Finding]:
         ("torchvision", NOTE, _torchvision),
         ("engine", FAULT, _engine),
         ("backends", NOTE, _backends),
-        ("tokens", FAULT, _tokens),
         ("weights", FAULT, _weights),
         ("cache", NOTE, _cache),
         ("trial run", FAULT, _trial),
@@ -168,14 +167,6 @@ def _backends() -> Iterator[Finding]:
     for name, reason in reasons.items():
         if reason is not None:
             yield Finding("backends", NOTE, f"{name} is not available: {reason}")
-
-
-def _tokens() -> Iterator[Finding]:
-    from clip3d_cli.text.bpe import ClipTokenizer, vocabulary_path
-
-    ClipTokenizer.installed()
-    text = f"{vocabulary_path()} (for words outside the lexicon of mini)"
-    yield Finding("tokens", GOOD, text)
 
 
 def _weights() -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import SetupError
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import unit_rows
-from clip3d_cli.text.mini.encoder import MiniTextEncoder
+from clip3d_cli.text.mini.encoder import MERGES, MiniTextEncoder
 from clip3d_cli.text.mini.network import MiniConfig, MiniTextNetwork
 from clip3d_cli.text.templates import templates_named
 from weights.recipe.text.network import MiniTextNetwork as TrainedNetwork
@@ -216,6 +216,21 @@ def test_a_damaged_file(kind: str, tmp_path: Path) -> None:
         save_file({"a": np.zeros(1)}, path, metadata={"settings": json.dumps(settings)})
     with pytest.raises(SetupError) as caught:
         MiniTextEncoder(path)
+    assert caught.value.code == "E_WEIGHTS"
+    assert str(path) in str(caught.value)
+
+
+def test_damaged_merges_are_reported_when_they_are_needed(tmp_path: Path) -> None:
+    source, path = registry.weights_file("mini-text-b32"), tmp_path / "mini.safetensors"
+    with safe_open(source, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    tensors[MERGES] = tensors[MERGES][:-100]
+    save_file(tensors, path, metadata=metadata)
+    encoder = MiniTextEncoder(path)
+    assert encoder(["car"]).shape == (1, 512)
+    with pytest.raises(SetupError, match="merges of the tokenizer are damaged") as caught:
+        encoder(["a word of no lexicon"])
     assert caught.value.code == "E_WEIGHTS"
     assert str(path) in str(caught.value)
 

@@ -15,12 +15,13 @@ from safetensors import SafetensorError, safe_open
 from clip3d_cli import registry
 from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.errors import SetupError
-from clip3d_cli.text.bpe import CONTEXT_LENGTH, ClipTokenizer
+from clip3d_cli.text.bpe import CONTEXT_LENGTH, ClipTokenizer, unpack_merges
 from clip3d_cli.text.encoder import unit_rows
 from clip3d_cli.text.mini.network import Floats, MiniConfig, MiniTextNetwork, Stored
 
 WEIGHTS_NAME = "mini-text-b32"
 WEIGHTS_FORMAT = "clip3d-mini-text-1"
+MERGES = "tokenizer.merges"
 
 _ARTICLES = ("a ", "an ", "the ")
 _BATCH = 512
@@ -56,6 +57,7 @@ class MiniTextEncoder:
             network = {name.removeprefix(_PREFIX): value for name, value in tensors.items()}
             self._network = MiniTextNetwork(MiniConfig(**settings["network"]), network)
             self._lexicon = _Lexicon(tensors)
+            self._path, self._packed_merges = path, tensors[MERGES].tobytes()
         except (KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise SetupError("E_WEIGHTS", path, f"lacks parts: {reason}", _REMEDY) from error
@@ -65,7 +67,7 @@ class MiniTextEncoder:
         """Whether the last words of a prompt are too far back to be read.
 
         Raises:
-            SetupError: CLIP's token vocabulary is needed and not installed.
+            SetupError: the file's byte-pair merges are needed and damaged.
         """
         # Every token of plain letters is at least one of them.
         if prompt.isascii() and "&" not in prompt and len(prompt) <= CONTEXT_LENGTH - 2:
@@ -79,7 +81,7 @@ class MiniTextEncoder:
         vector.
 
         Raises:
-            SetupError: CLIP's token vocabulary is needed and not installed.
+            SetupError: the file's byte-pair merges are needed and damaged.
         """
         names = [self._name_in(prompt) for prompt in prompts]
         offsets = self._lexicon.offsets(names)
@@ -91,7 +93,10 @@ class MiniTextEncoder:
     @cached_property
     def _tokenizer(self) -> ClipTokenizer:
         # Takes a tenth of a second, and the lexicon knows most words.
-        return ClipTokenizer.installed()
+        try:
+            return ClipTokenizer(unpack_merges(self._packed_merges))
+        except ValueError as error:
+            raise SetupError("E_WEIGHTS", self._path, str(error), _REMEDY) from error
 
     def _read(self, names: set[str]) -> dict[str, Floats]:
         """Give the network's offsets from the mean, each (512,)."""

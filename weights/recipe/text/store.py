@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from clip3d_cli.text.mini.encoder import WEIGHTS_FORMAT
+from clip3d_cli.text.mini.encoder import MERGES, WEIGHTS_FORMAT
 from weights.recipe.text.lexicon import Lexicon
+from weights.recipe.text.merges import open_clip_merges, pack_merges
 from weights.recipe.text.network import MiniTextNetwork
 
 SPACE = "openclip/ViT-B-32/openai"
@@ -26,6 +27,8 @@ def save_student(
     letters = "\n".join(lexicon.names).encode("utf-8")
     tensors = {f"lexicon.{name}": tensor for name, tensor in lexicon.tensors.items()}
     tensors["lexicon.names"] = torch.frombuffer(bytearray(letters), dtype=torch.uint8)
+    merges = bytearray(pack_merges(open_clip_merges()))
+    tensors[MERGES] = torch.frombuffer(merges, dtype=torch.uint8)
     for name, tensor in network.state_dict(prefix="network.").items():
         if tensor.dim() == 2:
             scale = tensor.abs().amax(dim=1, keepdim=True).clamp_min(1e-3) / 127

@@ -12,6 +12,7 @@ from torch.nn import functional
 from clip3d_cli.text.bpe import ClipTokenizer
 from clip3d_cli.text.mini.network import MiniConfig
 from weights.recipe.text.labels import Lessons
+from weights.recipe.text.merges import open_clip_merges
 from weights.recipe.text.network import MiniTextNetwork
 
 MAX_TOKENS = 40
@@ -110,7 +111,7 @@ class _Drawer:
     """Draws batches by weight and splits them by length, so that nothing is padded."""
 
     def __init__(self, lessons: Lessons, templates: Sequence[str], schedule: Schedule) -> None:
-        tokenizer = ClipTokenizer.installed()
+        tokenizer = ClipTokenizer(open_clip_merges())
         self._name_tokens = [tokenizer.tokens(name)[:MAX_TOKENS] for name in lessons.names]
         self._offsets = torch.from_numpy(lessons.offsets)
         self._share = np.cumsum(lessons.weight.astype(np.float64) / lessons.weight.sum())

@@ -13,6 +13,7 @@ from clip3d_cli.text.templates import template_sets
 from weights.recipe.text.features import plain
 from weights.recipe.text.labels import Teacher, make_lessons, without_names
 from weights.recipe.text.lexicon import make_lexicon
+from weights.recipe.text.merges import open_clip_merges
 from weights.recipe.text.minilm import MiniLM
 from weights.recipe.text.phrases import holdout_mask, read_phrases
 from weights.recipe.text.scores import heldout_scores, network_answers
@@ -62,7 +63,11 @@ def main() -> None:
     """Train and store; with ``--holdout`` keep names away, and score them."""
     args = _arguments()
     torch.set_num_threads(args.threads)
-    nouns, minilm, tokenizer = Nouns(args.wordnet), MiniLM(args.cache), ClipTokenizer.installed()
+    nouns, minilm, tokenizer = (
+        Nouns(args.wordnet),
+        MiniLM(args.cache),
+        ClipTokenizer(open_clip_merges()),
+    )
     every = read_phrases(args.phrases)
     drawn, kept_away = holdout_mask(every)
     taught = every.rows(~kept_away) if args.holdout else every
