@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,17 +24,6 @@ SCHEMA = "clip3d.doctor/1"
 GOOD, NOTE, FAULT = "good", "note", "fault"
 _MARK_OF_STATE = {GOOD: "ok  ", NOTE: "note", FAULT: "FAIL"}
 _TRIAL_CLASSES = ("road", "car", "building")
-_PACKAGES = (
-    "torch",
-    "open_clip_torch",
-    "safetensors",
-    "numpy",
-    "laspy",
-    "lazrs",
-    "plyfile",
-    "typer",
-    "rich",
-)
 
 
 def doctor(as_json: AsJson = False) -> int:
@@ -110,18 +99,24 @@ def examine() -> list[Finding]:
 
 def _packages() -> Iterator[Finding]:
     from clip3d_cli import __version__
+    from clip3d_cli.labelling.installation import check_installation
 
     machine = f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores"
     yield Finding("clip3d", GOOD, f"{__version__}, {machine}")
-    installed, missing = [], []
-    for name in _PACKAGES:
-        try:
-            installed.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            missing.append(name)
-    yield Finding("packages", GOOD, ", ".join(installed))
-    if missing:
-        yield Finding("packages", FAULT, f"missing: {', '.join(missing)}", "Install clip3d again.")
+    installation = check_installation()
+    installed = ", ".join(f"{name} {number}" for name, number in installation.versions.items())
+    yield Finding("packages", GOOD, installed)
+    if installation.missing:
+        missing = ", ".join(installation.missing)
+        yield Finding("packages", FAULT, f"missing: {missing}", "Install clip3d again.")
+    elif installation.is_light:
+        yield Finding(
+            "packages",
+            NOTE,
+            "complete for labelling on a CPU; not installed: "
+            f"{', '.join(installation.left_out)} (for GPUs, training and evaluation)",
+            "To add them: pip install clip3d",
+        )
 
 
 def _devices() -> Iterator[Finding]:
@@ -133,6 +128,10 @@ def _devices() -> Iterator[Finding]:
 
 
 def _torchvision() -> Iterator[Finding]:
+    from clip3d_cli.labelling.installation import has_torch
+
+    if not has_torch():
+        return
     # A torchvision that was built for another torch fails only on import.
     import_module("torchvision")
     yield Finding("torchvision", GOOD, f"{version('torchvision')}, fits torch (for openclip)")
@@ -158,7 +157,10 @@ def _engine() -> Iterator[Finding]:
 
 def _backends() -> Iterator[Finding]:
     from clip3d_cli import registry
+    from clip3d_cli.labelling.installation import has_torch
 
+    if not has_torch():
+        return
     reasons = {
         name: registry.part("backends", name)().available() for name in registry.names("backends")
     }

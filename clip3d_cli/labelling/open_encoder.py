@@ -10,6 +10,7 @@ from clip3d_cli import registry
 from clip3d_cli.encoders.native.encoder import ARCHITECTURE, NativeEncoder
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.encoders.weights_file import read_weights
+from clip3d_cli.labelling.installation import require_torch
 from clip3d_cli.native.library import status
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def open_encoder(
         engine = native.engine
         described = f"native ({engine.isa}, {engine.threads} threads)"
         return OpenEncoder(native, NATIVE, engine.precision, described)
+    remedy = "label on the CPU with --backend native"
+    require_torch("E_BACKEND", "the point encoder", reason, remedy)
     from clip3d_cli.encoders.weights_torch import encoder_of_state
     from clip3d_cli.sparse.backend import backend_named
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from clip3d_cli import registry
 from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.errors import SetupError
 
 
 class TextEncoder(Protocol):
@@ -38,13 +39,21 @@ def unit_rows(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def open_text_encoder(name: str) -> TextEncoder:
-    """The text encoder of a name such as ``mini`` or ``openclip:ViT-B-32/openai``.
+    """Open the text encoder of a name such as ``mini`` or ``openclip:ViT-B-32/openai``.
 
     Raises:
-        UsageError: there is none of that name, or it has no such model.
-        SetupError: its weights or packages are missing.
+        UsageError: E_UNKNOWN_NAME: no text encoder or model has that name.
+        SetupError: weights or packages are missing.
     """
     kind, colon, model = name.partition(":")
-    part = registry.part("text_encoders", kind)
+    try:
+        part = registry.part("text_encoders", kind)
+    except ModuleNotFoundError as error:
+        raise SetupError(
+            "E_SYSTEM",
+            f"the text encoder {name}",
+            f"needs {error.name}, which is not installed",
+            "Install it with pip install clip3d, or use --text-encoder mini.",
+        ) from error
     encoder: TextEncoder = part(model) if colon else part()
     return encoder
