@@ -15,7 +15,7 @@ from importlib.util import find_spec
 
 from clip3d_cli.errors import Code, SetupError
 
-# docs/guides/light-install.md and requirements-light.txt name the same packages; a test compares them.
+# requirements-light.txt and docs/guides/light-install.md name the same packages: a test compares.
 LABELLING_PACKAGES = (
     "laspy",
     "lazrs",

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,39 @@ def test_packages_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     absent.add("numpy")
     broken = check_installation()
     assert (broken.missing, broken.left_out, broken.is_light) == (("numpy",), ("torch",), False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_labels_are_the_same_in_a_light_environment(tmp_path: Path) -> None:
+    """The wheel without its dependencies, and what requirements-light.txt names: no PyTorch."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=250)
+    (wheel,) = tmp_path.glob("*.whl")
+    if wheel.name.endswith("-none-any.whl"):
+        pytest.skip("no C compiler: the wheel has no native engine")
+    environment = tmp_path / "environment"
+    python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if find_spec("uv"):
+        make = [sys.executable, "-m", "uv", "venv", "--quiet", str(environment)]
+        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
+    else:
+        make = [sys.executable, "-m", "venv", str(environment)]
+        install = [str(python), "-m", "pip", "install", "--quiet"]
+    requirements = ["--requirement", str(ROOT / "requirements-light.txt")]
+    for command in (make, [*install, *requirements], [*install, "--no-deps", str(wheel)]):
+        subprocess.run(command, check=True, timeout=500)
+    installed = sum(path.stat().st_size for path in environment.rglob("*") if path.is_file())
+    assert installed < 250e6, "much more than labelling needs"
+    light, full = tmp_path / "light.ply", tmp_path / "full.ply"
+    arguments = ("label", STREET, "--classes", WORDS, "--device", "cpu")
+    # Isolated, so that Python imports the wheel and not this checkout.
+    run = run_clip3d([str(python), "-I", "-m", "clip3d_cli"], *arguments, "-o", light)
+    assert run.returncode == 0, run.stderr
+    run = run_clip3d([sys.executable, "-m", "clip3d_cli"], *arguments, "-o", full)
+    assert run.returncode == 0, run.stderr
+    assert light.read_bytes() == full.read_bytes()
+    assert run_clip3d([str(python), "-I", "-m", "clip3d_cli"], "doctor").returncode == 0
 
 
 def test_the_requirements_file_agrees_with_the_package() -> None:
