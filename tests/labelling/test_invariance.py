@@ -23,7 +23,7 @@ from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
-from clip3d_cli.labelling.label import LabelOptions, label_cloud
+from clip3d_cli.labelling.label import LabelOptions, embed_cloud, label_cloud
 from clip3d_cli.sparse.tensor import SparseTensor
 
 Engine = Callable[[PointEncoder], VoxelEncoder]
@@ -94,6 +94,17 @@ def hillside() -> PointCloud:
     return PointCloud(np.concatenate((ground, *boxes)))
 
 
+def lanes_around(cut_voxel: float, reach: int, *, axis: int) -> PointCloud:
+    """Return lanes whose red points influence the voxel at the cut, just or not any more.
+
+    How far a voxel reaches depends on its position among the 16 voxels of a coarsest cell, so
+    there are lanes for 16 distances, on both sides of the cut.
+    """
+    distances = (*range(reach - 15, reach + 1), reach // 2, reach // 5)
+    red_voxels = [int(cut_voxel) + side * distance for distance in distances for side in (-1, 1)]
+    return lanes(red_voxels, cut_voxel=cut_voxel, axis=axis)
+
+
 # Voxels 146 and 157 are the farthest that voxels 252 and 51 influence: 106 voxels away.
 @pytest.mark.parametrize("cut_voxel", [146.01, 146.5, 150.0, 157.5, 157.97])
 @pytest.mark.parametrize(
@@ -103,20 +114,24 @@ def hillside() -> PointCloud:
 )
 def test_every_voxel_in_reach_is_in_the_tile(engine: Engine, axis: int, cut_voxel: float) -> None:
     network = dilation_encoder("red", over=-1.0, voxel_m=VOXEL_M)
-    # How far a voxel reaches depends on its place among the coarsest cells: try all 16 places.
-    far = [
-        network.reach - less for less in (*range(16), network.reach // 2, network.reach * 4 // 5)
-    ]
-    cloud = lanes(
-        [int(cut_voxel) + side * voxels for voxels in far for side in (-1, 1)],
-        cut_voxel=cut_voxel,
-        axis=axis,
-    )
+    cloud = lanes_around(cut_voxel, network.reach, axis=axis)
     encoder = engine(network)
     whole = label_cloud(cloud, encoder, CLASSES)
     tiled = tiled_labels(cloud, encoder, tile_m=20.0)
     np.testing.assert_array_equal(tiled.class_index, whole.class_index)
     np.testing.assert_allclose(tiled.score, whole.score, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["native", "torch"], indirect=True)
+@pytest.mark.parametrize("cut_voxel", [146.5, 157.5])
+def test_features_do_not_depend_on_tiles(engine: Engine, cut_voxel: float) -> None:
+    """A voxel that two tiles share has points in both, and gets the same vector from both."""
+    network = dilation_encoder("red", over=-1.0, voxel_m=VOXEL_M)
+    cloud, encoder = lanes_around(cut_voxel, network.reach, axis=0), engine(network)
+    whole = embed_cloud(cloud, encoder)
+    tiled = embed_cloud(cloud, encoder, tile_m=20.0)
+    np.testing.assert_array_equal(tiled.cells, whole.cells)
+    np.testing.assert_allclose(tiled.vectors, whole.vectors, atol=1e-6)
 
 
 @pytest.mark.parametrize("engine", ["native", "torch"], indirect=True)
