@@ -52,7 +52,7 @@ class OurEngine:
         from clip3d_cli import registry
         from clip3d_cli.encoders.minkunet import MinkUNet
 
-        self.backend = registry.part("backends", name)(precision=mode)
+        self.backend = registry.load("backends", name)(precision=mode)
         reason = self.backend.available()
         if device not in self.backend.device_types:
             reason = f"it does not compute on {device}"

@@ -15,7 +15,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from clip3d_cli.cli.app import app
-from clip3d_cli.core.vocabulary_files import named_vocabulary, vocabulary_names
+from clip3d_cli.core.vocabulary import load_vocabulary, vocabulary_names
 
 ROOT = Path(__file__).resolve().parents[1]
 # Links of files outside docs/, such as the README, to where the site has the same page.
@@ -98,7 +98,7 @@ def vocabularies_page() -> str:
     """Return a table of the classes of every vocabulary."""
     lines = ["# Vocabularies", ""]
     for name in vocabulary_names():
-        vocabulary = named_vocabulary(name)
+        vocabulary = load_vocabulary(name)
         lines += [f"## {name}", "", f"{vocabulary.title}. {vocabulary.source}", ""]
         lines += ["| class | id | words |", "|---|---|---|"]
         for entry in vocabulary.classes:

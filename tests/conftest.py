@@ -42,7 +42,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=registry.names("backends"))
 def backend(request: pytest.FixtureRequest) -> Any:
     """Every backend of sparse convolution that runs here."""
-    part = registry.part("backends", request.param)()
+    part = registry.load("backends", request.param)()
     reason = part.available()
     if reason is not None:
         pytest.skip(f"{request.param}: {reason}")

@@ -162,7 +162,7 @@ def _backends() -> Iterator[Finding]:
     if not has_torch():
         return
     reasons = {
-        name: registry.part("backends", name)().available() for name in registry.names("backends")
+        name: registry.load("backends", name)().available() for name in registry.names("backends")
     }
     ready = ", ".join(name for name, reason in reasons.items() if reason is None)
     yield Finding("backends", GOOD, f"available: {ready}")
@@ -172,13 +172,13 @@ def _backends() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    from clip3d_cli import registry
     from clip3d_cli.encoders.weights_file import file_sha256
     from clip3d_cli.errors import SetupError
     from clip3d_cli.labelling.open_encoder import open_encoder
     from clip3d_cli.text.mini.encoder import WEIGHTS_NAME, MiniTextEncoder
+    from clip3d_cli.weights_files import weights_folders
 
-    folders = [folder for folder in registry.weights_folders() if folder.is_dir()]
+    folders = [folder for folder in weights_folders() if folder.is_dir()]
     for path in (path for folder in folders for path in sorted(folder.glob("*.safetensors"))):
         text = f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {file_sha256(path)}"
         try:

@@ -350,7 +350,7 @@ def _open_dataset(name: str | None, root: Path | None) -> Dataset:
 
     known = registry.names("datasets")
     if name is not None and name not in known:
-        raise registry.unknown_name("--dataset", name, known)
+        raise registry.unknown_name_error("--dataset", name, known)
     if name is None or root is None:
         raise UsageError(
             "E_USAGE",
@@ -358,7 +358,7 @@ def _open_dataset(name: str | None, root: Path | None) -> Dataset:
             "is not given",
             f"Use --dataset NAME --root DIR, where NAME is one of {', '.join(known)}.",
         )
-    dataset: Dataset = registry.part("datasets", name)(root)
+    dataset: Dataset = registry.load("datasets", name)(root)
     return dataset
 
 
@@ -423,7 +423,7 @@ def _submission_class(dataset: Dataset) -> Callable[[Dataset, Path, str], Submis
     if dataset.submission is not None:
         return dataset.submission
     names = registry.names("datasets")
-    servers = [name for name in names if registry.part("datasets", name).submission is not None]
+    servers = [name for name in names if registry.load("datasets", name).submission is not None]
     raise UsageError(
         "E_UNSUPPORTED",
         "--submission",

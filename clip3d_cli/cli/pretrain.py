@@ -115,7 +115,7 @@ def pretrain(
     )
 
     if method not in METHODS:
-        raise registry.unknown_name("--method", method, METHODS)
+        raise registry.unknown_name_error("--method", method, METHODS)
     if check and (resume or dry_run):
         other = "--resume" if resume else "--dry-run"
         raise UsageError(

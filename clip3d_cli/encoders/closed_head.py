@@ -6,7 +6,8 @@ import difflib
 
 import numpy as np
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
 from clip3d_cli.errors import UsageError
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.ground import Ground
-from clip3d_cli.core.point_cloud import PointCloud, VoxelGrid
+from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.core.voxels import VoxelGrid
 from clip3d_cli.errors import InputError, SetupError
 
 Floats = npt.NDArray[np.float64]
@@ -19,7 +20,7 @@ _NEAR = {"cell_m": 1.0, "radius_m": 5.0}
 _FAR = {"cell_m": 4.0, "radius_m": 24.0}
 
 
-class Terrain:
+class TwoScaleGround:
     """The ground under a whole cloud, at two widths, each worked out when it is asked for.
 
     Made once before a cloud is cut into tiles, so that tiles see the same ground.
@@ -34,28 +35,28 @@ class Terrain:
     @cached_property
     def near(self) -> Ground:
         """Without what is up to ten metres wide."""
-        return Ground.under(self._xyz, **_NEAR)
+        return Ground.estimate(self._xyz, **_NEAR)
 
     @cached_property
     def far(self) -> Ground:
         """Without what is up to 48 metres wide."""
-        return Ground.under(self._xyz, **_FAR)
+        return Ground.estimate(self._xyz, **_FAR)
 
 
 @dataclass(frozen=True, slots=True)
 class _Voxels:
-    """What channels are computed from: one cloud's points by voxel, and the terrain."""
+    """What channels are computed from: one cloud's points by voxel, and the ground."""
 
     cloud: PointCloud
     grid: VoxelGrid
-    terrain: Terrain
+    ground: TwoScaleGround
     z_low: Floats
     z_high: Floats
 
     def height_above(self, ground: Ground) -> Floats:
         """(M,) metres: the middle of a voxel's points above the lowest ground under them."""
         base = np.full(len(self.grid), np.inf)
-        np.minimum.at(base, self.grid.voxel_of_point, ground.z_under(self.cloud.xyz))
+        np.minimum.at(base, self.grid.voxel_of_point, ground.z_at(self.cloud.xyz))
         above: Floats = (self.z_low + self.z_high) / 2 - base
         return above
 
@@ -82,8 +83,8 @@ class _Voxels:
 # Each channel is about −2…2, so that none drowns another in the first convolution.
 CHANNELS: Mapping[str, Callable[[_Voxels], Floats]] = {
     "one": lambda voxels: np.ones(len(voxels.grid)),
-    "height_near": lambda voxels: np.clip(voxels.height_above(voxels.terrain.near), -2, 6) / 3,
-    "height_far": lambda voxels: _log(np.clip(voxels.height_above(voxels.terrain.far), -4, 60)),
+    "height_near": lambda voxels: np.clip(voxels.height_above(voxels.ground.near), -2, 6) / 3,
+    "height_far": lambda voxels: _log(np.clip(voxels.height_above(voxels.ground.far), -4, 60)),
     "z_spread": lambda voxels: (voxels.z_high - voxels.z_low) / voxels.grid.size_m,
     "z_offset": lambda voxels: (
         ((voxels.z_high + voxels.z_low) / 2 - voxels.grid.centers[:, 2]) / voxels.grid.size_m
@@ -97,7 +98,7 @@ CHANNELS: Mapping[str, Callable[[_Voxels], Floats]] = {
 
 
 def voxel_inputs(
-    names: Sequence[str], cloud: PointCloud, grid: VoxelGrid, terrain: Terrain
+    names: Sequence[str], cloud: PointCloud, grid: VoxelGrid, ground: TwoScaleGround
 ) -> npt.NDArray[np.float32]:
     """What a network is told of every voxel.
 
@@ -105,7 +106,7 @@ def voxel_inputs(
         names: the channels, keys of `CHANNELS`.
         cloud: N ≥ 1 points, all finite.
         grid: its M voxels.
-        terrain: the ground under these points and possibly more.
+        ground: the ground under these points and possibly more.
 
     Returns:
         (M, C) float32.
@@ -126,7 +127,7 @@ def voxel_inputs(
     z_high = np.full(len(grid), -np.inf)
     np.minimum.at(z_low, grid.voxel_of_point, cloud.xyz[:, 2])
     np.maximum.at(z_high, grid.voxel_of_point, cloud.xyz[:, 2])
-    voxels = _Voxels(cloud, grid, terrain, z_low, z_high)
+    voxels = _Voxels(cloud, grid, ground, z_low, z_high)
     return np.stack([CHANNELS[name](voxels) for name in names], axis=1).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import load_state

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.sparse.backend import Backend
@@ -192,7 +192,7 @@ def _words_of_class(query: ClassQuery) -> Tensor:
 
 
 def _fresh_network(spec: EncoderSpec) -> nn.Module:
-    network: nn.Module = registry.part("point_encoders", spec.architecture)(
+    network: nn.Module = registry.load("point_encoders", spec.architecture)(
         len(spec.inputs), spec.space.dim, **spec.config
     )
     return network

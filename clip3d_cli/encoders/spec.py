@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from clip3d_cli.core.vocabulary import ClassName, FeatureSpace, Vocabulary
+from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary
 
 HeadName = Literal["text", "closed"]
 
@@ -80,7 +81,7 @@ class ClosedHead:
     def classes(self) -> Vocabulary:
         """The K classes, in the order of the layer's rows."""
         rows = zip(self.names, self.class_ids, self.colors, strict=True)
-        return Vocabulary(self.vocabulary, tuple(ClassName(n, (n,), i, c) for n, i, c in rows))
+        return Vocabulary(self.vocabulary, tuple(SemanticClass(n, (n,), i, c) for n, i, c in rows))
 
     @property
     def space(self) -> FeatureSpace:

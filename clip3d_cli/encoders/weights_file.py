@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, deserialize, safe_open
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec, HeadName
 from clip3d_cli.errors import SetupError
 

@@ -61,7 +61,7 @@ def open_encoder(
             or no such head.
     """
     if backend != "auto" and backend not in registry.names("backends"):
-        raise registry.unknown_name("backends", backend, registry.names("backends"))
+        raise registry.unknown_name_error("backends", backend, registry.names("backends"))
     spec, state = read_weights(path, head)
     reason = why_not_native(device, backend, spec.architecture)
     if reason is None:

@@ -188,7 +188,7 @@ def backend_named(
     if precision == "auto":
         precision = "fast" if kind == "cuda" and _has_bf16(torch.device(device)) else "high"
     if name != "auto":
-        backend: Backend = registry.part("backends", name)(precision=precision)
+        backend: Backend = registry.load("backends", name)(precision=precision)
         reason = _hindrance(backend, kind)
         if reason is not None:
             raise SetupError(
@@ -196,7 +196,7 @@ def backend_named(
             )
         return backend
     for candidate in _FASTEST_FIRST:
-        backend = registry.part("backends", candidate)(precision=precision)
+        backend = registry.load("backends", candidate)(precision=precision)
         if _hindrance(backend, kind) is None:
             break
     return backend

@@ -11,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.core.scenes import PosedScene, View
-from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.datasets.images import read_image
 from clip3d_cli.errors import InputError, OutputError
 from clip3d_cli.formats.atomic import atomic_write

@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from clip3d_cli import registry
-from clip3d_cli.core.checks import check_array
+from clip3d_cli.core.validation import validate_array
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.teachers.attention import VARIANTS
 from clip3d_cli.teachers.towers import residual_features, transformer_features
-from clip3d_cli.text.openclip.model import FoundModel, find_model
+from clip3d_cli.text.openclip.model import OpenClipModel, find_model
 
 DEFAULT_MODEL = "ViT-B-16/openai"
 
@@ -69,8 +69,8 @@ class OpenClipTeacher:
             SetupError: open_clip cannot be imported, or the weights cannot be loaded.
         """
         if variant not in VARIANTS:
-            raise registry.unknown_name("variant of the teacher", variant, VARIANTS)
-        found = find_model(model, cache=cache, what="teacher", instead=_FOLDER_REMEDY)
+            raise registry.unknown_name_error("variant of the teacher", variant, VARIANTS)
+        found = find_model(model, cache=cache, purpose="teacher", alternative=_FOLDER_REMEDY)
         # Checked before gigabytes are downloaded.
         if "timm_model_name" in found.settings["vision_cfg"]:
             raise _unsupported(found, "has an image tower of the package timm")
@@ -108,7 +108,7 @@ class OpenClipTeacher:
         Raises:
             SetupError: E_WEIGHTS: the model computes values that are not finite.
         """
-        check_array("image", image, np.uint8, (None, None, 3))
+        validate_array("image", image, np.uint8, (None, None, 3))
         vectors = functional.normalize(self._features(self._pixels(image)).float(), dim=-1)
         features: npt.NDArray[np.float32] = vectors.cpu().numpy()
         if not np.isfinite(features).all():
@@ -133,7 +133,7 @@ FeaturesOfTower = Callable[..., Tensor]
 
 
 def _check_tower(
-    found: FoundModel, tower: Any, variant: str
+    found: OpenClipModel, tower: Any, variant: str
 ) -> tuple[tuple[int, int], int, FeaturesOfTower]:
     """Return the sides of a patch, the shorter side of the training images, and a function.
 
@@ -157,6 +157,6 @@ def _check_tower(
     return tower.patch_size, min(tower.image_size), transformer_features
 
 
-def _unsupported(found: FoundModel, fault: str) -> UsageError:
+def _unsupported(found: OpenClipModel, fault: str) -> UsageError:
     remedy = f"Use a model with a ViT or a ResNet of open_clip, such as {DEFAULT_MODEL}."
     return UsageError("E_UNSUPPORTED", found.identity, fault, remedy)

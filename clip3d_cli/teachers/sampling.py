@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.checks import check_array
-from clip3d_cli.core.vocabulary import ClassEmbeddings
-from clip3d_cli.text.encoder import unit_rows
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.validation import validate_array
+from clip3d_cli.text.encoder import normalize_rows
 
 Features = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 Vectors = npt.NDArray[np.float32]
@@ -43,8 +43,8 @@ def sample_features(
         ValueError: an array has another shape, or ``uv`` is not finite.
     """
     kind = np.float16 if features.dtype == np.float16 else np.float32
-    check_array("features", features, kind, (None, None, None))
-    check_array("uv", uv, np.float64, (None, 2))
+    validate_array("features", features, kind, (None, None, None))
+    validate_array("uv", uv, np.float64, (None, 2))
     if not np.isfinite(uv).all():
         raise ValueError("uv must be finite")
     sides = np.array(features.shape[1::-1])  # (w, h), in the order of uv
@@ -61,7 +61,7 @@ def sample_features(
         x, y = share[rows, :1], share[rows, 1:]
         upper = features[up, left] * (1 - x) + features[up, right] * x
         lower = features[down, left] * (1 - x) + features[down, right] * x
-        vectors[rows] = unit_rows(upper * (1 - y) + lower * y)
+        vectors[rows] = normalize_rows(upper * (1 - y) + lower * y)
     return vectors
 
 
@@ -84,7 +84,7 @@ def pseudo_labels(
         TypeError: ``vectors`` are not float32.
         ValueError: ``vectors`` do not have D dimensions.
     """
-    check_array("vectors", vectors, np.float32, (None, words.space.dim))
+    validate_array("vectors", vectors, np.float32, (None, words.space.dim))
     word_index = np.empty(len(vectors), dtype=np.int32)
     similarity = np.empty(len(vectors), dtype=np.float32)
     for rows in _chunks(len(vectors)):

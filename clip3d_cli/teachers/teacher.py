@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 
 
 class Teacher(Protocol):

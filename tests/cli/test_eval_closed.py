@@ -21,7 +21,7 @@ def write_closed(
     """Untrained weights with a text head and a closed one for these classes."""
     torch.manual_seed(1)
     config = {"layers": 14, "width": 0.25}
-    head = ClosedHead.of(Vocabulary.of_words(names, "mine"))
+    head = ClosedHead.of(Vocabulary.from_names(names, "mine"))
     spec = EncoderSpec("minkunet", config, inputs, (0.4,), SPACE, "tiny", 20.0, closed=head)
     encoder = PointEncoder(spec)
     channels = int(encoder.network.get_parameter("head.weight").shape[1])

@@ -9,7 +9,7 @@ import pytest
 from command_line import CommandLine
 from datasets_trees_folder import write_tree
 
-from clip3d_cli.registry import DEFAULT_WEIGHTS
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 
 MINE = ("--dataset", "folder", "--root", "mine")
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.ground import Ground
-from clip3d_cli.core.grouping import group_rows
+from clip3d_cli.core.grouping import group_equal_rows
 from clip3d_cli.core.labels import Labels
-from clip3d_cli.core.point_cloud import PointCloud, VoxelGrid
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
-from clip3d_cli.core.voxels import ANCHOR_CELLS, voxelize
+from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.core.voxels import ANCHOR_CELLS, VoxelGrid, voxelize
 from clip3d_cli.errors import InputError, SetupError, UsageError
 
 RNG = np.random.default_rng(0)
@@ -70,7 +71,7 @@ def _slope_with_house() -> tuple[np.ndarray, np.ndarray]:
 
 def test_ground_runs_under_a_house_on_a_slope() -> None:
     xyz, is_roof = _slope_with_house()
-    above = xyz[:, 2] - Ground.under(xyz, cell_m=1, radius_m=8).z_under(xyz)
+    above = xyz[:, 2] - Ground.estimate(xyz, cell_m=1, radius_m=8).z_at(xyz)
     assert abs(np.median(above[~is_roof])) < 0.2
     assert abs(np.median(above[is_roof]) - 6) < 0.5
 
@@ -78,21 +79,21 @@ def test_ground_runs_under_a_house_on_a_slope() -> None:
 def test_ground_ignores_echoes_from_below() -> None:
     xyz, _ = _slope_with_house()
     pit = np.array([[10.5, 10.5, -30.0]])
-    with_pit = Ground.under(np.concatenate((xyz, pit)), cell_m=1, radius_m=8)
-    without = Ground.under(xyz, cell_m=1, radius_m=8)
-    difference = with_pit.z_under(xyz) - without.z_under(xyz)
+    with_pit = Ground.estimate(np.concatenate((xyz, pit)), cell_m=1, radius_m=8)
+    without = Ground.estimate(xyz, cell_m=1, radius_m=8)
+    difference = with_pit.z_at(xyz) - without.z_at(xyz)
     assert np.abs(difference).max() < 1
 
 
 def test_ground_survives_a_far_outlier_and_any_order() -> None:
     xyz, _ = _slope_with_house()
     xyz = np.concatenate((xyz, [[1e9, -1e9, 50.0]]))
-    ground = Ground.under(xyz, cell_m=1, radius_m=5)
+    ground = Ground.estimate(xyz, cell_m=1, radius_m=5)
     order = RNG.permutation(len(xyz))
-    shuffled = Ground.under(xyz[order], cell_m=1, radius_m=5)
-    np.testing.assert_array_equal(shuffled.z_under(xyz), ground.z_under(xyz))
+    shuffled = Ground.estimate(xyz[order], cell_m=1, radius_m=5)
+    np.testing.assert_array_equal(shuffled.z_at(xyz), ground.z_at(xyz))
     with pytest.raises(KeyError):
-        ground.z_under(np.array([[1e6, 0.0, 0.0]]))
+        ground.z_at(np.array([[1e6, 0.0, 0.0]]))
 
 
 def test_types_refuse_what_they_do_not_promise() -> None:
@@ -105,7 +106,7 @@ def test_types_refuse_what_they_do_not_promise() -> None:
 
 
 def test_class_numbers_in_files() -> None:
-    vocabulary = Vocabulary.of_words(["car=sedan|van", "road"])
+    vocabulary = Vocabulary.from_names(["car=sedan|van", "road"])
     assert vocabulary.classes[0].words == ("car", "sedan", "van")
     labels = Labels(np.array([1, -1, 0], np.int32), np.zeros(3, np.float32), vocabulary)
     assert labels.class_id.tolist() == [2, 0, 1]
@@ -114,7 +115,7 @@ def test_class_numbers_in_files() -> None:
 @pytest.mark.parametrize("names", [[], [""], ["car", "car"], ["=van"]])
 def test_vocabulary_refuses_names(names: list[str]) -> None:
     with pytest.raises(UsageError, match="E_CLASSES"):
-        Vocabulary.of_words(names)
+        Vocabulary.from_names(names)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_spaces_of_equal_width_are_not_equal() -> None:
 
 
 def test_embeddings_must_be_unit_and_complete() -> None:
-    space, vocabulary = FeatureSpace("s", 2), Vocabulary.of_words(["a", "b"])
+    space, vocabulary = FeatureSpace("s", 2), Vocabulary.from_names(["a", "b"])
     rows = np.array([[1, 0], [0, 1]], np.float32)
     ClassEmbeddings(rows, np.array([0, 1], np.int32), vocabulary, space)
     with pytest.raises(ValueError, match="unit"):
@@ -171,8 +172,8 @@ def test_ground_by_hand() -> None:
                 for x, y in height
             }
     wanted = [height[tuple(row)] for row in cell.tolist()]
-    ground = Ground.under(xyz, cell_m=2, radius_m=6)
-    np.testing.assert_array_equal(ground.z_under(xyz), wanted)
+    ground = Ground.estimate(xyz, cell_m=2, radius_m=6)
+    np.testing.assert_array_equal(ground.z_at(xyz), wanted)
 
 
 @pytest.mark.parametrize("span", [5, 1 << 20, 1 << 40, 1 << 61])
@@ -180,7 +181,14 @@ def test_rows_are_grouped_in_order_however_far_apart(span: int) -> None:
     columns = [RNG.integers(-span, span, 300).repeat(2) for _ in range(3)]
     rows = np.stack(columns, axis=1)
     wanted, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    found_first, found_group = group_rows(columns)
+    found_first, found_group = group_equal_rows(columns)
     np.testing.assert_array_equal(found_first, first)
     np.testing.assert_array_equal(found_group, group.reshape(-1))
     np.testing.assert_array_equal(rows[found_first], wanted)
+
+
+def test_ground_beside_the_last_column_is_an_error_too() -> None:
+    """The searched cell sorts behind all others, so there is no next larger one."""
+    ground = Ground.estimate(np.array([[0.5, 9.5, 0.0], [5.5, 0.5, 0.0]]), cell_m=1, radius_m=1)
+    with pytest.raises(KeyError):
+        ground.z_at(np.array([[5.5, 5.5, 0.0]]))

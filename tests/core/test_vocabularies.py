@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from clip3d_cli.core.vocabulary import Vocabulary
-from clip3d_cli.core.vocabulary_files import named_vocabulary, vocabulary_file, vocabulary_names
+from clip3d_cli.core.vocabulary import (
+    Vocabulary,
+    load_vocabulary,
+    vocabulary_names,
+    vocabulary_path,
+)
 from clip3d_cli.errors import InputError, UsageError
 
 COUNTS = {
@@ -28,7 +32,7 @@ OFFICIAL = {
 
 @pytest.mark.parametrize("name", vocabulary_names())
 def test_reads_and_numbers_and_words_are_unique(name: str) -> None:
-    vocabulary = named_vocabulary(name)
+    vocabulary = load_vocabulary(name)
     numbers = [entry.class_id for entry in vocabulary.classes]
     assert len(set(numbers)) == len(numbers)
     assert 0 not in numbers
@@ -40,19 +44,19 @@ def test_reads_and_numbers_and_words_are_unique(name: str) -> None:
 
 @pytest.mark.parametrize("name", vocabulary_names())
 def test_says_what_it_is_and_where_it_comes_from(name: str) -> None:
-    vocabulary = named_vocabulary(name)
+    vocabulary = load_vocabulary(name)
     assert vocabulary.title
     assert "Words: clip3d." in vocabulary.source or "colors: clip3d." in vocabulary.source
 
 
 @pytest.mark.parametrize(("name", "count"), COUNTS.items())
 def test_has_all_the_classes_of_its_benchmark(name: str, count: int) -> None:
-    assert len(named_vocabulary(name)) == count
+    assert len(load_vocabulary(name)) == count
 
 
 @pytest.mark.parametrize(("name", "numbers"), OFFICIAL.items())
 def test_numbers_are_the_official_ones(name: str, numbers: dict[str, int]) -> None:
-    number_of_name = {entry.name: entry.class_id for entry in named_vocabulary(name).classes}
+    number_of_name = {entry.name: entry.class_id for entry in load_vocabulary(name).classes}
     assert {each: number_of_name[each] for each in numbers} == numbers
 
 
@@ -61,20 +65,20 @@ def test_pandaset_is_the_dataset_s_own_list(shared_data: Path) -> None:
 
     path = shared_data / "driving" / "pandaset_001" / "classes.json"
     expected = {int(number): name for number, name in json.loads(path.read_text()).items()}
-    vocabulary = named_vocabulary("pandaset")
+    vocabulary = load_vocabulary("pandaset")
     assert {entry.class_id: entry.name for entry in vocabulary.classes} == expected
 
 
 def test_the_number_of_classes_may_be_left_out_where_it_is_clear() -> None:
-    assert vocabulary_file("semantickitti") == vocabulary_file("semantickitti19")
+    assert vocabulary_path("semantickitti") == vocabulary_path("semantickitti19")
     with pytest.raises(UsageError, match="there is no 'scannet'") as caught:
-        vocabulary_file("scannet")
+        vocabulary_path("scannet")
     assert "scannet20, scannet200" in caught.value.remedy
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
-        named_vocabulary("nuscense16")
+        load_vocabulary("nuscense16")
     assert "Did you mean nuscenes16?" in caught.value.remedy
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from two_heads import both_heads, closed_layer, closed_spec, names, network, tensor
 
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.encoders.native.encoder import NativeEncoder
 from clip3d_cli.encoders.spec import ClosedHead
 from clip3d_cli.encoders.weights_file import read_spec, read_weights
@@ -87,7 +87,7 @@ def test_a_file_without_one_has_nothing_to_answer(tmp_path: Path, load: Loader) 
 
 
 def test_classes_come_back_with_their_numbers_and_colors(tmp_path: Path) -> None:
-    vocabulary = named_vocabulary("nuscenes16")
+    vocabulary = load_vocabulary("nuscenes16")
     text = network()
     spec = dataclasses.replace(text.spec, closed=ClosedHead.of(vocabulary))
     text.spec = spec

@@ -12,8 +12,9 @@ from torch import nn
 from two_heads import both_heads, closed_layer, names, network, tensor, trunk_of, voxels
 
 from clip3d_cli import registry
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import FeatureSpace, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.closed_head import closed_classes
 from clip3d_cli.encoders.native.encoder import NativeEncoder
 from clip3d_cli.encoders.point_encoder import PointEncoder
@@ -92,7 +93,7 @@ def test_some_of_the_classes_in_any_order(tmp_path: Path, on_native: bool) -> No
     path = both_heads(tmp_path, text, 11)
     encoder: VoxelEncoder = native(path) if on_native else load_encoder(path, head="closed")
     columns = [7, 0, 10]
-    wanted = Vocabulary.of_words([f"class {column}" for column in columns])
+    wanted = Vocabulary.from_names([f"class {column}" for column in columns])
     logits = raw_logits(text, closed_layer(text, 11))
     found = answers(encoder, wanted, width=3)
     order = np.argsort(-logits[:, columns], axis=1)
@@ -180,7 +181,7 @@ def test_words_are_not_compared_with_a_closed_head(tmp_path: Path) -> None:
 def test_a_class_it_was_not_trained_on_is_refused(tmp_path: Path) -> None:
     spec = load_encoder(both_heads(tmp_path, network(), 3)).spec
     with pytest.raises(UsageError, match="not trained on 'clas 1'") as caught:
-        closed_classes(spec, Vocabulary.of_words(["class 0", "clas 1"]))
+        closed_classes(spec, Vocabulary.from_names(["class 0", "clas 1"]))
     assert caught.value.code == "E_CLASSES"
     assert caught.value.remedy.startswith("Did you mean class 1? It knows: class 0, class 1, cla")
     with pytest.raises(ValueError, match="has no closed head"):
@@ -192,7 +193,7 @@ def test_the_classes_of_a_question_are_the_asker_s(tmp_path: Path) -> None:
     everything = closed_classes(spec)
     assert [entry.name for entry in everything.vocabulary.classes] == names(4)
     np.testing.assert_array_equal(everything.vectors, np.eye(4, dtype=np.float32))
-    wanted = Vocabulary.of_words(["class 2=anything|else", "class 0"], "mine")
+    wanted = Vocabulary.from_names(["class 2=anything|else", "class 0"], "mine")
     some = closed_classes(spec, wanted)
     assert some.vocabulary is wanted
     np.testing.assert_array_equal(some.vectors.argmax(axis=1), [2, 0])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder

@@ -7,7 +7,7 @@ import pytest
 
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.voxels import voxelize
-from clip3d_cli.encoders.input_channels import CHANNELS, Terrain, voxel_inputs
+from clip3d_cli.encoders.input_channels import CHANNELS, TwoScaleGround, voxel_inputs
 
 # Two points in the voxel (0, 0, 0) of 0.5 m, one in (1, 0, 0).
 TWO_VOXELS = PointCloud(
@@ -32,13 +32,13 @@ TWO_VOXELS = PointCloud(
 )
 def test_channel_of_two_voxels(channel: str, values: list[float]) -> None:
     grid = voxelize(TWO_VOXELS.xyz, 0.5)
-    inputs = voxel_inputs([channel], TWO_VOXELS, grid, Terrain(TWO_VOXELS.xyz))
+    inputs = voxel_inputs([channel], TWO_VOXELS, grid, TwoScaleGround(TWO_VOXELS.xyz))
     assert inputs.dtype == np.float32
     np.testing.assert_allclose(inputs[:, 0], values, atol=1e-5)
 
 
 def test_channels_stand_in_the_order_of_their_names() -> None:
-    grid, ground = voxelize(TWO_VOXELS.xyz, 0.5), Terrain(TWO_VOXELS.xyz)
+    grid, ground = voxelize(TWO_VOXELS.xyz, 0.5), TwoScaleGround(TWO_VOXELS.xyz)
     names = list(CHANNELS)
     together = voxel_inputs(names, TWO_VOXELS, grid, ground)
     for column, name in enumerate(names):
@@ -59,7 +59,7 @@ def test_heights_above_the_ground_at_both_widths() -> None:
     beside_echo = np.repeat([[20.25, 60.25, 100.0]], 10, axis=0)
     cloud = PointCloud(np.concatenate((plain, beside_echo, alone)))
     grid = voxelize(cloud.xyz, 0.5)
-    inputs = voxel_inputs(["height_near", "height_far"], cloud, grid, Terrain(cloud.xyz))
+    inputs = voxel_inputs(["height_near", "height_far"], cloud, grid, TwoScaleGround(cloud.xyz))
     near, far = inputs[grid.voxel_of_point].T
 
     def at(x_m: float, y_m: float) -> int:

@@ -10,8 +10,7 @@ import pytest
 import torch
 from native_twin import native_twin
 
-from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.scoring import ClassQuery
 from clip3d_cli.encoders.spec import EncoderSpec
@@ -24,6 +23,7 @@ from clip3d_cli.native.library import status
 from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL
 from clip3d_cli.sparse.numpy_engine import ArrayEngine, Finish
 from clip3d_cli.sparse.tensor import SparseTensor
+from clip3d_cli.weights_files import shipped_weights
 
 DIM = 24
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -160,7 +160,7 @@ def test_other_channels_than_the_spec_names_are_refused() -> None:
 
 
 def test_the_shipped_network_labels_alike_on_both() -> None:
-    path = registry.weights_file("points-default")
+    path = shipped_weights("points-default")
     if status().reason is not None:
         pytest.skip(f"native: {status().reason}")
     native = open_encoder(path, backend="native")

@@ -17,8 +17,8 @@ from clip3d_cli.labelling import installation
 from clip3d_cli.labelling.device import choose_device, device_names
 from clip3d_cli.labelling.installation import LABELLING_PACKAGES, check_installation
 from clip3d_cli.labelling.open_encoder import open_encoder
-from clip3d_cli.registry import weights_file
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
+from clip3d_cli.weights_files import shipped_weights
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -113,7 +113,7 @@ def test_without_torch_devices_are_the_cpu(monkeypatch: pytest.MonkeyPatch) -> N
         choose_device("cuda")
     assert "--device cpu" in caught.value.remedy
     with pytest.raises(SetupError, match=r"E_BACKEND.*--backend torch was"):
-        open_encoder(weights_file("points-default"), backend="torch")
+        open_encoder(shipped_weights("points-default"), backend="torch")
 
 
 def test_packages_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,12 @@ import torch
 from dilation_network import CLASSES, SPACE, dilation_encoder
 from native_twin import native_twin
 
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.core.voxels import voxelize
-from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
+from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
@@ -178,14 +179,14 @@ def random_classes() -> ClassEmbeddings:
     cloud = rough_hillside()
     network = random_network()
     grid = voxelize(cloud.xyz, VOXEL_M)
-    channels = voxel_inputs(network.spec.inputs, cloud, grid, Terrain(cloud.xyz))
+    channels = voxel_inputs(network.spec.inputs, cloud, grid, TwoScaleGround(cloud.xyz))
     cells = np.pad(grid.cells, ((0, 0), (1, 0)))
     with torch.no_grad():
         vectors = network(SparseTensor(torch.from_numpy(cells), torch.from_numpy(channels)))
     axes = torch.linalg.svd(vectors - vectors.mean(dim=0), full_matrices=False)[2][:2]
     words = torch.cat((axes, -axes)).numpy()
     return ClassEmbeddings(
-        words, np.arange(4, dtype=np.int32), Vocabulary.of_words(["a", "b", "c", "d"]), SPACE
+        words, np.arange(4, dtype=np.int32), Vocabulary.from_names(["a", "b", "c", "d"]), SPACE
     )
 
 
@@ -199,7 +200,7 @@ def test_labels_do_not_depend_on_the_order_of_points(
     options = LabelOptions(tile_m=tile_m)
     labels = label_cloud(cloud, encoder, random_classes, options)
     assert len(np.unique(labels.class_index)) == 4
-    shuffled = label_cloud(cloud.only(order), encoder, random_classes, options)
+    shuffled = label_cloud(cloud.select(order), encoder, random_classes, options)
     np.testing.assert_array_equal(shuffled.class_index, labels.class_index[order])
     np.testing.assert_array_equal(shuffled.score, labels.score[order])
 

@@ -82,7 +82,7 @@ class Sent:
 
 @pytest.fixture
 def dataset() -> LabelledScenes:
-    return LabelledScenes(vocabulary=Vocabulary.of_words(["a", "b", "c"]))
+    return LabelledScenes(vocabulary=Vocabulary.from_names(["a", "b", "c"]))
 
 
 def test_counts_are_those_of_the_hand(dataset: LabelledScenes) -> None:

@@ -64,7 +64,7 @@ def test_words_of_a_class_are_one_answer(tmp_path: Path) -> None:
     words = replace(
         four_words(),
         class_of_vector=np.array([1, 0, 1, 0], dtype=np.int32),
-        vocabulary=Vocabulary.of_words(["right", "left"]),
+        vocabulary=Vocabulary.from_names(["right", "left"]),
     )
     scene = PosedScene(
         "scene", (Sweep(Path("a.bin"), np.eye(4)),), (view_from(tmp_path, 0, (0, 0, 0)),)

@@ -14,7 +14,7 @@ from other_device import OtherDevice, record_evaluations
 from safetensors.torch import load_file
 from tiny_clip import VIT, save_model, settings
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder

@@ -198,9 +198,9 @@ def test_kernel_maps_are_built_once() -> None:
 def test_an_unknown_or_absent_backend_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no 'torchsprase'"):
         backend_named("torchsprase")
-    built = registry.part("backends", "native")().available() is None
+    built = registry.load("backends", "native")().available() is None
     assert backend_named("auto", "cpu").name == ("native" if built else "torch")
-    reason = registry.part("backends", "torchsparse")().available()
+    reason = registry.load("backends", "torchsparse")().available()
     if reason is not None:
         with pytest.raises(SetupError, match="torchsparse: cannot run here") as caught:
             backend_named("torchsparse")

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.sparse.layers import RowNorm
@@ -23,7 +24,7 @@ SPACE = FeatureSpace("flags", 2)
 CLASSES = ClassEmbeddings(
     np.eye(2, dtype=np.float32),
     np.array([0, 1], np.int32),
-    Vocabulary.of_words(["nothing", "flagged"]),
+    Vocabulary.from_names(["nothing", "flagged"]),
     SPACE,
 )
 _CENTER = 13

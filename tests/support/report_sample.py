@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clip3d_cli.core.vocabulary import ClassName, Vocabulary
+from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from clip3d_cli.pipelines.evaluate.document import EvaluationSetup, evaluation_document
 from clip3d_cli.pipelines.evaluate.run import DistanceBand, EvalOptions, Evaluation
@@ -50,7 +50,7 @@ def eval_document(
 ) -> dict[str, Any]:
     """Return the JSON document that clip3d writes for these counts, after the changes."""
     entries = tuple(
-        ClassName(name, (name,), index + 1, (40 * index % 256, 100, 200))
+        SemanticClass(name, (name,), index + 1, (40 * index % 256, 100, 200))
         for index, name in enumerate(classes)
     )
     vocabulary = Vocabulary("mine", entries)

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
-from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.errors import Clip3DError, InputError, OutputError
 from clip3d_cli.teachers.cache import features_folder, read_features, write_features
 

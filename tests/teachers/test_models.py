@@ -83,13 +83,13 @@ def _other_model(model_cfg: dict[str, Any], folder: Path) -> None:
         (_no_weights, "has no open_clip_model.safetensors"),
         (_cut_off, "cannot be loaded"),
         (partial(_write, "open_clip_config.json", "{"), "open_clip_config.json cannot be read"),
-        (partial(_write, "open_clip_config.json", "[]"), "is no table"),
+        (partial(_write, "open_clip_config.json", "[]"), "is not a JSON object"),
         (partial(_write, "open_clip_config.json", "{}"), "model_cfg"),
         (partial(_write, "clip3d.json", '{"spice": 1}'), "unknown key 'spice'"),
-        (partial(_write, "clip3d.json", '{"space": 1}'), "cannot be understood"),
+        (partial(_write, "clip3d.json", '{"space": 1}'), "its description is invalid"),
         (
             partial(_write, "clip3d.json", '{"space": {"name": "a", "dim": 512}}'),
-            "512 dimensions, open_clip_config.json of 12",
+            "gives 512 dimensions, open_clip_config.json 12",
         ),
         (partial(_other_model, settings({**VIT, "layers": 4})), "cannot be loaded"),
         (

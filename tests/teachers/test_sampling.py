@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.teachers import sampling
 from clip3d_cli.teachers.sampling import pseudo_labels, sample_features
 
@@ -23,7 +24,7 @@ def some_words(count: int = 7) -> ClassEmbeddings:
     vectors = unit(np.random.default_rng(9).normal(size=(count, DIM)))
     names = [f"class {number}" for number in range(count - 1)]
     classes = np.array([*range(count - 1), 0], dtype=np.int32)
-    return ClassEmbeddings(vectors, classes, Vocabulary.of_words(names), FeatureSpace("a", DIM))
+    return ClassEmbeddings(vectors, classes, Vocabulary.from_names(names), FeatureSpace("a", DIM))
 
 
 def test_patch_centres_have_their_own_vectors() -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from clip3d_cli import registry
 from clip3d_cli.text.bpe import (
     CONTEXT_LENGTH,
     END_TOKEN,
@@ -22,6 +21,7 @@ from clip3d_cli.text.bpe import (
     unpack_merges,
 )
 from clip3d_cli.text.mini.encoder import MERGES
+from clip3d_cli.weights_files import shipped_weights
 from weights.recipe.text.merges import open_clip_merges, pack_merges, replace_merges
 
 PHRASES = [
@@ -55,7 +55,7 @@ def _ours() -> ClipTokenizer:
 
 
 def _packed() -> bytes:
-    with safe_open(registry.weights_file("mini-text-b32"), framework="np") as file:
+    with safe_open(shipped_weights("mini-text-b32"), framework="np") as file:
         return file.get_tensor(MERGES).tobytes()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta, Struct
 
-from clip3d_cli.core.scenes import Floats, Lens, Sweep, View, inverse_pose
+from clip3d_cli.core.scenes import Floats, Lens, Sweep, View, invert_pose
 from clip3d_cli.datasets.calibration import camera_matrix
 from clip3d_cli.datasets.folder.description import (
     MOST_COEFFICIENTS,
@@ -136,7 +136,7 @@ def _camera_from_world(location: Location, camera: _Camera) -> Floats:
     if forward is not None and back is None:
         return rigid_pose(location, "camera_from_world", forward)
     if back is not None and forward is None:
-        return inverse_pose(rigid_pose(location, "world_from_camera", back))
+        return invert_pose(rigid_pose(location, "world_from_camera", back))
     raise location.error(
         f"has {'neither' if forward is None else 'both'} world_from_camera and camera_from_world",
         "Write one of them.",

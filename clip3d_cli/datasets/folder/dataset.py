@@ -26,7 +26,7 @@ from clip3d_cli.datasets.point_files import read_label_array
 from clip3d_cli.errors import InputError
 from clip3d_cli.formats.cloud_file import read_cloud, suffixes
 from clip3d_cli.metrics.rules import NO_BENCHMARK
-from clip3d_cli.registry import unknown_name
+from clip3d_cli.registry import unknown_name_error
 
 _ALL = "all"
 
@@ -118,7 +118,7 @@ class Folder:
 
     def _scene_names(self, split: str) -> list[str]:
         if split not in self.splits():
-            raise unknown_name("--split", split, self.splits())
+            raise unknown_name_error("--split", split, self.splits())
         list_file = self.root / "splits" / f"{split}.txt"
         if not list_file.is_file():
             return list(self._folders)
@@ -127,7 +127,7 @@ class Folder:
         names = [name for name in names if name and not name.startswith("#")]
         for name in names:
             if name not in self._folders:
-                remedy = unknown_name("", name, self._folders).remedy
+                remedy = unknown_name_error("", name, self._folders).remedy
                 fault = f"lists {name!r}, but there is no such scene"
                 raise InputError("E_DATASET", list_file, fault, remedy)
         if len(set(names)) < len(names):

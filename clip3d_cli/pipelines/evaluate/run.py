@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.labels import UNLABELED
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.labels import UNLABELED_INDEX
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.scenes import PosedScene, moved
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.scenes import PosedScene, transform_points
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset, Submission
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.errors import UsageError
@@ -23,7 +24,7 @@ from clip3d_cli.metrics.panoptic import PanopticCounts, Segments
 from clip3d_cli.metrics.rules import NO_BENCHMARK, BenchmarkRules
 from clip3d_cli.metrics.scores import Convention, Scores, scores_of
 from clip3d_cli.objects.clusters import instances_of
-from clip3d_cli.registry import unknown_name
+from clip3d_cli.registry import unknown_name_error
 
 ClassIndex = npt.NDArray[np.int32]
 Predictor = Callable[[PosedScene, PointCloud], ClassIndex]
@@ -156,8 +157,8 @@ def evaluate(
         if ground_truth is None:
             continue
         if options.restrict_to is not None:
-            chosen = options.restrict_to(scene, cloud) != UNLABELED
-            ground_truth = np.where(chosen, ground_truth, np.int32(UNLABELED))
+            chosen = options.restrict_to(scene, cloud) != UNLABELED_INDEX
+            ground_truth = np.where(chosen, ground_truth, np.int32(UNLABELED_INDEX))
         counts.add(dataset, scene, _LabelledPoints(cloud.xyz, ground_truth, prediction))
         evaluated += 1
     return Evaluation(
@@ -184,7 +185,7 @@ def read_key_frame(dataset: Dataset, scene: PosedScene) -> PointCloud:
     """
     sweep = scene.sweeps[0]
     cloud = dataset.cloud(sweep)
-    return replace(cloud, xyz=moved(sweep.world_from_sensor, cloud.xyz))
+    return replace(cloud, xyz=transform_points(sweep.world_from_sensor, cloud.xyz))
 
 
 def require_vocabulary(dataset: Dataset) -> Vocabulary:
@@ -232,7 +233,7 @@ def class_indices(vocabulary: Vocabulary, names: Iterable[str], where: str) -> f
     known = [entry.name for entry in vocabulary.classes]
     for name in names:
         if name not in known:
-            raise unknown_name(where, name, known)
+            raise unknown_name_error(where, name, known)
     return frozenset(known.index(name) for name in names)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.labels import UNLABELED
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.labels import UNLABELED_INDEX
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import ClassEmbeddings
 from clip3d_cli.pipelines.evaluate.run import ClassIndex, Predictor
 from clip3d_cli.teachers.cache import read_features
 from clip3d_cli.teachers.sampling import pseudo_labels, sample_features
@@ -30,9 +30,9 @@ def teacher_predictor(folder: Path, classes: ClassEmbeddings, options: BatchOpti
 
     def predict(scene: PosedScene, cloud: PointCloud) -> ClassIndex:
         features = read_features(folder / f"{scene.name}.safetensors", scene, classes.space)
-        prediction = np.full(len(cloud), UNLABELED, dtype=np.int32)
+        prediction = np.full(len(cloud), UNLABELED_INDEX, dtype=np.int32)
         finite = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))  # (F,) points of the cloud
-        finite_cloud = cloud.only(finite)
+        finite_cloud = cloud.select(finite)
         vectors = np.zeros((len(finite), classes.space.dim), dtype=np.float32)  # (F, D)
         for view, grid in zip(scene.views, features, strict=True):
             seen = visible_points(view, finite_cloud, options)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.splits import limit_scenes
 from clip3d_cli.encoders.closed_head import closed_classes

@@ -31,7 +31,7 @@ from clip3d_cli.pipelines.finetune.start import (
 from clip3d_cli.pipelines.training.config import loop_options
 from clip3d_cli.pipelines.training.run import WEIGHTS, Callbacks, RunResult, TrainingRun
 from clip3d_cli.pipelines.training.scenes import open_split
-from clip3d_cli.text.templates import templates_named
+from clip3d_cli.text.templates import load_templates
 from clip3d_cli.training.calibration import fit_text_head_scale
 from clip3d_cli.training.clip2scene.batches import NetworkInputs
 from clip3d_cli.training.distributed import SINGLE_PROCESS, World
@@ -151,7 +151,7 @@ def finetune(
         split,
         device=str(world.device),
         limit=config.data.limit,
-        templates=templates_named(config.words.templates),
+        templates=load_templates(config.words.templates),
         words={text_encoder: words},
     )
     evaluations = _evaluate_heads(evaluator, folder)

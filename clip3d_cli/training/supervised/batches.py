@@ -15,10 +15,10 @@ from torch import Tensor
 from clip3d_cli.core.grouping import run_starts, sort_keys
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.voxels import choose_voxel, voxelize
+from clip3d_cli.core.voxels import choose_voxel_size, voxelize
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.sweeps import read_in_world
-from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
+from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
 from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.augmentation import (
@@ -148,11 +148,11 @@ class LabelledBatches:
         centers = labelled if len(labelled) else all_points
         keep = crop_to_disc(cloud.xyz, all_points, centers, self.options.points, rng)
         xyz = augment_xyz(cloud.xyz, rng) if self.options.augment else cloud.xyz
-        voxel_m = choose_voxel(xyz, self.inputs.voxel_sizes_m)
-        part = replace(cloud, xyz=xyz).only(keep)
+        voxel_m = choose_voxel_size(xyz, self.inputs.voxel_sizes_m)
+        part = replace(cloud, xyz=xyz).select(keep)
         grid = voxelize(part.xyz, voxel_m)
         # The ground is that of the whole cloud, not of the crop, as in labelling.
-        channels = voxel_inputs(self.inputs.channels, part, grid, Terrain(xyz))
+        channels = voxel_inputs(self.inputs.channels, part, grid, TwoScaleGround(xyz))
         return grid.cells, channels, majority_class(truth[keep], grid.voxel_of_point, len(grid))
 
     def _read(self, scene: PosedScene) -> LabelledCloud:

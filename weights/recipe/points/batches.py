@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.voxels import choose_voxel, voxelize
-from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
+from clip3d_cli.core.voxels import choose_voxel_size, voxelize
+from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.losses import IGNORED, WordTargets
 from weights.recipe.points.sources import Scan
@@ -119,9 +119,9 @@ class Batches(IterableDataset[Batch]):
         scans = self.scans_of_source[source]
         scan = scans[rng.integers(len(scans))]
         xyz, leaf_set_of_point = augment(scan, rng)
-        voxel_m = _draw_voxel_size(choose_voxel(xyz, VOXEL_SIZES_M), rng)
+        voxel_m = _draw_voxel_size(choose_voxel_size(xyz, VOXEL_SIZES_M), rng)
         grid = voxelize(xyz, voxel_m)
-        channels = voxel_inputs(INPUTS, PointCloud(xyz), grid, Terrain(xyz))
+        channels = voxel_inputs(INPUTS, PointCloud(xyz), grid, TwoScaleGround(xyz))
         leaf_set = _majority_per_voxel(
             grid.voxel_of_point, leaf_set_of_point, len(grid), len(scan.leaf_sets)
         )

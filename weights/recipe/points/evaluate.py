@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.vocabulary import ClassName, Vocabulary, palette_color
+from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary, palette_color
 from clip3d_cli.labelling.labeller import Labeller
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from weights.recipe.points.sources import read_labelled
@@ -70,7 +70,7 @@ def evaluate(labeller: Labeller, suite: Suite, data: Path) -> dict[str, object]:
     """
     table = read_table("evaluation.toml")[suite.classes]["classes"]
     classes = tuple(
-        ClassName(name, tuple(row["words"]), position + 1, palette_color(position))
+        SemanticClass(name, tuple(row["words"]), position + 1, palette_color(position))
         for position, (name, row) in enumerate(table.items())
     )
     # (256,) from label to class index, −1 for labels that are not evaluated.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec

@@ -9,7 +9,7 @@ import torch
 
 from clip3d_cli.text.bpe import TOKEN_COUNT, ClipTokenizer
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
-from clip3d_cli.text.templates import template_sets
+from clip3d_cli.text.templates import load_template_sets
 from weights.recipe.text.features import plain
 from weights.recipe.text.labels import Teacher, make_lessons, without_names
 from weights.recipe.text.lexicon import make_lexicon
@@ -37,7 +37,7 @@ _MORE_WRAPPERS = (
 
 def wrappers() -> list[str]:
     """List the sentences around a name that carry no meaning, in lower case."""
-    ours = [t.lower() for templates in template_sets().values() for t in templates]
+    ours = [t.lower() for templates in load_template_sets().values() for t in templates]
     words_before = [(text.split("{}")[0].split() or [""])[-1] for text in ours]
     kept = [t for t, word in zip(ours, words_before, strict=True) if word in _MEANINGLESS]
     return sorted({*kept, *_MORE_WRAPPERS} - {"{}"})
@@ -83,7 +83,7 @@ def main() -> None:
         studied,
         teacher.mean.numpy(),
         token_start(tokenizer, minilm),
-        [*wrappers(), *template_sets()["clip2scene"]],
+        [*wrappers(), *load_template_sets()["clip2scene"]],
         Schedule(draws=args.draws),
     )
     kind = "without 200 held-out LVIS names" if args.holdout else "with every stored vector"
