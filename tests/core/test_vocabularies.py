@@ -4,12 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clip3d_cli.core.vocabulary import (
-    Vocabulary,
-    load_vocabulary,
-    vocabulary_names,
-    vocabulary_path,
-)
+from clip3d_cli.core.vocabulary import Vocabulary, load_vocabulary, vocabulary_names, vocabulary_path
 from clip3d_cli.errors import InputError, UsageError
 
 COUNTS = {

@@ -1,4 +1,4 @@
-"""Names to learn besides WordNet's nouns, and the strange ones to leave out."""
+"""Lists of names to learn besides WordNet's nouns, and phrases to leave out."""
 
 import itertools
 import re
@@ -8,7 +8,7 @@ import numpy as np
 
 from weights.recipe.text.phrases import Phrases
 
-# Rows of OVO whose text was mistyped or means nothing.
+# Texts of OVO that are misspelled or mean nothing.
 UNUSABLE = frozenset({"empty", "strange-vehicle", "strange-ground", "vegatation", "terrian"})
 
 LOOKS = (
@@ -21,32 +21,36 @@ LOOKS = (
 )  # fmt: skip
 
 
-def usable(phrases: Phrases) -> np.ndarray:
-    """Mark (P,) the rows that are worth learning from."""
+def is_usable(phrases: Phrases) -> np.ndarray:
+    """Return which phrases can be used for training, (P,) bool."""
     return np.array([name not in UNUSABLE for name in phrases.names])
 
 
 def class_words() -> list[str]:
-    """List the class words of the usual vocabularies, each once, in file order."""
+    """Return the class words of the common vocabularies, each once, in the order of the file."""
     lines = (Path(__file__).parent / "class_words.txt").read_text().splitlines()
     words = [w.strip() for line in lines if not line.startswith("#") for w in line.split(",")]
     return list(dict.fromkeys(filter(None, words)))
 
 
-def token_words(merges_vocabulary: list[str]) -> list[str]:
-    """List the words that are one token of CLIP: letters only, three or more."""
+def token_words(pieces: list[str]) -> list[str]:
+    """Return the words of three or more letters that are a single token of CLIP.
+
+    Args:
+        pieces: text of each token, see `clip3d_cli.text.bpe.ClipTokenizer`.
+    """
     pattern = re.compile(r"^([a-z]{3,})</w>$")
-    return [m.group(1) for m in map(pattern.match, merges_vocabulary) if m]
+    return [m.group(1) for m in map(pattern.match, pieces) if m]
 
 
 def plurals(names: list[str]) -> list[str]:
-    """List the regular plural of every name that does not already end in s."""
-    ending = [(r"[^aeiou]y$", "ies"), (r"(x|ch|sh)$", "es")]
+    """Return the regular plural of each name that does not end in s already."""
+    endings = [(r"[^aeiou]y$", "ies"), (r"(x|ch|sh)$", "es")]
     out = []
     for name in names:
         if name.endswith("s") or not name[-1:].isalpha():
             continue
-        for pattern, plural in ending:
+        for pattern, plural in endings:
             if re.search(pattern, name):
                 out.append(name[: -len(plural) + 2] + plural if plural == "ies" else name + plural)
                 break
@@ -55,8 +59,14 @@ def plurals(names: list[str]) -> list[str]:
     return out
 
 
-def looks_of(names: list[str], *, count: int, seed: int) -> list[str]:
-    """Draw ``count`` distinct pairs of a look and a short name, for example "red car"."""
+def names_with_looks(names: list[str], *, count: int, seed: int) -> list[str]:
+    """Draw pairs of a look and a short name, such as "red car", each pair once.
+
+    Args:
+        names: names to choose from.
+        count: number of pairs.
+        seed: seed of the draw.
+    """
     short = [n for n in names if n.isascii() and n.replace(" ", "").isalpha() and len(n) < 20]
     pairs = list(itertools.product(LOOKS, short))
     drawn = np.random.default_rng(seed).choice(len(pairs), min(count, len(pairs)), replace=False)

@@ -1,4 +1,4 @@
-"""Writing the student: matrices in eight bits with one scale per row."""
+"""Writing of the trained encoder: matrices in eight bits with one scale per row."""
 
 import dataclasses
 import json
@@ -16,14 +16,22 @@ from weights.recipe.text.network import MiniTextNetwork
 SPACE = "openclip/ViT-B-32/openai"
 
 
-def save_student(
+def write_weights(
     path: Path,
     network: MiniTextNetwork,
     lexicon: Lexicon,
     wrappers: Sequence[str],
-    about: dict[str, str],
+    metadata: dict[str, str],
 ) -> None:
-    """Write the parts as `MiniTextEncoder` reads them, with ``about`` in the file's metadata."""
+    """Write network, lexicon and CLIP's merges as `MiniTextEncoder` reads them.
+
+    Args:
+        path: safetensors file to write.
+        network: trained network.
+        lexicon: names with compressed vectors.
+        wrappers: templates that add no meaning to a name.
+        metadata: further entries of the file's metadata.
+    """
     letters = "\n".join(lexicon.names).encode("utf-8")
     tensors = {f"lexicon.{name}": tensor for name, tensor in lexicon.tensors.items()}
     tensors["lexicon.names"] = torch.frombuffer(bytearray(letters), dtype=torch.uint8)
@@ -42,4 +50,4 @@ def save_student(
         "network": dataclasses.asdict(network.config),
         "wrappers": list(wrappers),
     }
-    save_file(tensors, path, metadata={"settings": json.dumps(settings), **about})
+    save_file(tensors, path, metadata={"settings": json.dumps(settings), **metadata})
