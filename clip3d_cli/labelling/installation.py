@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
 from clip3d_cli.errors import Code, SetupError
@@ -51,6 +50,9 @@ class Installation:
 
 def check_installation() -> Installation:
     """Look up which of the packages that clip3d depends on are installed; none is imported."""
+    # Imported here because the import takes as long as labelling a few thousand points.
+    from importlib.metadata import PackageNotFoundError, version
+
     versions: dict[str, str] = {}
     absent = []
     for name in dict.fromkeys((*LABELLING_PACKAGES, *_declared_packages())):
@@ -93,6 +95,8 @@ def require_torch(code: Code, where: str, reason: str, remedy: str) -> None:
 
 def _declared_packages() -> list[str]:
     """Return the packages that clip3d's metadata requires on every machine, without extras."""
+    from importlib.metadata import PackageNotFoundError, requires
+
     try:
         declared = requires("clip3d") or []
     except PackageNotFoundError:

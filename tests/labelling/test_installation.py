@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_packages_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def version(name: str) -> str:
         if name in absent:
-            raise installation.PackageNotFoundError(name)
+            raise metadata.PackageNotFoundError(name)
         return "1"
 
     declared = [
@@ -130,8 +131,8 @@ def test_packages_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         "tomli; python_version < '3.11'",
         "matplotlib; extra == 'x'",
     ]
-    monkeypatch.setattr(installation, "version", version)
-    monkeypatch.setattr(installation, "requires", lambda name: declared)
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(metadata, "requires", lambda name: declared)
     full = check_installation()
     assert (full.missing, full.left_out, full.is_light) == ((), (), False)
     assert set(full.versions) == {*LABELLING_PACKAGES, "torch"}
