@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from clip3d_cli.core.vocabulary import Vocabulary, load_vocabulary, vocabulary_names, vocabulary_path
+from clip3d_cli.core.vocabulary import (
+    Vocabulary,
+    load_vocabulary,
+    vocabulary_names,
+    vocabulary_path,
+)
 from clip3d_cli.errors import InputError, UsageError
 
 COUNTS = {
@@ -104,6 +109,32 @@ def test_a_wrong_row_is_refused_by_name(tmp_path: Path, row: str, fault: str) ->
 )
 def test_a_file_without_tables_of_classes_is_refused(tmp_path: Path, text: str, fault: str) -> None:
     path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=fault):
+        Vocabulary.read(path)
+
+
+@pytest.mark.parametrize("names", [[], [""], ["car", "car"], ["=van"]])
+def test_vocabulary_refuses_names(names: list[str]) -> None:
+    with pytest.raises(UsageError, match="E_CLASSES"):
+        Vocabulary.from_names(names)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("class = 3", "no \\[\\[class\\]\\]"),
+        ("[[class]]\nname = 'car'\nprompt = 'x'", "unknown key 'prompt'"),
+        ("[[class]]\nname = 'car'\nid = 'x'", "class 1 \\(car\\): id"),
+        ("[[class]]\nname = 'car'\nid = 0", "class 1 \\(car\\): id"),
+        ("[[class]]\nname = 'car'\ncolor = [1, 2]", "color"),
+        ("[[class]]\nname = 'car'\nwords = 'car'", "words"),
+        ("[[class]]\nname = ''", "name"),
+        ("[[class]", "is not TOML"),
+    ],
+)
+def test_vocabulary_file_refusals(tmp_path: Path, text: str, fault: str) -> None:
+    path = tmp_path / "v.toml"
     path.write_text(text)
     with pytest.raises(InputError, match=fault):
         Vocabulary.read(path)
