@@ -14,7 +14,7 @@ from clip3d_cli.labelling.installation import require_torch
 from clip3d_cli.native.library import status
 
 if TYPE_CHECKING:
-    from clip3d_cli.encoders.spec import HeadName
+    from clip3d_cli.encoders.spec import EncoderSpec, HeadName
     from clip3d_cli.sparse.backend import Precision
 
 NATIVE = "native"
@@ -71,8 +71,12 @@ def open_encoder(
         engine = native.engine
         described = f"native ({engine.isa}, {engine.threads} threads)"
         return OpenEncoder(native, NATIVE, engine.precision, described)
+<<<<<<< HEAD
     remedy = "label on the CPU with --backend native"
     require_torch("E_BACKEND", "the point encoder", reason, remedy)
+=======
+    require_torch("E_BACKEND", "the point encoder", reason, _without_torch(device, backend, spec))
+>>>>>>> h/core
     from clip3d_cli.encoders.weights_torch import encoder_of_state
     from clip3d_cli.sparse.backend import backend_named
 
@@ -94,3 +98,12 @@ def why_not_native(
         return f"the native engine does not support {architecture}"
     reason = status().reason
     return None if reason is None else f"the native engine is missing: {reason}"
+
+
+def _without_torch(device: str, backend: str, spec: EncoderSpec) -> str:
+    """Return what users can do instead of installing PyTorch, a clause."""
+    if device != "cpu" or backend not in ("auto", NATIVE):
+        return "label on the CPU with --device cpu and --backend native"
+    if spec.architecture != ARCHITECTURE:
+        return f"use weights of a {ARCHITECTURE}"
+    return "build the native engine: python -m clip3d_cli.native.build (needs a C compiler)"

@@ -54,7 +54,12 @@ def replace_merges(path: Path) -> None:
     save_file(tensors, path, metadata=metadata)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Replace the merges in a file of weights."""
     parser = argparse.ArgumentParser(description="Replace the merges in a file of weights.")
     parser.add_argument("path", type=Path, help="safetensors file of the mini text encoder")
     replace_merges(parser.parse_args().path)
+
+
+if __name__ == "__main__":
+    main()
