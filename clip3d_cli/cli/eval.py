@@ -181,7 +181,7 @@ def evaluate(
 
     Every point of every key frame is labelled exactly as clip3d label does, with the words of the
     data set's classes. Every point with ground truth counts; an unlabeled point counts as wrong.
-    docs/evaluation.md defines each metric.
+    docs/guides/evaluate.md defines each metric.
 
     \b
     Examples:

@@ -70,16 +70,9 @@ class FolderSubmission(ABC):
         """Write the predictions for one scene: see `Submission.add`."""
         points = len(self.dataset.cloud(scene.sweeps[0]))
         validate_array("class_index", class_index, np.int32, (points,))
-<<<<<<< HEAD
-        if points and not UNLABELED_INDEX <= class_index.min() <= class_index.max() < len(
-            self._ids
-        ):
-            raise ValueError(f"class_index is not within -1 and {len(self._ids) - 1}")
-=======
         last = len(self._ids) - 1
         if points and not UNLABELED_INDEX <= class_index.min() <= class_index.max() <= last:
             raise ValueError(f"class_index is not within -1 and {last}")
->>>>>>> h/core
         if scene.name in self._added:
             raise ValueError(f"scene {scene.name!r} was added before")
         self._added.add(scene.name)

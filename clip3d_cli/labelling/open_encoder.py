@@ -71,12 +71,7 @@ def open_encoder(
         engine = native.engine
         described = f"native ({engine.isa}, {engine.threads} threads)"
         return OpenEncoder(native, NATIVE, engine.precision, described)
-<<<<<<< HEAD
-    remedy = "label on the CPU with --backend native"
-    require_torch("E_BACKEND", "the point encoder", reason, remedy)
-=======
     require_torch("E_BACKEND", "the point encoder", reason, _without_torch(device, backend, spec))
->>>>>>> h/core
     from clip3d_cli.encoders.weights_torch import encoder_of_state
     from clip3d_cli.sparse.backend import backend_named
 

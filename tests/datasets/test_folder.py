@@ -267,7 +267,9 @@ def test_what_cannot_be_is_refused_in_one_line(root: Path, kind: str) -> None:
 
 
 def test_the_documentation_lists_every_key() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs" / "folder.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "own-data.md").read_text(
+        encoding="utf-8"
+    )
     of_cameras, of_the_file = text.split("| key of the file |")
     for part, schema in ((of_cameras, cameras_json._Camera), (of_the_file, CamerasJson)):
         rows = re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE)

@@ -7,10 +7,7 @@ import os
 import re
 import subprocess
 import sys
-<<<<<<< HEAD
-=======
 from dataclasses import replace
->>>>>>> h/core
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +19,7 @@ from clip3d_cli.labelling import installation
 from clip3d_cli.labelling.device import choose_device, device_names
 from clip3d_cli.labelling.installation import LABELLING_PACKAGES, check_installation
 from clip3d_cli.labelling.open_encoder import open_encoder
-<<<<<<< HEAD
-=======
 from clip3d_cli.native.library import status
->>>>>>> h/core
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from clip3d_cli.weights_files import shipped_weights
 
@@ -121,10 +115,6 @@ def test_without_torch_devices_are_the_cpu(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SetupError, match=r"E_DEVICE.*needs PyTorch") as caught:
         choose_device("cuda")
     assert "--device cpu" in caught.value.remedy
-<<<<<<< HEAD
-    with pytest.raises(SetupError, match=r"E_BACKEND.*--backend torch was"):
-        open_encoder(shipped_weights("points-default"), backend="torch")
-=======
     with pytest.raises(SetupError, match=r"E_BACKEND.*--backend torch was") as caught:
         open_encoder(shipped_weights("points-default"), backend="torch")
     assert "--backend native" in caught.value.remedy
@@ -133,7 +123,6 @@ def test_without_torch_devices_are_the_cpu(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SetupError, match=r"E_BACKEND.*is missing: no compiler") as caught:
         open_encoder(shipped_weights("points-default"))
     assert "clip3d_cli.native.build" in caught.value.remedy
->>>>>>> h/core
 
 
 def test_packages_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from clip3d_cli.pipelines.evaluate.document import (
 )
 from clip3d_cli.schema import convert
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "evaluate.md"
 
 
 def test_the_page_describes_every_field_and_no_other() -> None:

@@ -72,15 +72,8 @@ def test_pixels_where_points_fall_show_the_points_classes(root: Path) -> None:
     dataset = registry.load("datasets", "folder")(root)
     (scene,) = dataset.scenes("val")
     key = scene.sweeps[0]
-<<<<<<< HEAD
-    xyz, truth = (
-        transform_points(key.world_from_sensor, dataset.cloud(key).xyz),
-        dataset.ground_truth(scene),
-    )
-=======
     xyz = transform_points(key.world_from_sensor, dataset.cloud(key).xyz)
     truth = dataset.ground_truth(scene)
->>>>>>> h/core
     same, unseen = [], np.ones(len(xyz), dtype=bool)
     for view in scene.views:
         found = project(view, xyz)

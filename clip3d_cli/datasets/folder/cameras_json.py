@@ -1,4 +1,4 @@
-"""clip3d's own description of posed images: ``cameras.json`` (docs/folder.md)."""
+"""clip3d's own description of posed images: ``cameras.json`` (docs/guides/own-data.md)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Sweep(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class CamerasJson(Struct, forbid_unknown_fields=True, kw_only=True):
-    """The content of a ``cameras.json``: docs/folder.md describes every key."""
+    """The content of a ``cameras.json``: docs/guides/own-data.md describes every key."""
 
     cameras: list[_Camera] | None = None
     sweeps: list[_Sweep] = []

@@ -1,4 +1,4 @@
-"""Your own scans, with the photos taken beside them; docs/folder.md describes the layout."""
+"""Your own scans and photos; docs/guides/own-data.md describes the folder layout."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Folder:
                 "E_DATASET",
                 self.root,
                 f"has labels ({scene.ground_truth.name}) but no vocabulary.toml that defines them",
-                "Write one: see docs/folder.md and clip3d vocabularies --help.",
+                "Write one: see docs/guides/own-data.md and clip3d vocabularies --help.",
             )
         class_ids = read_label_array(scene.ground_truth, len(self.cloud(scene.sweeps[0])))
         return class_index_of_ids(scene.ground_truth, class_ids, self.vocabulary, ignored=(0,))
@@ -190,7 +190,7 @@ def _scene_folders(root: Path) -> dict[str, Path]:
         "E_DATASET",
         root,
         "contains no scene: neither the folder nor a subfolder has a cloud",
-        f"A scene is a folder with cloud.* ({', '.join(suffixes())}); see docs/folder.md.",
+        f"A scene is a folder with cloud.* ({', '.join(suffixes())}); see docs/guides/own-data.md.",
     )
 
 

@@ -1,7 +1,7 @@
 """The JSON document of an evaluation: its schema, and how it is built, written and read.
 
 ``clip3d eval`` and the trainings write the document, and ``clip3d report`` reads it. What the
-fields mean is defined in docs/evaluation.md.
+fields mean is defined in docs/guides/evaluate.md.
 """
 
 from __future__ import annotations

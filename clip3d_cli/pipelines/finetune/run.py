@@ -225,7 +225,7 @@ def _vocabulary(dataset: Dataset) -> Vocabulary:
             "E_DATASET",
             str(dataset.root),
             "has no vocabulary, so the meaning of its labels is unknown",
-            "Add vocabulary.toml, as docs/folder.md says.",
+            "Add vocabulary.toml, as docs/guides/own-data.md says.",
         )
     return dataset.vocabulary
 

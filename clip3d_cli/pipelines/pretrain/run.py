@@ -148,7 +148,7 @@ def open_scenes(config: PretrainConfig) -> tuple[Dataset, Sequence[PosedScene]]:
             "E_DATASET",
             scenes[0].name if len(scenes) else config.data.root,
             "has no posed images" if len(scenes) else f"split {split!r} has no scene",
-            "Pretraining learns from images: see docs/folder.md for how to describe their cameras.",
+            "Pretraining needs images: see docs/guides/own-data.md on how to describe cameras.",
         )
     return dataset, scenes
 
