@@ -6,6 +6,7 @@ cannot disagree with it.
 
 from __future__ import annotations
 
+import html
 import inspect
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def commands_page() -> str:
                 panels.setdefault("Arguments" if is_argument else panel, []).append(record)
         for panel, records in panels.items():
             lines += [f"**{panel}**", "", "| option | meaning |", "|---|---|"]
-            lines += [f"| `{_cell(option)}` | {_cell(text)} |" for option, text in records]
+            lines += [f"| {_code(option)} | {_cell(text)} |" for option, text in records]
             lines.append("")
     return "\n".join(lines)
 
@@ -88,8 +89,8 @@ def config_page() -> str:
         lines += [f"## clip3d {name}", "", "| key | default | values | meaning |"]
         lines.append("|---|---|---|---|")
         for key in config_reference(config):
-            cells = (f"`{key.name}`", f"`{key.default}`", key.values, key.description)
-            lines.append(f"| {' | '.join(map(_cell, cells))} |")
+            cells = (_code(key.name), _code(key.default), _cell(key.values), _cell(key.description))
+            lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -105,6 +106,11 @@ def vocabularies_page() -> str:
             lines.append(f"| {entry.name} | {entry.class_id} | {', '.join(entry.words)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _code(text: object) -> str:
+    """Return a text as code in a table cell; Markdown shows an escaped bar with its backslash."""
+    return f"<code>{html.escape(str(text)).replace('|', '&#124;')}</code>"
 
 
 def _cell(text: str) -> str:

@@ -67,7 +67,7 @@ class ModelChoice:
 class Labeller:
     """A point encoder and a text encoder, ready on a device.
 
-    Example:
+    Examples:
         >>> labeller = Labeller.open()
         >>> labels = labeller.label(cloud, ["road", "car=sedan|van", "tree"])
         >>> labels.class_index  # (N,) int32, -1 where a point is unlabeled
