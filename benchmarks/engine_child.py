@@ -53,7 +53,7 @@ class OurEngine:
         from clip3d_cli.encoders.minkunet import MinkUNet
 
         self.backend = registry.load("backends", name)(precision=mode)
-        reason = self.backend.available()
+        reason = self.backend.unavailable_reason()
         if device not in self.backend.device_types:
             reason = f"it does not compute on {device}"
         if reason is not None:
@@ -81,9 +81,9 @@ class OurEngine:
         plan = Plan(self.cells, self.backend)
         for stride in self.levels[:-1]:
             coarse = plan.level(2 * stride)
-            self.backend.kernel_map(plan.level(stride), coarse, 2)
+            self.backend.build_kernel_map(plan.level(stride), coarse, 2)
         for stride in self.levels:
-            self.backend.kernel_map(plan.level(stride), plan.level(stride), 3)
+            self.backend.build_kernel_map(plan.level(stride), plan.level(stride), 3)
 
 
 class PeerEngine:

@@ -139,7 +139,7 @@ def test_save_and_load_are_bit_identical(encoder: PointEncoder, tmp_path: Path) 
 
 def test_a_cell_beyond_the_lattice_is_refused(encoder: PointEncoder) -> None:
     cells = torch.tensor([[0, 0, 0, 0], [0, 0, 2**17, 0]], dtype=torch.int32)
-    with pytest.raises(InputError, match="voxels along y: run over 0…131072") as caught:
+    with pytest.raises(InputError, match="voxels along y: range over 0…131072") as caught:
         encoder(SparseTensor(cells, torch.ones(2, 2)))
     assert caught.value.code == "E_VOXEL_RANGE"
 

@@ -28,7 +28,7 @@ from native_calls import (
 )
 
 from clip3d_cli.native import library as native
-from clip3d_cli.sparse.lattice import STEP_BATCH, STEP_X, STEP_Y
+from clip3d_cli.sparse.key_layout import STEP_BATCH, STEP_X, STEP_Y
 
 CHANNELS = [(1, 1), (7, 33), (33, 7), (32, 96), (513, 40), (64, 290)]
 
@@ -186,7 +186,7 @@ def test_the_epilogue_follows_the_sum(library: Any, cloud: Cloud, products: int)
     scale, shift = numbers((45,), 4), numbers((45,), 5)
     plain = convolve(library, feats, weight, cloud.handle, products)
     right = np.maximum((plain + base) * scale + shift + residual, 0)
-    epilogue = native.EpilogueParts(
+    epilogue = native.EpilogueStruct(
         scale.ctypes.data, shift.ctypes.data, ctypes.pointer(rows_of(base)),
         ctypes.pointer(rows_of(residual)), 1,
     )  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from clip3d_cli.sparse.layers import DownConv3d, ResidualBlock, RowNorm, UpConv3d
+from clip3d_cli.sparse.layers import BatchNorm, DownConv3d, ResidualBlock, UpConv3d
 from clip3d_cli.sparse.plan import Plan
 
 
@@ -15,14 +15,14 @@ def plan() -> Plan:
 
 
 @pytest.fixture
-def norm() -> RowNorm:
-    made = RowNorm(6)
+def norm() -> BatchNorm:
+    made = BatchNorm(6)
     for values in (made.weight, made.bias, made.running_mean, made.running_var):
         torch.nn.init.uniform_(values, 0.5, 2.0)
     return made
 
 
-def test_norm_is_batch_norm(norm: RowNorm) -> None:
+def test_norm_is_batch_norm(norm: BatchNorm) -> None:
     feats = torch.randn(50, 6)
     norm.eval()
     wanted = torch.nn.BatchNorm1d.forward(norm, feats)
@@ -35,7 +35,7 @@ def test_norm_is_batch_norm(norm: RowNorm) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_norm_of_too_few_rows_uses_what_it_knows(norm: RowNorm, rows: int) -> None:
+def test_norm_of_too_few_rows_uses_what_it_knows(norm: BatchNorm, rows: int) -> None:
     feats = torch.randn(rows, 6)
     before = norm.running_mean.clone()
     found = norm.train()(feats)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.native import library as native
-from clip3d_cli.sparse.lattice import BIAS, STEP_X, STEP_Y
+from clip3d_cli.sparse.key_layout import BIAS, STEP_X, STEP_Y
 
 Array = npt.NDArray[Any]
 EXACT, HIGH, FAST = 0, 1, 2
@@ -42,10 +42,10 @@ def near(floats: Array) -> Array:
     return floats_of(bits_of(floats))
 
 
-def rows_of(array: Array) -> native.Rows:
+def rows_of(array: Array) -> native.RowMatrix:
     kind = native.F32 if array.dtype == np.float32 else native.BF16
     pitch = array.strides[0] // array.itemsize if len(array) else array.shape[1]
-    return native.Rows(array.ctypes.data, len(array), pitch, array.shape[1], kind)
+    return native.RowMatrix(array.ctypes.data, len(array), pitch, array.shape[1], kind)
 
 
 def pack(library: Any, weight: Array, products: int, *, transpose: bool = False) -> Array:

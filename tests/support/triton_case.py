@@ -26,7 +26,7 @@ CONVOLUTIONS = [
 @pytest.fixture(name="device")
 def triton_device() -> str:
     """Where the Triton backend runs here."""
-    reason = TritonBackend().available()
+    reason = TritonBackend().unavailable_reason()
     if reason is not None:
         pytest.skip(reason)
     return "cpu" if IN_CHILD else "cuda"
