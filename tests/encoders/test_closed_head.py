@@ -45,9 +45,8 @@ def shares_of(logits: np.ndarray) -> np.ndarray:
 def answers(
     encoder: VoxelEncoder, wanted: Vocabulary | None = None, width: int = 1
 ) -> RankedClasses:
-    return encoder.classify(
-        *voxels(1), ClassQuery.of(closed_classes(encoder.spec.closed, wanted), width)
-    )
+    classes = closed_classes(encoder.spec.closed, wanted)
+    return encoder.classify(*voxels(1), ClassQuery.of(classes, width))
 
 
 def native(path: Path, precision: str = "exact") -> NativeEncoder:
