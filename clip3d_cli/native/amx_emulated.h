@@ -71,15 +71,15 @@ static inline void tile_multiply(tiles *set, int sums, int x, int w)
 
 INLINE numbers narrow_two(vec first, vec second)
 {
-    numbers answer;
+    numbers result;
     vec parts[2] = {first, second};
     for (int half = 0; half < 2; half++) {
         uint16_t part[16];
         words bits = (words)parts[half];
         narrow(part, (vec)(bits & ~((words)((bits & 0x7f800000) == 0) & 0x7fffffff)));
-        memcpy((char *)&answer + half * sizeof part, part, sizeof part);
+        memcpy((char *)&result + half * sizeof part, part, sizeof part);
     }
-    return answer;
+    return result;
 }
 
 INLINE vec widen_half(numbers both, int second)
@@ -91,20 +91,20 @@ INLINE vec widen_half(numbers both, int second)
 
 INLINE words pick(words first, ints lanes, words second)
 {
-    words answer;
+    words result;
     for (int j = 0; j < 16; j++)
-        answer[j] = lanes[j] < 16 ? first[lanes[j]] : second[lanes[j] - 16];
-    return answer;
+        result[j] = lanes[j] < 16 ? first[lanes[j]] : second[lanes[j] - 16];
+    return result;
 }
 
 INLINE numbers interleave(numbers both)
 {
-    numbers answer;
+    numbers result;
     for (int j = 0; j < 16; j++) {
-        answer[2 * j] = both[j];
-        answer[2 * j + 1] = both[16 + j];
+        result[2 * j] = both[j];
+        result[2 * j + 1] = both[16 + j];
     }
-    return answer;
+    return result;
 }
 
 #endif

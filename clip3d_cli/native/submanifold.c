@@ -66,7 +66,7 @@ static int64_t *padded_keys(const int64_t *keys, int64_t n) {
 typedef struct {
     int64_t step;         /* from a key to the lowest one of the column that it can see */
     int64_t near;         /* first row whose key is not below the one looked for */
-    int32_t viewers;        /* number of rows that see any cell of the column: */
+    int32_t viewers;      /* number of rows that see any cell of the column: */
     int32_t row[RANGE];   /* these rows, */
     int32_t first[RANGE]; /* and the first row that each of them sees */
 } merge;

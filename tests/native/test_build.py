@@ -168,12 +168,12 @@ def arguments() -> dict[str, dict[str, Any]]:
     return {
         "convolve": {
             "map": None, "reverse": 0, "source": rows_of(feats), "packed": None,
-            "target": rows_of(target), "epilogue": None, "products": 0, "threads": 1,
+            "target": rows_of(target), "epilogue": None, "precision": 0, "threads": 1,
         },
         "weight_gradient": {
             "map": None, "reverse": 0, "source": rows_of(feats), "target": rows_of(target),
             "weight_grad": kept[2].ctypes.data, "offset_pitch": CIN * COUT, "row_pitch": COUT,
-            "products": 0, "threads": 1,
+            "precision": 0, "threads": 1,
         },
         "kept": {"arrays": kept},
     }  # fmt: skip
@@ -193,7 +193,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
         (call, {name: value})
         for call in ("convolve", "weight_gradient")
         for name, value in [
-            ("products", 3), ("products", -1), ("threads", 0), ("threads", -2),
+            ("precision", 3), ("precision", -1), ("threads", 0), ("threads", -2),
             ("threads", 100_000), ("source", None), ("target", None),
         ]
     ),
