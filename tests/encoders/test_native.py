@@ -74,6 +74,15 @@ def test_vectors_are_those_of_pytorch(config: dict[str, Any]) -> None:
     agree(network(config), *cloud(1))
 
 
+def test_channels_that_never_varied_are_normalized_as_in_pytorch() -> None:
+    """Their variance is 0: only epsilon is left to divide by."""
+    encoder = network(NETWORKS["14"])
+    for name, buffer in encoder.network.named_buffers():
+        if name.endswith("norm.running_var"):
+            buffer[::3] = 0
+    agree(encoder, *cloud(1))
+
+
 @pytest.mark.parametrize(("inputs", "dim"), [(1, 3), (7, 513)])
 def test_odd_numbers_of_channels(inputs: int, dim: int) -> None:
     agree(network(NETWORKS["14"], inputs, dim), *cloud(1, 400, inputs))

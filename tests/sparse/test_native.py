@@ -195,6 +195,16 @@ def test_kept_weights_are_never_stale() -> None:
         torch.testing.assert_close(plan.convolve(feats, inside, 1), 2 * first)
 
 
+def test_a_weight_and_its_transpose_are_kept_apart() -> None:
+    """Both have the same memory, shape and version."""
+    plan = Plan(random_cells(300), NativeBackend())
+    feats, weight = torch.randn(300, 5), torch.randn(27, 5, 5)
+    with torch.no_grad():
+        for each in (weight, weight.transpose(1, 2)):
+            wanted = Plan(random_cells(300)).convolve(feats, each, 1)
+            torch.testing.assert_close(plan.convolve(feats, each, 1), wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_training_leaves_nothing_kept() -> None:
     backend = NativeBackend()
     plan = Plan(random_cells(300), backend)
