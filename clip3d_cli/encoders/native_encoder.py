@@ -50,8 +50,9 @@ LEVELS = 5
 
 _NORM_EPSILON = 1e-5
 _MIN_LENGTH = np.float32(1e-6)
-# Results of the last layer are computed for so many rows that they have this many numbers.
-_BLOCK_NUMBERS = 1 << 20
+# The last layer is computed in blocks of rows with this many results, 16 MB. Smaller blocks are
+# slower: the threads wait for each other once per block.
+_BLOCK_NUMBERS = 1 << 22
 _MEMORY_BYTES = 2_000_000_000
 # Measured: kernel maps of all levels, per finest voxel.
 _MAP_BYTES_PER_VOXEL = 200
