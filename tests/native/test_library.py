@@ -227,6 +227,27 @@ def test_the_epilogue_follows_the_sum(
     assert_near(found, right, 2**-8 if bf16 else 3e-6)
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(("cout", "threads"), [(290, 1), (64, 4)])
+def test_the_epilogue_is_that_of_the_tiles_columns(
+    library: Any, cout: int, threads: int, bf16: bool
+) -> None:
+    """More columns than a tile has, or tiles of few columns for many threads."""
+    rows, cin = 700, 40
+    feats, weight = near(numbers((rows, cin))), numbers((1, cin, cout))
+    base, residual = near(numbers((rows, cout), 2)), near(numbers((rows, cout), 3))
+    scale, shift = numbers((cout,), 4), numbers((cout,), 5)
+    parts = [bits_of(each) if bf16 else each for each in (base, residual)]
+    epilogue = native.EpilogueStruct(
+        scale.ctypes.data, shift.ctypes.data, ctypes.pointer(rows_of(parts[0])),
+        ctypes.pointer(rows_of(parts[1])), 1,
+    )  # fmt: skip
+    target = np.zeros((rows, cout), np.uint16 if bf16 else np.float32)
+    convolve(library, feats, weight, None, EXACT, target=target, epilogue=epilogue, threads=threads)
+    right = np.maximum((feats.astype(float) @ weight[0] + base) * scale + shift + residual, 0)
+    assert_near(floats_of(target) if bf16 else target, right, 2**-8 if bf16 else 3e-6)
+
+
 def test_bf16_rows_are_the_nearest(library: Any, same: Map) -> None:
     feats, weight = near(numbers((700, 33))), numbers((27, 33, 21))
     exact = convolve(library, feats, weight, same.handle, EXACT)
