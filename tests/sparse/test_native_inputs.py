@@ -183,13 +183,21 @@ def test_normalising_follows_pytorch(
 
 def test_far_columns_keep_their_variance() -> None:
     torch.manual_seed(0)
-    feats = torch.randn(50_000, 3) + torch.tensor([0.0, 1e3, -1e4])
+    feats = torch.randn(50_000, 4) + torch.tensor([0.0, 1e3, -1e4, 1e6])
     feats[0] += 500
-    norm = nn.BatchNorm1d(3, momentum=1.0)
+    norm = nn.BatchNorm1d(4, momentum=1.0)
     NativeBackend().batch_norm(feats, norm, residual=None, relu=False)
     exact = feats.double()
     torch.testing.assert_close(norm.running_mean, exact.mean(0).float(), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(norm.running_var, exact.var(0).float(), rtol=1e-5, atol=0)
+
+
+def test_nan_is_not_hidden_by_the_relu() -> None:
+    feats = torch.randn(300, 6)
+    feats[7, 2] = torch.nan
+    found = NativeBackend().batch_norm(feats, nn.BatchNorm1d(6), residual=None, relu=True)
+    assert found[:, 2].isnan().all()
+    assert not found[:, [0, 1, 3, 4, 5]].isnan().any()
 
 
 def test_normalising_reads_rows_of_any_strides() -> None:
