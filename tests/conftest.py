@@ -43,7 +43,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def backend(request: pytest.FixtureRequest) -> Any:
     """Every backend of sparse convolution that runs here."""
     part = registry.load("backends", request.param)()
-    reason = part.available()
+    reason = part.unavailable_reason()
     if reason is not None:
         pytest.skip(f"{request.param}: {reason}")
     return part

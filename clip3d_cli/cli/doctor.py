@@ -139,11 +139,11 @@ def _torchvision() -> Iterator[Finding]:
 
 def _engine() -> Iterator[Finding]:
     from clip3d_cli.labelling.open_encoder import why_not_native
-    from clip3d_cli.native.library import status
+    from clip3d_cli.native.library import engine_status
 
     reason = why_not_native()
     if reason is None:
-        engine = status()
+        engine = engine_status()
         text = f"CPU labelling uses the native engine: {engine.isa}, {engine.max_threads} threads"
         yield Finding("engine", GOOD, text)
     else:
@@ -162,7 +162,8 @@ def _backends() -> Iterator[Finding]:
     if not has_torch():
         return
     reasons = {
-        name: registry.load("backends", name)().available() for name in registry.names("backends")
+        name: registry.load("backends", name)().unavailable_reason()
+        for name in registry.names("backends")
     }
     ready = ", ".join(name for name, reason in reasons.items() if reason is None)
     yield Finding("backends", GOOD, f"available: {ready}")

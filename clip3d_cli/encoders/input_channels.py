@@ -1,4 +1,4 @@
-"""The channels that a point network can ask for, computed per voxel."""
+"""Input channels of point networks: features computed for every voxel from its points."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _FAR = {"cell_m": 4.0, "radius_m": 24.0}
 
 
 class TwoScaleGround:
-    """The ground under a whole cloud, at two widths, each worked out when it is asked for.
+    """The ground under a whole cloud, estimated at two scales, each on first use.
 
-    Made once before a cloud is cut into tiles, so that tiles see the same ground.
+    It is made once, before a cloud is cut into tiles, so that all tiles use the same ground.
 
     Args:
         xyz: (N, 3) float64, metres, all finite, N ≥ 1.
@@ -34,18 +34,26 @@ class TwoScaleGround:
 
     @cached_property
     def near(self) -> Ground:
-        """Without what is up to ten metres wide."""
+        """Ground without objects up to ten metres wide."""
         return Ground.estimate(self._xyz, **_NEAR)
 
     @cached_property
     def far(self) -> Ground:
-        """Without what is up to 48 metres wide."""
+        """Ground without objects up to 48 metres wide."""
         return Ground.estimate(self._xyz, **_FAR)
 
 
 @dataclass(frozen=True, slots=True)
 class _Voxels:
-    """What channels are computed from: one cloud's points by voxel, and the ground."""
+    """What channels are computed from: the points of M voxels and the ground.
+
+    Attributes:
+        cloud: N points.
+        grid: M voxels.
+        ground: ground under the points.
+        z_low: (M,) metres, z of the lowest point of every voxel.
+        z_high: (M,) metres, z of the highest point of every voxel.
+    """
 
     cloud: PointCloud
     grid: VoxelGrid
@@ -54,43 +62,57 @@ class _Voxels:
     z_high: Floats
 
     def height_above(self, ground: Ground) -> Floats:
-        """(M,) metres: the middle of a voxel's points above the lowest ground under them."""
+        """Return (M,) metres: middle of a voxel's points above the lowest ground under them."""
         base = np.full(len(self.grid), np.inf)
         np.minimum.at(base, self.grid.voxel_of_point, ground.z_at(self.cloud.xyz))
         above: Floats = (self.z_low + self.z_high) / 2 - base
         return above
 
-    def mean_of_points(self, number: npt.NDArray[np.int64]) -> Floats:
-        """(M,) the mean of (N,) whole numbers: exact, so it does not depend on point order."""
+    def mean_of_points(self, values: npt.NDArray[np.int64]) -> Floats:
+        """Return (M,) means of (N,) values.
+
+        Sums of whole numbers are exact in float64, so the result does not depend on the order of
+        the points.
+        """
         rows = self.grid.voxel_of_point
-        total = np.bincount(rows, weights=number, minlength=len(self.grid))
+        total = np.bincount(rows, weights=values, minlength=len(self.grid))
         return total / np.bincount(rows, minlength=len(self.grid))
 
-    def color(self, position: int) -> Floats:
-        """(M,) the mean red, green or blue, −1…1."""
+    def color(self, column: int) -> Floats:
+        """Return (M,) mean red (0), green (1) or blue (2) as −1…1."""
         if self.cloud.rgb is None:
-            raise _lacks("colors (red, green, blue)")
-        return self.mean_of_points(self.cloud.rgb[:, position].astype(np.int64)) / 127.5 - 1
+            raise _missing("colors (red, green, blue)")
+        return self.mean_of_points(self.cloud.rgb[:, column].astype(np.int64)) / 127.5 - 1
 
     def intensity(self) -> Floats:
-        """(M,) the mean intensity, 0…1."""
+        """Return (M,) mean intensities, 0…1."""
         if self.cloud.intensity is None:
-            raise _lacks("intensity")
+            raise _missing("intensity")
+        # In 1/65535, the resolution of LAS, as whole numbers: see mean_of_points.
         whole = np.rint(self.cloud.intensity.astype(np.float64) * 65535).astype(np.int64)
         return self.mean_of_points(whole) / 65535
 
 
-# Each channel is about −2…2, so that none drowns another in the first convolution.
+# Every channel is scaled to about −2…2: a channel of larger numbers would dominate the sums of the
+# first convolution.
 CHANNELS: Mapping[str, Callable[[_Voxels], Floats]] = {
+    # 1 for every voxel: occupancy.
     "one": lambda voxels: np.ones(len(voxels.grid)),
+    # Height above the ground without objects up to 10 m wide, −2…6 m, in units of 3 m.
     "height_near": lambda voxels: np.clip(voxels.height_above(voxels.ground.near), -2, 6) / 3,
+    # Height above the ground without objects up to 48 m wide, −4…60 m, logarithmic.
     "height_far": lambda voxels: _log(np.clip(voxels.height_above(voxels.ground.far), -4, 60)),
+    # Vertical extent of the voxel's points, in voxels: 0…1.
     "z_spread": lambda voxels: (voxels.z_high - voxels.z_low) / voxels.grid.size_m,
+    # Middle of the voxel's points above the middle of the voxel, in voxels: −0.5…0.5.
     "z_offset": lambda voxels: (
         ((voxels.z_high + voxels.z_low) / 2 - voxels.grid.centers[:, 2]) / voxels.grid.size_m
     ),
+    # Voxel size, the same for every voxel: 0 at 0.2 m, plus 0.5 for each doubling.
     "log_voxel": lambda voxels: np.full(len(voxels.grid), np.log2(voxels.grid.size_m / 0.2) / 2),
+    # Mean intensity, 0…1.
     "intensity": lambda voxels: voxels.intensity(),
+    # Mean color, −1…1.
     "red": lambda voxels: voxels.color(0),
     "green": lambda voxels: voxels.color(1),
     "blue": lambda voxels: voxels.color(2),
@@ -100,28 +122,28 @@ CHANNELS: Mapping[str, Callable[[_Voxels], Floats]] = {
 def voxel_inputs(
     names: Sequence[str], cloud: PointCloud, grid: VoxelGrid, ground: TwoScaleGround
 ) -> npt.NDArray[np.float32]:
-    """What a network is told of every voxel.
+    """Return the input channels of every voxel.
 
     Args:
-        names: the channels, keys of `CHANNELS`.
+        names: C names of channels, keys of `CHANNELS`.
         cloud: N ≥ 1 points, all finite.
-        grid: its M voxels.
-        ground: the ground under these points and possibly more.
+        grid: the M voxels of these points.
+        ground: ground under these points, and possibly under more.
 
     Returns:
         (M, C) float32.
 
     Raises:
-        InputError: the cloud lacks colors or intensity that a channel needs.
-        SetupError: a name is no channel.
+        InputError: E_NO_CHANNEL, the cloud lacks colors or intensity that a channel needs.
+        SetupError: E_WEIGHTS, a name is not a channel.
     """
     unknown = [name for name in names if name not in CHANNELS]
     if unknown:
         raise SetupError(
             "E_WEIGHTS",
             "inputs",
-            f"the weights ask for a channel {unknown[0]!r}",
-            f"This version knows {', '.join(CHANNELS)}; a newer clip3d may know it.",
+            f"the weights need an unknown input channel {unknown[0]!r}",
+            f"This version knows {', '.join(CHANNELS)}; a newer version may know it.",
         )
     z_low = np.full(len(grid), np.inf)
     z_high = np.full(len(grid), -np.inf)
@@ -132,13 +154,14 @@ def voxel_inputs(
 
 
 def _log(height: Floats) -> Floats:
+    """Compress heights in metres: sign(h) · ln(1 + |h|) / 2."""
     return np.sign(height) * np.log1p(np.abs(height)) / 2
 
 
-def _lacks(what: str) -> InputError:
+def _missing(what: str) -> InputError:
     return InputError(
         "E_NO_CHANNEL",
         "the cloud",
-        f"has no {what}, and these weights need them",
+        f"has no {what}, which the weights need",
         "Use weights that need xyz only, such as the default ones.",
     )

@@ -18,7 +18,7 @@ from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
-from clip3d_cli.sparse.lattice import HIGHEST_CELL
+from clip3d_cli.sparse.key_layout import HIGHEST_CELL
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.int64]

@@ -173,7 +173,7 @@ class Labeller:
         if classes is not None and not isinstance(classes, Vocabulary):
             classes = Vocabulary.from_names(list(classes))
         if self.spec.head == "closed":
-            return closed_classes(self.spec, classes)
+            return closed_classes(self.spec.closed, classes)
         if classes is None:
             classes = Vocabulary.from_names([])
         return embed_vocabulary(classes, self._open_text_encoder(), self.templates)

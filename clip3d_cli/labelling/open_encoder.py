@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clip3d_cli import registry
-from clip3d_cli.encoders.native.encoder import ARCHITECTURE, NativeEncoder
+from clip3d_cli.encoders.native_encoder import ARCHITECTURE, NativeEncoder
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.encoders.weights_file import read_weights
 from clip3d_cli.labelling.installation import require_torch
-from clip3d_cli.native.library import status
+from clip3d_cli.native.library import engine_status
 
 if TYPE_CHECKING:
     from clip3d_cli.encoders.spec import EncoderSpec, HeadName
@@ -73,9 +73,9 @@ def open_encoder(
         return OpenEncoder(native, NATIVE, engine.precision, described)
     require_torch("E_BACKEND", "the point encoder", reason, _without_torch(device, backend, spec))
     from clip3d_cli.encoders.weights_torch import encoder_of_state
-    from clip3d_cli.sparse.backend import backend_named
+    from clip3d_cli.sparse.backend import select_backend
 
-    chosen = backend_named(backend, device, precision=precision)
+    chosen = select_backend(backend, device, precision=precision)
     encoder = encoder_of_state(spec, state, path, device=device, backend=chosen)
     described = f"{chosen.name}, through PyTorch, because {reason}"
     return OpenEncoder(encoder, chosen.name, chosen.precision, described)
@@ -91,7 +91,7 @@ def why_not_native(
         return f"--backend {backend} was requested"
     if architecture != ARCHITECTURE:
         return f"the native engine does not support {architecture}"
-    reason = status().reason
+    reason = engine_status().fault
     return None if reason is None else f"the native engine is missing: {reason}"
 
 

@@ -14,8 +14,8 @@ from command_line import CommandLine
 from torch import nn
 
 from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead
 from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder
 from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 

@@ -10,8 +10,9 @@ from tiny_text import SPACE
 from torch import nn
 
 from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
 
 

@@ -1,75 +1,117 @@
-"""Every input channel against numbers worked out by hand."""
+"""Input channels against values computed by hand."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.voxels import voxelize
-from clip3d_cli.encoders.input_channels import CHANNELS, TwoScaleGround, voxel_inputs
+from clip3d_cli.encoders.input_channels import CHANNELS, Terrain, voxel_inputs
 
-# Two points in the voxel (0, 0, 0) of 0.5 m, one in (1, 0, 0).
-TWO_VOXELS = PointCloud(
-    np.array([[0.1, 0.2, 0.2], [0.3, 0.1, 0.4], [0.6, 0.3, 0.05]]),
-    np.array([[10, 20, 90], [20, 60, 30], [255, 0, 51]], np.uint8),
-    np.array([0.2, 0.4, 1.0], np.float32),
-)
+SIZE_M = 0.4
+
+
+def landscape() -> np.ndarray:
+    """A flat square of 100 m with a plateau of 20 m × 20 m that is 4 m high, a point per metre."""
+    x, y = (each.ravel() for each in np.mgrid[0:100, 0:100] + 0.5)
+    plateau = (abs(x - 50) < 10) & (abs(y - 50) < 10)
+    return np.stack((x, y, np.where(plateau, 4.0, 0.0)), axis=1)
+
+
+def channel_at(name: str, extra: list[tuple[float, float, float]]) -> float:
+    """The channel of the voxel of the last extra point, above the landscape."""
+    xyz = np.concatenate((landscape(), np.array(extra)))
+    grid = voxelize(xyz, SIZE_M)
+    values = voxel_inputs([name], PointCloud(xyz), grid, Terrain(xyz))
+    assert values.dtype == np.float32
+    return float(values[grid.voxel_of_point[-1], 0])
+
+
+def log_height(height_m: float) -> float:
+    return math.copysign(math.log1p(abs(height_m)) / 2, height_m)
 
 
 @pytest.mark.parametrize(
-    ("channel", "values"),
+    ("point", "near_m", "far_m"),
     [
-        ("one", [1, 1]),
-        ("z_spread", [0.2 / 0.5, 0]),
-        ("z_offset", [(0.3 - 0.25) / 0.5, (0.05 - 0.25) / 0.5]),
-        ("log_voxel", [np.log2(0.5 / 0.2) / 2] * 2),
-        ("intensity", [0.3, 1]),
-        ("red", [15 / 127.5 - 1, 1]),
-        ("green", [40 / 127.5 - 1, -1]),
-        ("blue", [60 / 127.5 - 1, 51 / 127.5 - 1]),
+        ((20.5, 20.5, 3.1), 3.1, 3.1),
+        ((20.5, 20.5, 0.0), 0, 0),
+        # The plateau is ground for objects up to 10 m wide, and an object up to 48 m wide.
+        ((50.5, 50.5, 5.1), 1.1, 5.1),
+        # Clipped: −2…6 m and −4…60 m.
+        ((20.5, 20.5, 7.1), 6, 7.1),
+        ((20.5, 20.5, 80.1), 6, 60),
+        ((20.5, 20.5, -3.1), -2, -3.1),
+        ((20.5, 20.5, -9.1), -2, -4),
     ],
 )
-def test_channel_of_two_voxels(channel: str, values: list[float]) -> None:
-    grid = voxelize(TWO_VOXELS.xyz, 0.5)
-    inputs = voxel_inputs([channel], TWO_VOXELS, grid, TwoScaleGround(TWO_VOXELS.xyz))
-    assert inputs.dtype == np.float32
-    np.testing.assert_allclose(inputs[:, 0], values, atol=1e-5)
+def test_heights_are_above_the_ground_at_two_scales(
+    point: tuple[float, float, float], near_m: float, far_m: float
+) -> None:
+    # Ten points of ground in its cell, so that a low point is an outlier and not the ground.
+    ground = [(point[0], point[1], 4.0 if point[0] == 50.5 else 0.0)] * 10
+    assert channel_at("height_near", [*ground, point]) == pytest.approx(near_m / 3, abs=1e-6)
+    assert channel_at("height_far", [*ground, point]) == pytest.approx(log_height(far_m), abs=1e-6)
 
 
-def test_channels_stand_in_the_order_of_their_names() -> None:
-    grid, ground = voxelize(TWO_VOXELS.xyz, 0.5), TwoScaleGround(TWO_VOXELS.xyz)
-    names = list(CHANNELS)
-    together = voxel_inputs(names, TWO_VOXELS, grid, ground)
+def test_heights_are_those_of_the_middle_of_a_voxels_points() -> None:
+    points = [(20.5, 20.5, 2.02), (20.5, 20.5, 2.22), (20.5, 20.5, 2.02)]
+    assert channel_at("height_near", points) == pytest.approx((2.02 + 2.22) / 2 / 3, abs=1e-6)
+
+
+def test_extent_and_offset_along_z_are_in_voxels() -> None:
+    points = [(20.5, 20.5, 2.05), (20.5, 20.5, 2.15)]  # the voxel is 2.0…2.4 m
+    assert channel_at("z_spread", points) == pytest.approx(0.1 / SIZE_M, abs=1e-6)
+    assert channel_at("z_offset", points) == pytest.approx((2.1 - 2.2) / SIZE_M, abs=1e-6)
+
+
+@pytest.mark.parametrize(("size_m", "value"), [(0.05, -1.0), (0.2, 0.0), (0.4, 0.5), (0.8, 1.0)])
+def test_constant_channels(size_m: float, value: float) -> None:
+    xyz = np.array([[0.1, 0.1, 0.1], [5.0, 5.0, 5.0]])
+    grid = voxelize(xyz, size_m)
+    found = voxel_inputs(["one", "log_voxel"], PointCloud(xyz), grid, Terrain(xyz))
+    np.testing.assert_allclose(found, [[1, value], [1, value]], atol=1e-6)
+
+
+def test_colors_and_intensity_are_means_in_the_order_of_their_names() -> None:
+    xyz = np.array([[0.1, 0.1, 0.1], [0.3, 0.3, 0.3], [5.0, 5.0, 5.0]])
+    rgb = np.array([[10, 100, 200], [30, 120, 240], [255, 0, 127]], dtype=np.uint8)
+    cloud = PointCloud(xyz, rgb, np.array([0.25, 0.5, 1.0], dtype=np.float32))
+    grid = voxelize(xyz, SIZE_M)
+    first, second = grid.voxel_of_point[0], grid.voxel_of_point[2]
+    expected = {
+        "red": (20 / 127.5 - 1, 1.0),
+        "green": (110 / 127.5 - 1, -1.0),
+        "blue": (220 / 127.5 - 1, 127 / 127.5 - 1),
+        "intensity": (0.375, 1.0),
+    }
+    found = voxel_inputs(list(expected), cloud, grid, Terrain(xyz))
+    for column, values in enumerate(expected.values()):
+        np.testing.assert_allclose(found[[first, second], column], values, atol=2e-5)
+
+
+def test_channels_are_in_the_order_requested() -> None:
+    xyz = landscape()
+    grid, terrain = voxelize(xyz, SIZE_M), Terrain(xyz)
+    names = ["z_offset", "one", "height_far"]
+    together = voxel_inputs(names, PointCloud(xyz), grid, terrain)
     for column, name in enumerate(names):
-        alone = voxel_inputs([name], TWO_VOXELS, grid, ground)[:, 0]
+        alone = voxel_inputs([name], PointCloud(xyz), grid, terrain)[:, 0]
         np.testing.assert_array_equal(together[:, column], alone)
 
 
-def test_heights_above_the_ground_at_both_widths() -> None:
-    """On a plain at z = 100: roofs at 108, a hut, a mast to 190, one echo at 90."""
-    steps = np.arange(0.25, 110, 0.5)
-    x, y = (grid.ravel() for grid in np.meshgrid(steps, steps))
-    z = np.full(len(x), 100.0)
-    for middle_m, half_m, top_m in ((50, 20, 108), (90, 7, 108), (15, 4, 104)):
-        z[np.maximum(np.abs(x - middle_m), np.abs(y - middle_m)) < half_m] = top_m
-    plain = np.column_stack((x, y, z))
-    alone = np.array([[5.25, 5.25, 190.25], [20.25, 60.25, 90.25]])
-    # The echo's grid cell has ten more points: it is the lowest tenth, which does not count.
-    beside_echo = np.repeat([[20.25, 60.25, 100.0]], 10, axis=0)
-    cloud = PointCloud(np.concatenate((plain, beside_echo, alone)))
-    grid = voxelize(cloud.xyz, 0.5)
-    inputs = voxel_inputs(["height_near", "height_far"], cloud, grid, TwoScaleGround(cloud.xyz))
-    near, far = inputs[grid.voxel_of_point].T
-
-    def at(x_m: float, y_m: float) -> int:
-        return int(np.flatnonzero((plain[:, 0] == x_m) & (plain[:, 1] == y_m))[0])
-
-    rows = [at(5.25, 60.25), at(50.25, 50.25), at(90.25, 90.25), at(15.25, 15.25)]
-    # Openings of radius 5 m and 24 m: the roofs of 40 m and 14 m are ground to the first alone.
-    np.testing.assert_allclose(near[rows], [0, 0, 0, 4 / 3], atol=1e-6)
-    np.testing.assert_allclose(far[rows], np.log1p([0, 8, 8, 4]) / 2, rtol=1e-6)
-    # Clipped to -2 to 6 m and to -4 to 60 m.
-    mast, echo = len(cloud) - 2, len(cloud) - 1
-    np.testing.assert_allclose(near[[mast, echo]], [6 / 3, -2 / 3], rtol=1e-6)
-    np.testing.assert_allclose(far[[mast, echo]], [np.log1p(60) / 2, -np.log1p(4) / 2], rtol=1e-6)
+def test_a_tile_has_the_channels_of_the_whole_cloud() -> None:
+    """The terrain comes from the whole cloud: at the edge of a tile it is the same."""
+    xyz = landscape()
+    names = [name for name in CHANNELS if name not in ("red", "green", "blue", "intensity")]
+    terrain = Terrain(xyz)
+    rows = np.flatnonzero(xyz[:, 0] < 45)  # cuts the plateau
+    grid, part = voxelize(xyz, SIZE_M), voxelize(xyz[rows], SIZE_M)
+    whole = voxel_inputs(names, PointCloud(xyz), grid, terrain)[grid.voxel_of_point[rows]]
+    tile = voxel_inputs(names, PointCloud(xyz[rows]), part, terrain)[part.voxel_of_point]
+    np.testing.assert_array_equal(tile, whole)
+    own = voxel_inputs(names, PointCloud(xyz[rows]), part, Terrain(xyz[rows]))
+    assert not np.array_equal(own[part.voxel_of_point], whole)

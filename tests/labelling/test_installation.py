@@ -19,7 +19,7 @@ from clip3d_cli.labelling import installation
 from clip3d_cli.labelling.device import choose_device, device_names
 from clip3d_cli.labelling.installation import LABELLING_PACKAGES, check_installation
 from clip3d_cli.labelling.open_encoder import open_encoder
-from clip3d_cli.native.library import status
+from clip3d_cli.native.library import engine_status
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from clip3d_cli.weights_files import shipped_weights
 
@@ -118,8 +118,8 @@ def test_without_torch_devices_are_the_cpu(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SetupError, match=r"E_BACKEND.*--backend torch was") as caught:
         open_encoder(shipped_weights("points-default"), backend="torch")
     assert "--backend native" in caught.value.remedy
-    missing = replace(status(), reason="no compiler")
-    monkeypatch.setattr("clip3d_cli.labelling.open_encoder.status", lambda: missing)
+    missing = replace(engine_status(), fault="no compiler")
+    monkeypatch.setattr("clip3d_cli.labelling.open_encoder.engine_status", lambda: missing)
     with pytest.raises(SetupError, match=r"E_BACKEND.*is missing: no compiler") as caught:
         open_encoder(shipped_weights("points-default"))
     assert "clip3d_cli.native.build" in caught.value.remedy

@@ -10,7 +10,7 @@ import pytest
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
-from clip3d_cli.encoders.native.encoder import NativeEncoder
+from clip3d_cli.encoders.native_encoder import NativeEncoder
 from clip3d_cli.formats.cloud_file import read_cloud
 from clip3d_cli.labelling.label import label_cloud
 from clip3d_cli.native import library as native

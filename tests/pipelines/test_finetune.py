@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from small_start import INPUTS, SPACE, saved
 
 from clip3d_cli.datasets.folder.dataset import Folder
-from clip3d_cli.encoders.spec import ClosedHead
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.weights_file import file_sha256, read_spec
 from clip3d_cli.encoders.weights_torch import load_encoder
 from clip3d_cli.pipelines.evaluate.document import read_document

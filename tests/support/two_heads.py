@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor

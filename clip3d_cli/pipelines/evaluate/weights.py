@@ -78,7 +78,7 @@ class WeightsEvaluator:
         spec = opened.encoder.spec
         vocabulary = require_vocabulary(self.dataset)
         if head == "closed":
-            classes = closed_classes(spec, vocabulary)
+            classes = closed_classes(spec.closed, vocabulary)
         else:
             classes = self._embedded(spec.text_encoder)
         scenes = limit_scenes(self.dataset.scenes(self.split), self.limit)

@@ -14,8 +14,9 @@ from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.splits import every_nth, limit_scenes
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, HeadName
+from clip3d_cli.encoders.spec import HeadName
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import Clip3DError, InputError, UsageError
 from clip3d_cli.pipelines.evaluate.document import write_document

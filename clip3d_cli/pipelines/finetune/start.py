@@ -16,7 +16,7 @@ from clip3d_cli.encoders.weights_torch import load_encoder
 from clip3d_cli.errors import UsageError
 from clip3d_cli.pipelines.finetune.config import SCRATCH, FinetuneConfig
 from clip3d_cli.pipelines.training.encoder import encoder_from_file, new_encoder
-from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.sparse.backend import select_backend
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
 from clip3d_cli.text.templates import load_templates
@@ -110,7 +110,7 @@ def initial_model(
         SetupError: E_SPACE_MISMATCH: points and words are of different feature spaces; E_WEIGHTS.
     """
     torch.manual_seed(config.run.seed)
-    backend = backend_named(config.run.backend, world.device, precision="exact")
+    backend = select_backend(config.run.backend, world.device, precision="exact")
     if start is None:
         encoder = new_encoder(config.encoder, words.space, text_encoder, backend)
     else:
