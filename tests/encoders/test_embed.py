@@ -13,7 +13,7 @@ from native_twin import native_twin
 from two_heads import both_heads, network, tensor, voxels
 
 from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.native_encoder import NativeEncoder
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec

@@ -9,7 +9,7 @@ import pytest
 
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.voxels import voxelize
-from clip3d_cli.encoders.input_channels import CHANNELS, Terrain, voxel_inputs
+from clip3d_cli.encoders.input_channels import CHANNELS, TwoScaleGround, voxel_inputs
 
 SIZE_M = 0.4
 
@@ -25,7 +25,7 @@ def channel_at(name: str, extra: list[tuple[float, float, float]]) -> float:
     """The channel of the voxel of the last extra point, above the landscape."""
     xyz = np.concatenate((landscape(), np.array(extra)))
     grid = voxelize(xyz, SIZE_M)
-    values = voxel_inputs([name], PointCloud(xyz), grid, Terrain(xyz))
+    values = voxel_inputs([name], PointCloud(xyz), grid, TwoScaleGround(xyz))
     assert values.dtype == np.float32
     return float(values[grid.voxel_of_point[-1], 0])
 
@@ -72,7 +72,7 @@ def test_extent_and_offset_along_z_are_in_voxels() -> None:
 def test_constant_channels(size_m: float, value: float) -> None:
     xyz = np.array([[0.1, 0.1, 0.1], [5.0, 5.0, 5.0]])
     grid = voxelize(xyz, size_m)
-    found = voxel_inputs(["one", "log_voxel"], PointCloud(xyz), grid, Terrain(xyz))
+    found = voxel_inputs(["one", "log_voxel"], PointCloud(xyz), grid, TwoScaleGround(xyz))
     np.testing.assert_allclose(found, [[1, value], [1, value]], atol=1e-6)
 
 
@@ -88,14 +88,14 @@ def test_colors_and_intensity_are_means_in_the_order_of_their_names() -> None:
         "blue": (220 / 127.5 - 1, 127 / 127.5 - 1),
         "intensity": (0.375, 1.0),
     }
-    found = voxel_inputs(list(expected), cloud, grid, Terrain(xyz))
+    found = voxel_inputs(list(expected), cloud, grid, TwoScaleGround(xyz))
     for column, values in enumerate(expected.values()):
         np.testing.assert_allclose(found[[first, second], column], values, atol=2e-5)
 
 
 def test_channels_are_in_the_order_requested() -> None:
     xyz = landscape()
-    grid, terrain = voxelize(xyz, SIZE_M), Terrain(xyz)
+    grid, terrain = voxelize(xyz, SIZE_M), TwoScaleGround(xyz)
     names = ["z_offset", "one", "height_far"]
     together = voxel_inputs(names, PointCloud(xyz), grid, terrain)
     for column, name in enumerate(names):
@@ -107,11 +107,11 @@ def test_a_tile_has_the_channels_of_the_whole_cloud() -> None:
     """The terrain comes from the whole cloud: at the edge of a tile it is the same."""
     xyz = landscape()
     names = [name for name in CHANNELS if name not in ("red", "green", "blue", "intensity")]
-    terrain = Terrain(xyz)
+    terrain = TwoScaleGround(xyz)
     rows = np.flatnonzero(xyz[:, 0] < 45)  # cuts the plateau
     grid, part = voxelize(xyz, SIZE_M), voxelize(xyz[rows], SIZE_M)
     whole = voxel_inputs(names, PointCloud(xyz), grid, terrain)[grid.voxel_of_point[rows]]
     tile = voxel_inputs(names, PointCloud(xyz[rows]), part, terrain)[part.voxel_of_point]
     np.testing.assert_array_equal(tile, whole)
-    own = voxel_inputs(names, PointCloud(xyz[rows]), part, Terrain(xyz[rows]))
+    own = voxel_inputs(names, PointCloud(xyz[rows]), part, TwoScaleGround(xyz[rows]))
     assert not np.array_equal(own[part.voxel_of_point], whole)

@@ -14,7 +14,7 @@ from native_twin import native_twin
 from torch import Tensor
 
 from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.sparse.plan import Plan

@@ -12,7 +12,7 @@ from weights.recipe.renders.rendering import Camera, Light, first_visible, rende
 from weights.recipe.renders.sensor_rig import to_sensor_axes, world_from_sensor
 from weights.recipe.renders.surfaces import Surfaces
 from weights.recipe.simulate.concepts import concept_index
-from weights.recipe.simulate.ground_plan import GroundPlan, Strip, TwoScaleGround
+from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
 from weights.recipe.simulate.primitives import Mesh, box, merge, quads
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scene_builder import SceneBuilder
@@ -22,7 +22,7 @@ CAR_ID = 1 + [entry.name for entry in scene_classes()].index("car")
 
 
 def _builder() -> SceneBuilder:
-    flat = TwoScaleGround(np.zeros((1, 4)), (0.0, 0.0), 0.0)
+    flat = Terrain(np.zeros((1, 4)), (0.0, 0.0), 0.0)
     strips = (Strip(2.0, "sidewalk", 0.1),)
     beyond = Strip(1e3, "grass", 0.1)
     plan = GroundPlan(4.0, (), strips, strips, beyond, (), (0, 1, 0), flat, (60, 40))

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("embreex")
 
 from weights.recipe.simulate.concepts import concept_index, concept_names
-from weights.recipe.simulate.ground_plan import GroundPlan, Strip, TwoScaleGround
+from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
 from weights.recipe.simulate.primitives import box, merge, quads, tube
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scans import make_scan, write_scan
@@ -24,7 +24,7 @@ def _plane(z: float, opacity: float = 1.0, concept: str = "road"):
 
 def _plan() -> GroundPlan:
     strips = (Strip(0.2, "curb", 0.15), Strip(2.0, "sidewalk", 0.15))
-    flat = TwoScaleGround(np.zeros((1, 4)), (0.0, 0.0), 0.0)
+    flat = Terrain(np.zeros((1, 4)), (0.0, 0.0), 0.0)
     return GroundPlan(
         4.0, ((20.0, 3.0),), strips, strips, Strip(1e3, "grass", 0.1), (), (0, 1, 0), flat, (60, 40)
     )

@@ -17,7 +17,7 @@ from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.sparse.layers import RowNorm
+from clip3d_cli.sparse.layers import BatchNorm
 
 SPACE = FeatureSpace("flags", 2)
 # Class 0: no voxel in the receptive field is flagged. Class 1: at least one is.
@@ -60,7 +60,7 @@ def dilation_encoder(
         for tensor in encoder.network.parameters():
             tensor.zero_()
         for name, module in encoder.network.named_modules():
-            if isinstance(module, RowNorm):
+            if isinstance(module, BatchNorm):
                 _set_norm(module, _channel_of_excess(name))
         _set_stem(encoder.network, over, [_CENTER] if same_voxel else slice(None))
         for weight, inputs, outputs in _convolutions(encoder.network):
@@ -108,7 +108,7 @@ def _channel_of_excess(norm: str) -> int | None:
     return 3 if norm.endswith("norm2") else 1
 
 
-def _set_norm(norm: RowNorm, excess: int | None) -> None:
+def _set_norm(norm: BatchNorm, excess: int | None) -> None:
     """Let a normalization layer do nothing but subtract 1 in one channel."""
     nn.init.zeros_(norm.running_mean)
     nn.init.constant_(norm.running_var, 1 - norm.eps)
