@@ -81,8 +81,7 @@ class Ground:
         counts = np.diff(starts, append=len(keys))
         # Stray points below everything else are the lowest of their cell.
         below, above = (
-            np.add.reduceat(np.isin(order, rows), starts, dtype=np.int64) if len(rows) else 0
-            for rows in (storeys.below, storeys.above)
+            _count_of(rows, order, starts) for rows in (storeys.below, storeys.above)
         )
         rank = below + ((counts - below) * _LOW_QUANTILE).astype(np.int64)
         # (G,) the low quantile of z in each cell. Not the minimum: echoes from below the ground
@@ -131,6 +130,15 @@ class Ground:
         if (row < 0).any():
             raise KeyError("no ground at a point")
         return self.height_m[row]
+
+
+def _count_of(rows: Integers, order: Integers, starts: Integers) -> Integers:
+    """Return how many of some points are in each run of the points in an order, (G,)."""
+    if not len(rows):
+        return np.zeros(len(starts), np.int64)
+    is_wanted = np.zeros(len(order), np.int64)
+    is_wanted[rows] = 1
+    return np.add.reduceat(is_wanted[order], starts)
 
 
 def _grid_columns(xyz: Floats, cell_m: float) -> tuple[Integers, Integers]:

@@ -29,8 +29,9 @@ _BIN_M = 0.1
 _BLOCK_SQUARES = 2
 # Points are stray if less than this share of the points around are as low as they are.
 _MIN_SUPPORT = 0.005
-# How many bins above and below count as "as low".
-_SUPPORT_BINS = 5
+# Bins of one layer, and how many layers above and below count as "as low".
+_LAYER_BINS = 5
+_SUPPORT_LAYERS = 1
 
 # A patch of a floor: two bins of a column with this many points, and with more than this many times
 # the points of the bins above them.
@@ -43,6 +44,8 @@ _SIDES = 4
 # An upper floor has at least this many patches, and one with patches on all sides: a table has
 # fewer, and a ledge of a façade is narrow.
 _MIN_PATCHES = 16
+# It has so many in one of its squares.
+_MIN_PATCHES_IN_SQUARE = 6
 # Storeys are at least this high, in bins.
 _MIN_STOREY_BINS = 18
 # An upper floor is above another one in this share of its columns. Under a roof, a sensor in the
@@ -187,12 +190,13 @@ def _supported_range(bins: _Bins) -> tuple[Floats, Floats]:
 
     # E entries, sorted by block, then height, and the number of points up to each of them.
     block = block_of_square[bins.square]
-    order, keys = sort_keys(row_keys((block, bins.height)))
+    layer = bins.height // _LAYER_BINS
+    order, keys = sort_keys(row_keys((block, layer)))
     starts = run_starts(keys)
-    entry_block, entry_height = block[order[starts]], bins.height[order[starts]]
+    entry_block, entry_height = block[order[starts]], layer[order[starts]]
     points_before = np.concatenate(([0], np.cumsum(np.add.reduceat(bins.points[order], starts))))
     low, high = int(entry_height.min()), int(entry_height.max())
-    span = high - low + 4 * _SUPPORT_BINS
+    span = high - low + 4 * _SUPPORT_LAYERS
 
     def key_of(block: Integers, height: Integers) -> npt.NDArray[np.int64 | np.complex128]:
         if len(blocks) * span < _LARGEST_KEY:
@@ -221,8 +225,8 @@ def _supported_range(bins: _Bins) -> tuple[Floats, Floats]:
             support = np.zeros(len(waiting), np.int64)
             for row in around:
                 block = row[waiting]
-                start = np.searchsorted(entry_key, key_of(block, height - _SUPPORT_BINS))
-                stop = np.searchsorted(entry_key, key_of(block, height + _SUPPORT_BINS), "right")
+                start = np.searchsorted(entry_key, key_of(block, height - _SUPPORT_LAYERS))
+                stop = np.searchsorted(entry_key, key_of(block, height + _SUPPORT_LAYERS), "right")
                 support += np.where(block >= 0, points_before[stop] - points_before[start], 0)
             is_supported = support >= _MIN_SUPPORT * total[waiting]
             found[waiting[is_supported]] = height[is_supported]
@@ -230,7 +234,8 @@ def _supported_range(bins: _Bins) -> tuple[Floats, Floats]:
             entry[waiting] += step
             waiting = waiting[entry[waiting] != end[waiting]]
         result.append(found[block_of_square])
-    return result[0], result[1]
+    lowest, highest = result
+    return lowest * _LAYER_BINS, highest * _LAYER_BINS + (_LAYER_BINS - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +274,9 @@ def _upper_floors(bins: _Bins) -> Floats:
     lowest = patches.height[is_first][np.cumsum(is_first) - 1]
     is_above = patches.height - lowest >= _MIN_STOREY_BINS
     # Mostly there is no floor above other points, and all is said.
-    if is_above.sum() < _MIN_PATCHES:
+    if is_above.sum() < _MIN_PATCHES or (
+        np.bincount(patches.square[is_above]).max() < _MIN_PATCHES_IN_SQUARE
+    ):
         return none
     floor, inner = _connected(bins, patches)
     count = int(floor.max()) + 1
