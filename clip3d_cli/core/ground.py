@@ -80,9 +80,7 @@ class Ground:
         starts = run_starts(keys)
         counts = np.diff(starts, append=len(keys))
         # Stray points below everything else are the lowest of their cell.
-        below, above = (
-            _count_of(rows, order, starts) for rows in (storeys.below, storeys.above)
-        )
+        below, above = (_count_of(rows, order, starts) for rows in (storeys.below, storeys.above))
         rank = below + ((counts - below) * _LOW_QUANTILE).astype(np.int64)
         # (G,) the low quantile of z in each cell. Not the minimum: echoes from below the ground
         # are common, and a single one would dig a pit as wide as the opening.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.background import Background
+from clip3d_cli.labelling.preparation import measured_points, move_storeys_apart
 from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
 from clip3d_cli.sparse.key_layout import HIGHEST_CELL
 
@@ -94,8 +95,9 @@ def label_cloud(
 ) -> Labels:
     """Give every point the class with the nearest word.
 
-    The labels depend neither on the order of the points nor on ``tile_m``. Points with a
-    coordinate that is not finite are unlabeled, with score 0.
+    The labels depend neither on the order of the points nor on ``tile_m``. Points that
+    are no measurements are unlabeled, with score 0: those with a coordinate that is not finite, and
+    those at exactly (0, 0, 0), unless there is only one.
 
     Args:
         cloud: N points.
@@ -122,7 +124,7 @@ def label_cloud(
     ranking = np.full((len(cloud), width), UNLABELED_INDEX, dtype=np.int32)
     score = np.zeros((len(cloud), width), dtype=np.float32)
     fits = np.ones(len(cloud), dtype=bool)
-    finite, rows = _finite_points(cloud)
+    finite, rows = measured_points(cloud)
     if len(finite):
         voxel_m = options.voxel_m or choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m)
         for tile in _tiles(finite, encoder, voxel_m, options.tile_m, progress):
@@ -169,7 +171,7 @@ def embed_cloud(
         ValueError: the encoder was opened with its closed head.
     """
     space = encoder.spec.space
-    finite, rows = _finite_points(cloud)
+    finite, rows = measured_points(cloud)
     voxel_of_point = np.full(len(cloud), -1, dtype=np.int64)
     if not len(finite):
         nothing = np.zeros((0, space.dim), np.float32), np.zeros((0, 3), np.int32)
@@ -189,7 +191,7 @@ def embed_cloud(
 
 def suitable_voxel_m(cloud: PointCloud, encoder: VoxelEncoder) -> float | None:
     """Return the voxel edge in metres that labelling chooses; None if no point is finite."""
-    finite, _ = _finite_points(cloud)
+    finite, _ = measured_points(cloud)
     return choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m) if len(finite) else None
 
 
@@ -218,9 +220,14 @@ def _tiles(
     progress: Progress,
 ) -> Iterator[_VoxelTile]:
     """Cut a cloud of finite points into tiles and voxelize each with its halo."""
-    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, voxel_m, tile_m)))
     # The ground is found under the whole cloud: a tile alone would find another one.
     ground = TwoScaleGround(cloud.xyz)
+    xyz = move_storeys_apart(cloud.xyz, ground.storeys, voxel_m, encoder.reach)
+    if xyz is not cloud.xyz:
+        cloud = replace(cloud, xyz=xyz)
+        # Of one storey, the ground depends on x and y alone.
+        ground = TwoScaleGround(xyz) if ground.storeys.floor_m.shape[1] else ground
+    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, voxel_m, tile_m)))
     for tile in progress(tiles, "labelling"):
         part = cloud.select(tile.points)
         grid = voxelize(part.xyz, voxel_m)
@@ -240,11 +247,3 @@ def _tile_limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) ->
     # A tile narrower than a voxel is useless, and coordinates that differ in their last digit
     # only cannot be cut.
     return TileLimits(halo_m, voxel_m, sys.maxsize, max(voxel_m, min(tile_m, widest_m)))
-
-
-def _finite_points(cloud: PointCloud) -> tuple[PointCloud, Rows]:
-    """Return the points with finite coordinates, and their rows in the cloud."""
-    if np.isfinite(cloud.xyz).all():
-        return cloud, np.arange(len(cloud))
-    rows = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
-    return cloud.select(rows), rows
