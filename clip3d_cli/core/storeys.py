@@ -98,6 +98,13 @@ class Storeys:
         above = bins.points_in(bins.height > top[bins.square])
         return cls(bins.squares, bottom * _BIN_M, (top + 1) * _BIN_M, floor_m, below, above)
 
+    @classmethod
+    def none(cls) -> Storeys:
+        """Return that there are neither upper storeys nor stray points."""
+        nothing = np.zeros(0, np.int64)
+        edge = np.zeros(1)
+        return cls(np.zeros((1, 2), np.int64), edge, edge, np.zeros((1, 0)), nothing, nothing)
+
     def floors_at(self, squares: Integers) -> Floats:
         """Return ``floor_m`` of some of the squares, (P, F), for (P, 2) int64 x and y."""
         return self.floor_m[_rows_of(self.squares, squares)]

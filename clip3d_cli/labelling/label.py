@@ -18,7 +18,7 @@ from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.background import Background
-from clip3d_cli.labelling.preparation import measured_points, move_storeys_apart
+from clip3d_cli.labelling.preparation import Up, move_storeys_apart, prepare_cloud
 from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
 from clip3d_cli.sparse.key_layout import HIGHEST_CELL
 
@@ -56,12 +56,14 @@ class LabelOptions:
             memory.
         unknown_threshold: points with a lower score are left unlabeled, 0…1.
         ranking: number of classes to rank for each point; 0 for the best class only.
+        up: axis of the cloud that points up; ``auto`` estimates it.
     """
 
     voxel_m: float | None = None
     tile_m: float | None = None
     unknown_threshold: float = 0.0
     ranking: int = 0
+    up: Up = "z"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +126,7 @@ def label_cloud(
     ranking = np.full((len(cloud), width), UNLABELED_INDEX, dtype=np.int32)
     score = np.zeros((len(cloud), width), dtype=np.float32)
     fits = np.ones(len(cloud), dtype=bool)
-    finite, rows = measured_points(cloud)
+    finite, rows = prepare_cloud(cloud, options.up)
     if len(finite):
         voxel_m = options.voxel_m or choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m)
         for tile in _tiles(finite, encoder, voxel_m, options.tile_m, progress):
@@ -171,7 +173,7 @@ def embed_cloud(
         ValueError: the encoder was opened with its closed head.
     """
     space = encoder.spec.space
-    finite, rows = measured_points(cloud)
+    finite, rows = prepare_cloud(cloud)
     voxel_of_point = np.full(len(cloud), -1, dtype=np.int64)
     if not len(finite):
         nothing = np.zeros((0, space.dim), np.float32), np.zeros((0, 3), np.int32)
@@ -189,9 +191,9 @@ def embed_cloud(
     return VoxelFeatures(vectors, voxel_of_point, grid.cells, size_m, space)
 
 
-def suitable_voxel_m(cloud: PointCloud, encoder: VoxelEncoder) -> float | None:
+def suitable_voxel_m(cloud: PointCloud, encoder: VoxelEncoder, up: Up = "z") -> float | None:
     """Return the voxel edge in metres that labelling chooses; None if no point is finite."""
-    finite, _ = measured_points(cloud)
+    finite, _ = prepare_cloud(cloud, up)
     return choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m) if len(finite) else None
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.storeys import Storeys
+from clip3d_cli.core.upright import ROTATION_OF_UP, better_up, find_tilt
 from clip3d_cli.core.voxels import ANCHOR_CELLS
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
+
+
+Up = Literal["z", "-z", "y", "-y", "x", "-x", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ def measured(xyz: Floats) -> Mask | None:
     if (is_finite is None or is_finite.all()) and not (xyz[:, 0] == 0).any():
         return None
     is_empty = (xyz == 0).all(axis=1)
-    if np.count_nonzero(is_empty) < 2:  # noqa: PLR2004 - a point may lie at the origin
+    if np.count_nonzero(is_empty) < 2:
         is_empty[:] = False
     mask: Mask = ~is_empty if is_finite is None else is_finite & ~is_empty
     return None if mask.all() else mask
@@ -68,6 +73,29 @@ def measured_points(cloud: PointCloud) -> tuple[PointCloud, Rows]:
         return cloud, np.arange(len(cloud))
     rows = np.flatnonzero(is_measured)
     return cloud.select(rows), rows
+
+
+def prepare_cloud(cloud: PointCloud, up: Up = "z") -> tuple[PointCloud, Rows]:
+    """Return the points that labelling computes with, upright, and their rows in the cloud.
+
+    Args:
+        cloud: N points.
+        up: axis of the cloud that points up; ``auto`` estimates it. A tilt of the ground of 12° to
+            24° is taken out in any case.
+    """
+    used, rows = measured_points(cloud)
+    if not len(used):
+        return used, rows
+    if up == "auto":
+        up = better_up(used.xyz) or "z"  # type: ignore[assignment]
+    if up != "z":
+        used = replace(used, xyz=np.ascontiguousarray(used.xyz @ ROTATION_OF_UP[up].T))
+    tilt = find_tilt(used.xyz)
+    if tilt is not None:
+        # About the middle, so that coordinates stay about as large as they are.
+        middle = np.median(used.xyz, axis=0)
+        used = replace(used, xyz=np.ascontiguousarray((used.xyz - middle) @ tilt[1].T + middle))
+    return used, rows
 
 
 def move_storeys_apart(xyz: Floats, storeys: Storeys, voxel_m: float, reach: int) -> Floats:
