@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.ground import Ground
+from clip3d_cli.core.grouping import group_equal_rows
 from clip3d_cli.core.storeys import Storeys
 
 Floats = npt.NDArray[np.float64]
@@ -43,6 +44,8 @@ _TILT_STEP = np.radians(4)
 _SLAB_M = 0.15
 _MIN_IN_SLAB = 0.2
 _MIN_TIMES_IN_SLAB = 1.6
+_COLUMN_M = 0.4
+_MAX_COLUMNS_SHARE = 0.97
 
 
 def better_up(xyz: Floats) -> str | None:
@@ -78,7 +81,7 @@ def better_up(xyz: Floats) -> str | None:
 def find_tilt(xyz: Floats) -> tuple[float, Floats] | None:
     """Return the tilt of the ground in radians and the rotation that removes it, (3, 3).
 
-    None if the ground is level, or not a plane: 12° to 24° are found. Less does not harm, and more
+    None if the ground is level, a slope, or not a plane: 12° to 24° are found. Less does not harm, and more
     may be a slope.
 
     Args:
@@ -111,7 +114,18 @@ def find_tilt(xyz: Floats) -> tuple[float, Floats] | None:
         return None
     if best < max(_MIN_IN_SLAB, _MIN_TIMES_IN_SLAB * level):
         return None
-    return tilt, _rotation_to_z(up)
+    rotation = _rotation_to_z(up)
+    # On a hillside, walls and trunks are upright already. Where they are tilted too, they stand in
+    # fewer columns without the tilt.
+    if _columns(sample @ rotation.T) > _MAX_COLUMNS_SHARE * _columns(sample):
+        return None
+    return tilt, rotation
+
+
+def _columns(sample: Floats) -> int:
+    """Return the number of columns with points."""
+    x, y = (np.floor(column / _COLUMN_M).astype(np.int64) for column in sample.T[:2])
+    return len(group_equal_rows([x, y])[0])
 
 
 def _sample(xyz: Floats, points: int) -> Floats:

@@ -117,6 +117,6 @@ def move_storeys_apart(xyz: Floats, storeys: Storeys, voxel_m: float, reach: int
     # room for the height of a storey, as the lower one may reach up beside the upper one.
     height_m = float(xyz[:, 2].max() - xyz[:, 2].min())
     blocks = math.ceil((reach + height_m / voxel_m) / ANCHOR_CELLS)
-    moved = xyz.copy()
+    moved: Floats = xyz.copy()
     moved[:, 2] += storey * (blocks * ANCHOR_CELLS * voxel_m)
     return moved
