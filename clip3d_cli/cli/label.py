@@ -296,14 +296,17 @@ def _label_file(
     from clip3d_cli.cli.label_output import Failed, LabelledFile, print_line
     from clip3d_cli.labelling.class_counts import count_classes
     from clip3d_cli.labelling.label import label_cloud, suitable_voxel_m
+    from clip3d_cli.labelling.warnings import LabelWarning
 
     encoder = model.labeller.encoder
     times = [time.perf_counter()]
     try:
         cloud = job.file.read()
-        warnings = job.file.facts.warnings
+        warnings = [
+            LabelWarning("W_FILE", str(job.source), text) for text in job.file.facts.warnings
+        ]
         for warning in warnings:
-            reporter.warning(job.source, warning)
+            reporter.warn(warning)
         times.append(time.perf_counter())
         voxel_m = options.voxel_m or suitable_voxel_m(cloud, encoder)
         reporter.detail(f"{job.source}: voxels of {voxel_m} m")
@@ -326,7 +329,7 @@ def _label_file(
         seconds={
             step: end - start for step, (start, end) in zip(_STEPS, pairwise(times), strict=True)
         },
-        warnings=warnings,
+        warnings=tuple(warnings),
     )
     print_line(done, reporter)
     return done

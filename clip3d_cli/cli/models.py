@@ -13,6 +13,7 @@ from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.labeller import Labeller, ModelChoice
+from clip3d_cli.labelling.warnings import LabelWarning
 from clip3d_cli.text.templates import select_templates
 from clip3d_cli.weights_files import DEFAULT_WEIGHTS, find_weights
 
@@ -94,7 +95,7 @@ class OpenModel:
 
     labeller: Labeller
     classes: ClassEmbeddings
-    warnings: tuple[str, ...]
+    warnings: tuple[LabelWarning, ...]
     load_seconds: float
 
 
@@ -123,10 +124,15 @@ def open_model(choice: ModelChoice, vocabulary: Vocabulary, reporter: Reporter) 
         templates = count_of(len(labeller.templates), "template")
         reporter.detail(f"words: {templates}, text encoder {labeller.text_encoder}")
     warnings = tuple(
-        f"{word[:_SHOWN_LETTERS]!r}... is too long for the text encoder, which ignores its end"
+        LabelWarning(
+            "W_LONG_WORD",
+            "--classes",
+            f"{word[:_SHOWN_LETTERS]!r}... is too long for the text encoder, which ignores its end",
+            "Name the class in fewer words.",
+        )
         for word in labeller.truncated_words(vocabulary)
     )
     for warning in warnings:
-        reporter.warning("--classes", warning)
+        reporter.warn(warning)
     classes = labeller.embed_classes(vocabulary)
     return OpenModel(labeller, classes, warnings, time.perf_counter() - began)
