@@ -235,7 +235,8 @@ def label(
         precision=precision.value,
         backend=backend,
     )
-    words = _requested_classes(choice, parse_classes(classes, vocabulary, reporter))
+    requested = parse_classes(classes, vocabulary)
+    words = _requested_classes(choice, None if requested is None else requested.vocabulary)
     options = LabelOptions(
         voxel_m=length_m("--voxel", voxel, _MIN_VOXEL_M),
         tile_m=length_m("--tile", tile, _MIN_TILE_M),
@@ -258,7 +259,7 @@ def label(
     outcomes: list[LabelledFile | Failed] = [*failed]
     model: OpenModel | None = None
     if jobs:
-        model = open_model(choice, words, reporter)
+        model = open_model(choice, words, reporter, requested)
         outcomes += [_label_file(job, model, options, reporter) for job in jobs]
         print_summary(outcomes, reporter)
     if as_json:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clip3d_cli import registry
+from clip3d_cli.cli.classes import RequestedClasses
 from clip3d_cli.cli.terminal import Reporter, count_of
 from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.vocabulary import Vocabulary
@@ -99,16 +100,24 @@ class OpenModel:
     load_seconds: float
 
 
-def open_model(choice: ModelChoice, vocabulary: Vocabulary, reporter: Reporter) -> OpenModel:
+def open_model(
+    choice: ModelChoice,
+    vocabulary: Vocabulary,
+    reporter: Reporter,
+    requested: RequestedClasses | None = None,
+) -> OpenModel:
     """Open the models and embed the classes; report device, engine and words.
 
     Args:
         choice: which models.
         vocabulary: classes to label.
-        reporter: reports what was opened.
+        reporter: reports what was opened, and warnings about words.
+        requested: the classes as the user gave them. Only words given by hand are checked, and
+            replaced by the words that stand for them.
 
     Raises:
-        UsageError: the closed head was not trained on one of the classes.
+        UsageError: the closed head was not trained on one of the classes, or a class looks like
+            several.
         SetupError: weights or packages are missing, or words and points live in different spaces.
     """
     began = time.perf_counter()
@@ -123,7 +132,11 @@ def open_model(choice: ModelChoice, vocabulary: Vocabulary, reporter: Reporter) 
     else:
         templates = count_of(len(labeller.templates), "template")
         reporter.detail(f"words: {templates}, text encoder {labeller.text_encoder}")
-    warnings = tuple(
+    warnings = [] if requested is None else [*requested.warnings]
+    is_checked = requested is not None and requested.by_hand and choice.head == "text"
+    if is_checked:
+        warnings += labeller.word_checker.warnings(vocabulary)
+    warnings += (
         LabelWarning(
             "W_LONG_WORD",
             "--classes",
@@ -134,5 +147,5 @@ def open_model(choice: ModelChoice, vocabulary: Vocabulary, reporter: Reporter) 
     )
     for warning in warnings:
         reporter.warn(warning)
-    classes = labeller.embed_classes(vocabulary)
-    return OpenModel(labeller, classes, warnings, time.perf_counter() - began)
+    classes = labeller.embed_classes(vocabulary, by_hand=is_checked)
+    return OpenModel(labeller, classes, tuple(warnings), time.perf_counter() - began)
