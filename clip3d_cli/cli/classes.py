@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from clip3d_cli.cli.terminal import escaped
 from clip3d_cli.core.vocabulary import Vocabulary, load_vocabulary, vocabulary_names
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.warnings import LabelWarning
+
+if TYPE_CHECKING:
+    from clip3d_cli.labelling.labeller import BackgroundChoice
 
 # No list of classes is larger: such a file is something else, for example a scan.
 _MAX_LIST_BYTES = 4 << 20
@@ -67,6 +71,40 @@ def parse_classes(classes: str | None, vocabulary: str | None) -> RequestedClass
     if suffix in _LIST_SUFFIXES:
         _require_list_file(path, classes)
     return _classes_of(_cells([classes], "--classes"), "classes")
+
+
+def parse_background(
+    background: str | None, *, by_name: bool, head: Literal["text", "closed"]
+) -> BackgroundChoice:
+    """Return what competes with the classes: ``auto``, ``none``, or words.
+
+    Args:
+        background: value of ``--background``, None if it is not given.
+        by_name: whether ``--classes`` is given, not a vocabulary.
+        head: head of the network; a closed head reads no words.
+
+    Raises:
+        UsageError: E_USAGE: words for a closed head, or no word between the commas.
+    """
+    if background is None:
+        return "auto" if by_name and head == "text" else "none"
+    if background == "none":
+        return "none"
+    if head == "closed":
+        raise UsageError(
+            "E_USAGE",
+            "--background",
+            "has no effect with --head closed, which reads no words",
+            "Leave it out, or use --head text.",
+        )
+    if background == "auto":
+        return "auto"
+    words = [word.strip() for word in background.split(",") if word.strip()]
+    if not words:
+        raise UsageError(
+            "E_USAGE", "--background", "names no word", 'Use auto, none, or words: "tree,wall".'
+        )
+    return words
 
 
 def no_classes(fault: str = "no classes given") -> UsageError:

@@ -13,7 +13,8 @@ from clip3d_cli.cli.terminal import Reporter, count_of
 from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import UsageError
-from clip3d_cli.labelling.labeller import Labeller, ModelChoice
+from clip3d_cli.labelling.background import Background
+from clip3d_cli.labelling.labeller import BackgroundChoice, Labeller, ModelChoice
 from clip3d_cli.labelling.warnings import LabelWarning
 from clip3d_cli.text.templates import select_templates
 from clip3d_cli.weights_files import DEFAULT_WEIGHTS, find_weights
@@ -90,12 +91,14 @@ class OpenModel:
     Attributes:
         labeller: point encoder and text encoder.
         classes: embedded classes.
+        background: what competes with them.
         warnings: warnings about words.
         load_seconds: how long opening and embedding took.
     """
 
     labeller: Labeller
     classes: ClassEmbeddings
+    background: Background | None
     warnings: tuple[LabelWarning, ...]
     load_seconds: float
 
@@ -104,6 +107,7 @@ def open_model(
     choice: ModelChoice,
     vocabulary: Vocabulary,
     reporter: Reporter,
+    background: BackgroundChoice = "none",
     requested: RequestedClasses | None = None,
 ) -> OpenModel:
     """Open the models and embed the classes; report device, engine and words.
@@ -112,6 +116,7 @@ def open_model(
         choice: which models.
         vocabulary: classes to label.
         reporter: reports what was opened, and warnings about words.
+        background: what competes with them: see `Labeller.embed_background`.
         requested: the classes as the user gave them. Only words given by hand are checked, and
             replaced by the words that stand for them.
 
@@ -148,4 +153,6 @@ def open_model(
     for warning in warnings:
         reporter.warn(warning)
     classes = labeller.embed_classes(vocabulary, by_hand=is_checked)
-    return OpenModel(labeller, classes, tuple(warnings), time.perf_counter() - began)
+    rivals = labeller.embed_background(background, classes)
+    seconds = time.perf_counter() - began
+    return OpenModel(labeller, classes, rivals, tuple(warnings), seconds)

@@ -275,9 +275,7 @@ def _final_encoder(
     return PointEncoder(spec, model.encoder.network, backend=model.encoder.backend).eval()
 
 
-def _trained_concepts(
-    before: tuple[Concept, ...], vocabulary: Vocabulary
-) -> tuple[Concept, ...]:
+def _trained_concepts(before: tuple[Concept, ...], vocabulary: Vocabulary) -> tuple[Concept, ...]:
     """Return the concepts of the start weights after those of the classes, each word for itself.
 
     What the start weights reached is left out, as it has changed. If they do not say what they

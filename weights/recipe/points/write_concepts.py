@@ -51,7 +51,7 @@ def simulated_iou(labeller: Labeller, paths: Iterable[Path]) -> dict[str, float]
         names = sorted(set(name_of_set))
         class_of_set = np.array([names.index(name) for name in name_of_set])
         truth = class_of_set[scan.leaf_set_of_point]
-        predicted = labeller.label(PointCloud(scan.xyz), names).class_index
+        predicted = labeller.label(PointCloud(scan.xyz), names, background="none").class_index
         for position, name in enumerate(names):
             is_true, is_predicted = truth == position, predicted == position
             if is_true.sum() >= _LEAST_POINTS:
