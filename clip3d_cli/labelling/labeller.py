@@ -26,6 +26,7 @@ from clip3d_cli.labelling.device import choose_device
 from clip3d_cli.labelling.label import (
     LabelOptions,
     Progress,
+    Quality,
     VoxelFeatures,
     embed_cloud,
     label_cloud,
@@ -69,6 +70,21 @@ class ModelChoice:
     precision: Precision | Literal["auto"] = "auto"
     backend: str = "auto"
     head: HeadName = "text"
+
+
+def require_quality(quality: Quality, head: HeadName) -> None:
+    """Check that a head can label in a quality.
+
+    Raises:
+        UsageError: E_USAGE: ``best`` with a closed head.
+    """
+    if quality == "best" and head == "closed":
+        raise UsageError(
+            "E_USAGE",
+            "--quality",
+            "best compares points with words, and a closed head reads none",
+            "Leave it out, or use the text head.",
+        )
 
 
 class Labeller:
@@ -246,6 +262,7 @@ class Labeller:
         background: BackgroundChoice | None = None,
         unknown_threshold: float = 0.0,
         ranking: int = 0,
+        quality: Quality = "fast",
         progress: Progress = silent,
     ) -> Labels:
         """Give every point the class with the nearest word; leave it unlabeled where none fits.
@@ -259,13 +276,14 @@ class Labeller:
             tile_m: maximum tile width in metres; None cuts only where it does not fit.
             unknown_threshold: points with a lower score are left unlabeled, 0…1.
             ranking: number of classes to rank for each point; 0 for the best class only.
+            quality: ``fast``, or ``best``: see `LabelOptions`. Needs the text head.
             progress: reports each tile.
 
         Returns:
             Labels of the N points, in the order of the cloud.
 
         Raises:
-            UsageError: see `embed_classes`.
+            UsageError: see `embed_classes`; E_USAGE: ``best`` with ``head="closed"``.
             InputError: E_NO_CHANNEL: the cloud lacks a channel that the encoder needs;
                 E_VOXEL_RANGE: its extent is too large for the voxel size.
             SetupError: see `embed_classes`.
@@ -273,8 +291,9 @@ class Labeller:
         if background is None:
             by_name = not isinstance(classes, Vocabulary | ClassEmbeddings)
             background = "auto" if by_name and self.spec.head == "text" else "none"
+        require_quality(quality, self.spec.head)
         embedded = self.embed_classes(classes)
-        options = LabelOptions(voxel_m, tile_m, unknown_threshold, ranking)
+        options = LabelOptions(voxel_m, tile_m, unknown_threshold, ranking, quality)
         return label_cloud(
             cloud,
             self.encoder,
