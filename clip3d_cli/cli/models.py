@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clip3d_cli import registry
+from clip3d_cli.cli.classes import RequestedClasses
 from clip3d_cli.cli.terminal import Reporter, count_of
 from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.vocabulary import Vocabulary
@@ -107,17 +108,21 @@ def open_model(
     vocabulary: Vocabulary,
     reporter: Reporter,
     background: BackgroundChoice = "none",
+    requested: RequestedClasses | None = None,
 ) -> OpenModel:
     """Open the models and embed the classes; report device, engine and words.
 
     Args:
         choice: which models.
         vocabulary: classes to label.
+        reporter: reports what was opened, and warnings about words.
         background: what competes with them: see `Labeller.embed_background`.
-        reporter: reports what was opened.
+        requested: the classes as the user gave them. Only words given by hand are checked, and
+            replaced by the words that stand for them.
 
     Raises:
-        UsageError: the closed head was not trained on one of the classes.
+        UsageError: the closed head was not trained on one of the classes, or a class looks like
+            several.
         SetupError: weights or packages are missing, or words and points live in different spaces.
     """
     began = time.perf_counter()
@@ -132,7 +137,11 @@ def open_model(
     else:
         templates = count_of(len(labeller.templates), "template")
         reporter.detail(f"words: {templates}, text encoder {labeller.text_encoder}")
-    warnings = tuple(
+    warnings = [] if requested is None else [*requested.warnings]
+    is_checked = requested is not None and requested.by_hand and choice.head == "text"
+    if is_checked:
+        warnings += labeller.word_checker.warnings(vocabulary)
+    warnings += (
         LabelWarning(
             "W_LONG_WORD",
             "--classes",
@@ -143,6 +152,7 @@ def open_model(
     )
     for warning in warnings:
         reporter.warn(warning)
-    classes = labeller.embed_classes(vocabulary)
+    classes = labeller.embed_classes(vocabulary, by_hand=is_checked)
     rivals = labeller.embed_background(background, classes)
-    return OpenModel(labeller, classes, rivals, warnings, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return OpenModel(labeller, classes, rivals, tuple(warnings), seconds)

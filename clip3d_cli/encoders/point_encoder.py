@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,21 @@ class PointEncoder(nn.Module):
         with torch.inference_mode():
             vectors: npt.NDArray[np.float32] = self(self._tensor(cells, channels)).cpu().numpy()
         return vectors
+
+    def similarities(
+        self,
+        cells: npt.NDArray[np.int32],
+        channels: npt.NDArray[np.float32],
+        words: npt.NDArray[np.float32],
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the cosine similarity of every voxel to every word: see `VoxelEncoder`."""
+        self.spec.require_text_head()
+        with torch.inference_mode():
+            vectors = self(self._tensor(cells, channels))
+            columns = torch.from_numpy(words).to(vectors.device).T
+            for block in torch.split(vectors, max(1, _SIMILARITIES // len(words))):
+                similarity: npt.NDArray[np.float32] = (block @ columns).cpu().numpy()
+                yield similarity
 
     def classify(
         self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32], query: ClassQuery

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -55,6 +56,25 @@ class VoxelEncoder(Protocol):
         Args:
             cells: (M, 3) int32, unique, sorted by x, then y, then z.
             channels: (M, C) float32, in the order of ``spec.inputs``.
+
+        Raises:
+            InputError: E_VOXEL_RANGE: a cell lies outside the range of packed keys.
+            ValueError: the encoder was opened with its closed head.
+        """
+        ...
+
+    def similarities(
+        self, cells: npt.NDArray[np.int32], channels: Floats, words: Floats
+    ) -> Iterator[Floats]:
+        """Yield the cosine similarity of every voxel to every word, in blocks of rows.
+
+        Args:
+            cells: (M, 3) int32, unique, sorted by x, then y, then z.
+            channels: (M, C) float32, in the order of ``spec.inputs``.
+            words: (W, D) float32, unit length.
+
+        Yields:
+            (rows, W) float32; all blocks together have M rows, in the order of ``cells``.
 
         Raises:
             InputError: E_VOXEL_RANGE: a cell lies outside the range of packed keys.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from clip3d_cli.core.labels import UNLABELED_INDEX, Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel_size, voxelize
 from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
-from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
+from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses, rank_by_similarity
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.background import Background
 from clip3d_cli.labelling.preparation import Up, move_storeys_apart, prepare_cloud
@@ -24,6 +25,11 @@ from clip3d_cli.sparse.key_layout import HIGHEST_CELL
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
+Quality = Literal["fast", "best"]
+
+# Turns of the second and the third pass. No multiple of 45°, so that voxels cut walls elsewhere.
+_TURN_RAD = math.pi / 2 + 0.1
+_FINER_TURN_RAD = math.pi / 4 + 0.1
 
 
 class Progress(Protocol):
@@ -57,6 +63,8 @@ class LabelOptions:
         unknown_threshold: points with a lower score are left unlabeled, 0…1.
         ranking: number of classes to rank for each point; 0 for the best class only.
         up: axis of the cloud that points up; ``auto`` estimates it.
+        quality: ``best`` averages the similarities of three passes, two of them over the cloud
+            turned about the vertical, one of these with smaller voxels.
     """
 
     voxel_m: float | None = None
@@ -64,6 +72,7 @@ class LabelOptions:
     unknown_threshold: float = 0.0
     ranking: int = 0
     up: Up = "z"
+    quality: Quality = "fast"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,11 +138,12 @@ def label_cloud(
     finite, rows = prepare_cloud(cloud, options.up)
     if len(finite):
         voxel_m = options.voxel_m or choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m)
-        for tile in _tiles(finite, encoder, voxel_m, options.tile_m, progress):
-            ranked: RankedClasses = encoder.classify(tile.cells, tile.channels, query)
-            ranking[rows[tile.points]] = ranked.ranking[tile.voxel_of_point]
-            score[rows[tile.points]] = ranked.score[tile.voxel_of_point]
-            fits[rows[tile.points]] = ranked.fits[tile.voxel_of_point]
+        passes = _passes(encoder, voxel_m, options.quality)
+        for tile in _tiles(finite, encoder, passes, options.tile_m, progress):
+            ranked = _classify(encoder, tile, query, passes)
+            ranking[rows[tile.points]] = ranked.ranking
+            score[rows[tile.points]] = ranked.score
+            fits[rows[tile.points]] = ranked.fits
     unlabeled = score[:, 0] < options.unknown_threshold
     if background is not None:
         unlabeled[rows] |= background.unlabeled(fits[rows])
@@ -183,11 +193,12 @@ def embed_cloud(
     grid = voxelize(finite.xyz, size_m)
     voxel_of_point[rows] = grid.voxel_of_point
     vectors = np.zeros((len(grid.cells), space.dim), dtype=np.float32)
-    for tile in _tiles(finite, encoder, size_m, tile_m, progress):
+    once = [_Pass(size_m)]
+    for tile in _tiles(finite, encoder, once, tile_m, progress):
         # A voxel on the border of two tiles gets the same vector from both.
-        vectors[grid.voxel_of_point[tile.points]] = encoder.embed(tile.cells, tile.channels)[
-            tile.voxel_of_point
-        ]
+        cells, channels, voxel_of_point_of_tile = tile.voxels(once[0])
+        of_tile = encoder.embed(cells, channels)
+        vectors[grid.voxel_of_point[tile.points]] = of_tile[voxel_of_point_of_tile]
     return VoxelFeatures(vectors, voxel_of_point, grid.cells, size_m, space)
 
 
@@ -197,55 +208,122 @@ def suitable_voxel_m(cloud: PointCloud, encoder: VoxelEncoder, up: Up = "z") -> 
     return choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m) if len(finite) else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _VoxelTile:
-    """The network input of one tile, halo included, and the points that belong to the tile.
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One way to cut a cloud into voxels.
 
     Attributes:
-        cells: (M, 3) int32 voxels of the tile and its halo.
-        channels: (M, C) float32.
-        points: (P,) int64, rows in the cloud of the points that belong to this tile alone.
-        voxel_of_point: (P,) int64, row of ``cells`` for each of these points.
+        voxel_m: voxel edge in metres.
+        turn_rad: angle by which the cloud is turned about the vertical.
     """
 
-    cells: npt.NDArray[np.int32]
-    channels: npt.NDArray[np.float32]
+    voxel_m: float
+    turn_rad: float = 0.0
+
+
+def _passes(encoder: VoxelEncoder, voxel_m: float, quality: Quality) -> list[_Pass]:
+    """Return the passes of a quality: what was measured best is in `LabelOptions`."""
+    if quality == "fast":
+        return [_Pass(voxel_m)]
+    smaller = [size for size in encoder.spec.voxel_sizes_m if size < voxel_m]
+    finer_m = max(smaller, default=voxel_m)
+    return [_Pass(voxel_m), _Pass(voxel_m, _TURN_RAD), _Pass(finer_m, _FINER_TURN_RAD)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tile:
+    """A part of a cloud with its halo.
+
+    Attributes:
+        cloud: the points of the tile and its halo.
+        own: (P,) int64, rows in ``cloud`` of the points that belong to this tile alone.
+        points: (P,) int64, rows of the same points in the whole cloud.
+        ground: ground under the whole cloud: a tile alone would find another one.
+        inputs: names of the channels.
+    """
+
+    cloud: PointCloud
+    own: Rows
     points: Rows
-    voxel_of_point: Rows
+    ground: TwoScaleGround
+    inputs: Sequence[str]
+
+    def voxels(
+        self, cut: _Pass
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the input of the network in one pass.
+
+        Returns:
+            Cells (M, 3), channels (M, C), and the row of cells for each of the P own points.
+        """
+        # Turned about the origin of coordinates, so that all tiles of a cloud are cut alike.
+        # Heights above the ground do not change with it.
+        grid = voxelize(_turned(self.cloud.xyz, cut.turn_rad), cut.voxel_m)
+        channels = voxel_inputs(self.inputs, self.cloud, grid, self.ground)
+        return grid.cells, channels, grid.voxel_of_point[self.own]
+
+
+def _turned(xyz: npt.NDArray[np.float64], angle_rad: float) -> npt.NDArray[np.float64]:
+    """Turn (N, 3) coordinates about the z axis."""
+    if angle_rad == 0:
+        return xyz
+    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
+    x, y, z = xyz.T
+    return np.column_stack((cos * x - sin * y, sin * x + cos * y, z))
+
+
+def _classify(
+    encoder: VoxelEncoder, tile: _Tile, query: ClassQuery, passes: Sequence[_Pass]
+) -> RankedClasses:
+    """Rank the classes of a tile's own P points, by the mean similarity over all passes."""
+    if len(passes) == 1:
+        cells, channels, voxel = tile.voxels(passes[0])
+        ranked: RankedClasses = encoder.classify(cells, channels, query)
+        return RankedClasses(ranked.ranking[voxel], ranked.score[voxel], ranked.fits[voxel])
+    mean = np.zeros((len(tile.own), len(query.words)), dtype=np.float32)
+    for cut in passes:
+        cells, channels, voxel = tile.voxels(cut)
+        of_voxel = np.concatenate(list(encoder.similarities(cells, channels, query.words)))
+        mean += of_voxel[voxel] / np.float32(len(passes))
+    return rank_by_similarity(mean, query, encoder.spec.logit_scale)
 
 
 def _tiles(
     cloud: PointCloud,
     encoder: VoxelEncoder,
-    voxel_m: float,
+    passes: Sequence[_Pass],
     tile_m: float | None,
     progress: Progress,
-) -> Iterator[_VoxelTile]:
-    """Cut a cloud of finite points into tiles and voxelize each with its halo."""
+) -> Iterator[_Tile]:
+    """Cut a cloud of finite points into tiles with halos."""
     # The ground is found under the whole cloud: a tile alone would find another one.
     ground = TwoScaleGround(cloud.xyz)
-    xyz = move_storeys_apart(cloud.xyz, ground.storeys, voxel_m, encoder.reach)
+    coarsest_m = max(each.voxel_m for each in passes)
+    xyz = move_storeys_apart(cloud.xyz, ground.storeys, coarsest_m, encoder.reach)
     if xyz is not cloud.xyz:
         cloud = replace(cloud, xyz=xyz)
         # Of one storey, the ground depends on x and y alone.
         ground = TwoScaleGround(xyz) if ground.storeys.floor_m.shape[1] else ground
-    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, voxel_m, tile_m)))
+    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, passes, tile_m)))
     for tile in progress(tiles, "labelling"):
-        part = cloud.select(tile.points)
-        grid = voxelize(part.xyz, voxel_m)
-        channels = voxel_inputs(encoder.spec.inputs, part, grid, ground)
         own = np.flatnonzero(tile.own)
-        yield _VoxelTile(grid.cells, channels, tile.points[own], grid.voxel_of_point[own])
+        part = cloud.select(tile.points)
+        yield _Tile(part, own, tile.points[own], ground, encoder.spec.inputs)
 
 
-def _tile_limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:
+def _tile_limits(
+    encoder: VoxelEncoder, passes: Sequence[_Pass], tile_m: float | None
+) -> TileLimits:
     """Return when to cut: at the number of voxels that fit, or at the requested width."""
+    finest_m, coarsest_m = (choose(each.voxel_m for each in passes) for choose in (min, max))
     # The halo is the receptive field, so that no voxel of a tile misses input that affects it, and
-    # one voxel more: the borders of the tile and of the halo cut voxels in two.
-    halo_m = (encoder.reach + 1) * voxel_m
-    widest_m = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m
+    # one voxel more: the borders of the tile and of the halo cut voxels in two. A turned cube
+    # reaches farther by the square root of 2.
+    diagonal = math.sqrt(2) if any(each.turn_rad for each in passes) else 1.0
+    halo_m = (encoder.reach + 1) * coarsest_m * diagonal
+    widest_m = (HIGHEST_CELL - ANCHOR_CELLS) * finest_m / diagonal - 2 * halo_m
     if tile_m is None:
-        return TileLimits(halo_m, voxel_m, encoder.max_voxels, widest_m)
+        return TileLimits(halo_m, finest_m, encoder.max_voxels, widest_m)
     # A tile narrower than a voxel is useless, and coordinates that differ in their last digit
     # only cannot be cut.
-    return TileLimits(halo_m, voxel_m, sys.maxsize, max(voxel_m, min(tile_m, widest_m)))
+    return TileLimits(halo_m, finest_m, sys.maxsize, max(coarsest_m, min(tile_m, widest_m)))

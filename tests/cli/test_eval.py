@@ -73,7 +73,8 @@ def test_label_itself_gives_the_same_counts(clip3d: CommandLine, mine: Path) -> 
     judged = clip3d("eval", "--dataset", "folder", "--root", mine, "--json").document
     words = mine / "vocabulary.toml"
     scan = mine / "hall" / "cloud.ply"
-    assert clip3d("label", scan, "--classes", words, "-o", "hall.npz").code == 0
+    arguments = ("--classes", words, "--background", "none", "-o", "hall.npz")
+    assert clip3d("label", scan, *arguments).code == 0
     index_of_id = {entry.class_id: k for k, entry in enumerate(Vocabulary.read(words).classes)}
     counts = np.zeros((2, 3), dtype=int)
     truth = np.load(mine / "hall" / "labels.npy")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from native_twin import native_twin
+from small_network import INPUTS, SPACE, small_network
 
 from clip3d_cli.core import voxels
 from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
@@ -18,30 +19,12 @@ from clip3d_cli.encoders import point_encoder as torch_encoder
 from clip3d_cli.encoders.input_channels import CHANNELS, TwoScaleGround, voxel_inputs
 from clip3d_cli.encoders.point_encoder import PointEncoder, compare
 from clip3d_cli.encoders.scoring import ClassQuery, rank_by_similarity
-from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.errors import InputError, SetupError
 from clip3d_cli.labelling.label import LabelOptions, label_cloud
 from clip3d_cli.sparse.tensor import SparseTensor
 
-SPACE = FeatureSpace("test", 16)
-INPUTS = ("one", "height_near", "height_far", "z_spread", "z_offset", "log_voxel")
 RNG = np.random.default_rng(0)
-
-
-def small_network(*, seed: int = 0, voxel_sizes_m: tuple[float, ...] = (0.2, 0.4)) -> PointEncoder:
-    """A small network with random weights: all of labelling but the learning."""
-    torch.manual_seed(seed)
-    spec = EncoderSpec(
-        architecture="minkunet",
-        config={"layers": 14, "width": 0.125},
-        inputs=INPUTS,
-        voxel_sizes_m=voxel_sizes_m,
-        space=SPACE,
-        text_encoder="mini",
-        logit_scale=5.0,
-    )
-    return PointEncoder(spec).eval()
 
 
 @pytest.fixture(scope="module")

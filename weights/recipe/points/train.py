@@ -20,6 +20,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.encoders.concepts import Concept
 from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
@@ -31,6 +32,7 @@ from clip3d_cli.training.loop import StepReport, train_steps
 from clip3d_cli.training.losses import accepted_words_loss
 from clip3d_cli.training.state import LoopOptions, TrainState
 from weights.recipe.points.batches import INPUTS, VOXEL_SIZES_M, Batch, Batches, BatchOptions
+from weights.recipe.points.concepts import concepts_of, seen_leaves
 from weights.recipe.points.sources import read_scans, training_paths
 from weights.recipe.points.taxonomy import Taxonomy
 
@@ -75,10 +77,20 @@ class WordLearner(nn.Module):
         ]
         return torch.stack(losses).mean()
 
-    def finished_encoder(self, provenance: dict[str, str]) -> PointEncoder:
-        """Return the encoder with its learned logit scale and ``provenance`` in its spec."""
+    def finished_encoder(
+        self, provenance: dict[str, str], concepts: tuple[Concept, ...]
+    ) -> PointEncoder:
+        """Return the encoder with its learned logit scale and what it was trained on in its spec.
+
+        Args:
+            provenance: how it was trained.
+            concepts: what its words stood for; how well it knows each is measured afterwards, by
+                `weights.recipe.points.write_concepts`.
+        """
         scale = float(self.log_scale.exp().clamp(max=_MAX_LOGIT_SCALE))
-        spec = replace(self.encoder.spec, logit_scale=scale, provenance=provenance)
+        spec = replace(
+            self.encoder.spec, logit_scale=scale, provenance=provenance, concepts=concepts
+        )
         return PointEncoder(spec, self.encoder.network).eval()
 
 
@@ -88,12 +100,14 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     text = MiniTextEncoder()
-    words = Taxonomy.read().all_words
+    taxonomy = Taxonomy.read()
+    words = taxonomy.all_words
     vector_of_word = dict(zip(words, torch.from_numpy(text(words)), strict=True))
     files = training_paths(args.data, args.simulated)
     for source in args.without:
         del files[source]
     scans = list(read_scans(files))
+    concepts = concepts_of(taxonomy, seen_leaves(scans, WEIGHT_OF_SOURCE, taxonomy))
     counts = {source: len(entries) for source, entries in files.items()}
     print("scans:", counts, flush=True)
     batch_options = BatchOptions(
@@ -119,7 +133,7 @@ def main() -> None:
     state = TrainState(learner, options)
     steps = train_steps(state, lambda _: loader, lambda _, batch, __: (learner.loss(batch), {}))
     for step in steps:
-        _record_step(step, state, args, provenance)
+        _record_step(step, state, args, provenance, concepts)
 
 
 def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
@@ -142,7 +156,11 @@ def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEnco
 
 
 def _record_step(
-    step: StepReport, state: TrainState, args: argparse.Namespace, provenance: dict[str, str]
+    step: StepReport,
+    state: TrainState,
+    args: argparse.Namespace,
+    provenance: dict[str, str],
+    concepts: tuple[Concept, ...],
 ) -> None:
     """Append a line to metrics.jsonl; write the averaged encoder every ``--save-every`` steps."""
     line = {"step": step.number, "loss": step.loss, "seconds": round(step.seconds, 1)}
@@ -152,7 +170,9 @@ def _record_step(
         averaged = state.averaged
         if not isinstance(averaged, WordLearner):
             raise TypeError("the averaged network is not a WordLearner")
-        encoder = averaged.finished_encoder({**provenance, "steps_done": str(step.number)})
+        encoder = averaged.finished_encoder(
+            {**provenance, "steps_done": str(step.number)}, concepts
+        )
         save_encoder(encoder, args.out / "points.safetensors")
         print(line, flush=True)
 
