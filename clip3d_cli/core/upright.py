@@ -44,8 +44,12 @@ _TILT_STEP = np.radians(4)
 _SLAB_M = 0.15
 _MIN_IN_SLAB = 0.2
 _MIN_TIMES_IN_SLAB = 1.6
+# A scan is at least so wide, a standard deviation.
+_MIN_WIDTH_M = 0.7
+_COLUMN_POINTS = 60_000
 _COLUMN_M = 0.4
-_MAX_COLUMNS_SHARE = 0.97
+_ABOVE_GROUND_M = 0.5
+_MIN_MORE_UPRIGHT = 0.84
 
 
 def better_up(xyz: Floats) -> str | None:
@@ -115,17 +119,35 @@ def find_tilt(xyz: Floats) -> tuple[float, Floats] | None:
     if best < max(_MIN_IN_SLAB, _MIN_TIMES_IN_SLAB * level):
         return None
     rotation = _rotation_to_z(up)
+    # The points along a line lie in many planes.
+    if np.sqrt(np.linalg.eigvalsh(np.cov(sample[:, :2].T))[0]) < _MIN_WIDTH_M:
+        return None
     # On a hillside, walls and trunks are upright already. Where they are tilted too, they stand in
     # fewer columns without the tilt.
-    if _columns(sample @ rotation.T) > _MAX_COLUMNS_SHARE * _columns(sample):
+    if _concentration(xyz, rotation) < _MIN_MORE_UPRIGHT * _concentration(xyz, np.eye(3), up):
         return None
     return tilt, rotation
 
 
-def _columns(sample: Floats) -> int:
-    """Return the number of columns with points."""
-    x, y = (np.floor(column / _COLUMN_M).astype(np.int64) for column in sample.T[:2])
-    return len(group_equal_rows([x, y])[0])
+def _concentration(xyz: Floats, rotation: Floats, up: Floats | None = None) -> float:
+    """Return how many points share a column, on average over the points above the ground.
+
+    Args:
+        xyz: (N, 3) metres.
+        rotation: turns the points before columns are taken.
+        up: normal of the ground; None if it is the vertical after the rotation.
+    """
+    sample = _sample(xyz, _COLUMN_POINTS)
+    height = sample @ (rotation[2] if up is None else up)
+    counts, edges = np.histogram(height, 200)
+    ground = edges[counts.argmax()]
+    above = sample[height > ground + _ABOVE_GROUND_M] @ rotation.T
+    if not len(above):
+        return 0.0
+    x, y = (np.floor(column / _COLUMN_M).astype(np.int64) for column in above.T[:2])
+    _, column_of_point = group_equal_rows([x, y])
+    points = np.bincount(column_of_point)
+    return float((points.astype(np.float64) ** 2).sum() / len(above))
 
 
 def _sample(xyz: Floats, points: int) -> Floats:
