@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,6 +133,8 @@ def _torchvision() -> Iterator[Finding]:
         return
     # A torchvision that was built for another torch fails only on import.
     import_module("torchvision")
+    from importlib.metadata import version
+
     yield Finding("torchvision", GOOD, f"{version('torchvision')}, fits torch (for openclip)")
 
 
