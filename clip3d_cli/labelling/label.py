@@ -62,17 +62,17 @@ class LabelOptions:
             memory.
         unknown_threshold: points with a lower score are left unlabeled, 0…1.
         ranking: number of classes to rank for each point; 0 for the best class only.
-        up: axis of the cloud that points up; ``auto`` estimates it.
         quality: ``best`` averages the similarities of three passes, two of them over the cloud
             turned about the vertical, one of these with smaller voxels.
+        up: axis of the cloud that points up; ``auto`` estimates it.
     """
 
     voxel_m: float | None = None
     tile_m: float | None = None
     unknown_threshold: float = 0.0
     ranking: int = 0
-    up: Up = "z"
     quality: Quality = "fast"
+    up: Up = "z"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
