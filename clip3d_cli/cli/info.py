@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clip3d_cli.cli.options import AsJson, Columns
+from clip3d_cli.cli.options import AsJson, Columns, Units, UpAxis, UpChoice
 
 if TYPE_CHECKING:
     from clip3d_cli.encoders.spec import EncoderSpec
     from clip3d_cli.errors import Clip3DError
     from clip3d_cli.formats.format import CloudFacts, ReadOptions
+    from clip3d_cli.labelling.warnings import LabelWarning
 
 SCHEMA = "clip3d.info/1"
 _WEIGHTS_SUFFIX = ".safetensors"
@@ -32,6 +33,8 @@ def info(
         ),
     ],
     columns: Columns = None,
+    units: Units = None,
+    up: UpAxis = UpChoice.z,
     allow_truncated: Annotated[
         bool, typer.Option("--allow-truncated", help="Accept a file that ends early.")
     ] = False,
@@ -54,7 +57,7 @@ def info(
     from clip3d_cli.cli.options import read_options
     from clip3d_cli.cli.terminal import print_json, print_result
 
-    reading = read_options(columns, allow_truncated=allow_truncated)
+    reading = read_options(columns, allow_truncated=allow_truncated, units=units)
     entries: list[dict[str, object]] = []
     errors: list[Clip3DError] = []
     for path in inputs:
@@ -62,7 +65,7 @@ def info(
             if path.suffix.lower() == _WEIGHTS_SUFFIX:
                 entry, lines = _describe_weights(path)
             else:
-                entry, lines = _describe_scan(path, reading)
+                entry, lines = _describe_scan(path, reading, up)
         except Exception as error:  # noqa: BLE001 - one bad file must not stop the others
             converted = to_clip3d_error(error)
             print_error(converted, error)
@@ -78,16 +81,22 @@ def info(
     return exit_code(errors, len(inputs) - len(errors))
 
 
-def _describe_scan(path: Path, reading: ReadOptions) -> tuple[dict[str, object], Iterable[str]]:
+def _describe_scan(
+    path: Path, reading: ReadOptions, up: UpChoice
+) -> tuple[dict[str, object], Iterable[str]]:
     """Return the description of a scan as a JSON entry and as lines for people."""
     from clip3d_cli.formats.cloud_file import open_cloud
     from clip3d_cli.labelling.class_counts import points_per_m2
+    from clip3d_cli.labelling.scan_checks import check_scan
+    from clip3d_cli.labelling.warnings import LabelWarning
 
     cloud_file = open_cloud(path, reading)
     cloud = cloud_file.read_if_small()
     density = None if cloud is None else points_per_m2(cloud)
+    checks = [] if cloud is None else check_scan(cloud, str(path), up=up.value)
     facts = cloud_file.facts
     bounds = facts.bounds
+    warnings = [LabelWarning("W_FILE", str(path), text) for text in facts.warnings] + checks
     entry = {
         "input": str(path),
         "format": facts.format,
@@ -100,12 +109,14 @@ def _describe_scan(path: Path, reading: ReadOptions) -> tuple[dict[str, object],
         "points_per_m2": None if density is None else round(density, 3),
         "crs": facts.crs,
         "notes": list(facts.notes),
-        "warnings": list(facts.warnings),
+        "warnings": [warning.as_json() for warning in warnings],
     }
-    return entry, _scan_lines(path, facts, density)
+    return entry, _scan_lines(path, facts, density, warnings)
 
 
-def _scan_lines(path: Path, facts: CloudFacts, density: float | None) -> Iterator[str]:
+def _scan_lines(
+    path: Path, facts: CloudFacts, density: float | None, warnings: Iterable[LabelWarning]
+) -> Iterator[str]:
     yield f"{path}: {facts.format}"
     yield f"  points   {facts.points:,} in {path.stat().st_size:,} bytes"
     shown = ", ".join(facts.fields[:_MAX_FIELDS_SHOWN])
@@ -122,8 +133,9 @@ def _scan_lines(path: Path, facts: CloudFacts, density: float | None) -> Iterato
     yield f"  crs      {facts.crs or 'not given'}"
     for note in facts.notes:
         yield f"  note     {note}"
-    for warning in facts.warnings:
-        yield f"  warning  {warning}"
+    for warning in warnings:
+        remedy = f". {warning.remedy}" if warning.remedy else ""
+        yield f"  warning  {warning.text}{remedy}"
 
 
 def _corner(corner: Iterable[float]) -> str:

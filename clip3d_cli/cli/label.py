@@ -29,6 +29,9 @@ from clip3d_cli.cli.options import (
     Quiet,
     Templates,
     TextEncoder,
+    Units,
+    UpAxis,
+    UpChoice,
     Verbose,
     Weights,
 )
@@ -201,6 +204,8 @@ def label(
         ),
     ] = None,
     columns: Columns = None,
+    units: Units = None,
+    up: UpAxis = UpChoice.z,
     allow_truncated: Annotated[
         bool,
         typer.Option(
@@ -271,11 +276,12 @@ def label(
         tile_m=length_m("--tile", tile, _MIN_TILE_M),
         unknown_threshold=unknown_threshold,
         ranking=top_k if scores is Scores.topk else 0,
+        up=up.value,
         quality=quality.value,
     )
     jobs, failed = _plan(
         inputs,
-        read_options(columns, allow_truncated=allow_truncated, max_memory=max_memory),
+        read_options(columns, allow_truncated=allow_truncated, max_memory=max_memory, units=units),
         reporter,
         output=output,
         out_dir=out_dir,
@@ -327,6 +333,7 @@ def _label_file(
     from clip3d_cli.cli.label_output import Failed, LabelledFile, print_line
     from clip3d_cli.labelling.class_counts import count_classes
     from clip3d_cli.labelling.label import label_cloud, suitable_voxel_m
+    from clip3d_cli.labelling.scan_checks import check_scan
     from clip3d_cli.labelling.warnings import LabelWarning
 
     encoder = model.labeller.encoder
@@ -336,10 +343,11 @@ def _label_file(
         warnings = [
             LabelWarning("W_FILE", str(job.source), text) for text in job.file.facts.warnings
         ]
+        voxel_m = options.voxel_m or suitable_voxel_m(cloud, encoder, options.up)
+        warnings += check_scan(cloud, str(job.source), up=options.up, voxel_m=voxel_m)
         for warning in warnings:
             reporter.warn(warning)
         times.append(time.perf_counter())
-        voxel_m = options.voxel_m or suitable_voxel_m(cloud, encoder)
         reporter.detail(f"{job.source}: voxels of {voxel_m} m")
         options = replace(options, voxel_m=voxel_m)
         labels = label_cloud(

@@ -109,6 +109,46 @@ Columns = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+
+
+class UnitChoice(str, Enum):
+    """Units of coordinates."""
+
+    m = "m"
+    cm = "cm"
+    mm = "mm"
+    ft = "ft"
+    us_ft = "us-ft"
+    inch = "in"
+
+
+class UpChoice(str, Enum):
+    """Axes that may point up."""
+
+    x = "x"
+    y = "y"
+    z = "z"
+    minus_x = "-x"
+    minus_y = "-y"
+    minus_z = "-z"
+    auto = "auto"
+
+
+Units = Annotated[
+    UnitChoice | None,
+    typer.Option(
+        help="Unit of the coordinates of files that state none. Default: metres.",
+        rich_help_panel=INPUT,
+    ),
+]
+UpAxis = Annotated[
+    UpChoice,
+    typer.Option(
+        "--up",
+        help="Axis that points up; auto estimates it from the points. The copy is not turned.",
+        rich_help_panel=INPUT,
+    ),
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT),
@@ -151,7 +191,11 @@ class GroupedCommand(TyperCommand):
 
 
 def read_options(
-    columns: str | None, *, allow_truncated: bool, max_memory: str | None = None
+    columns: str | None,
+    *,
+    allow_truncated: bool,
+    max_memory: str | None = None,
+    units: UnitChoice | None = None,
 ) -> ReadOptions:
     """Return how files are read.
 
@@ -159,6 +203,7 @@ def read_options(
         columns: column names separated by commas; None if not given.
         allow_truncated: read the points that are there when a file ends early.
         max_memory: such as ``8GB`` or ``50%``; None if not given.
+        units: unit of files that state none; None if not given.
 
     Raises:
         UsageError: E_COLUMNS: the columns lack x, y or z, or repeat one; E_BAD_VALUE: the memory
@@ -175,7 +220,7 @@ def read_options(
             "Name every column in file order, such as x,y,z,intensity,ring.",
         )
     memory = memory_budget() if max_memory is None else memory_bytes(max_memory)
-    return ReadOptions(names, allow_truncated, memory)
+    return ReadOptions(names, allow_truncated, memory, None if units is None else units.value)
 
 
 def memory_bytes(text: str) -> int:

@@ -17,7 +17,7 @@ from clip3d_cli.errors import InputError
 ANCHOR_CELLS = 64
 _LARGEST_CELL = 2**31 - 1
 _LARGEST_WORLD_CELL = 2**52
-_POINTS_PER_VOXEL = 1.5
+_VOXELS_PER_LARGER_ONE = 1.59
 _SAMPLE_POINTS = 2_000_000
 
 
@@ -104,10 +104,15 @@ def count_voxels(xyz: npt.NDArray[np.float64], size_m: float) -> int:
 
 
 def choose_voxel_size(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) -> float:
-    """Return the smallest size at which a voxel holds 1.5 points on average, in metres.
+    """Return the smallest size at which voxels have neighbours, in metres.
 
-    If no size is large enough, the largest is returned. In smaller voxels, most points would be
-    alone, and convolutions over 3³ cells would see no neighbours.
+    At that size, there are 1.6 times as many voxels as at twice the size: in the limit of isolated
+    points it is once, on lines twice, on surfaces four times as many. In smaller voxels, most
+    points would be alone, and convolutions over 3³ cells would see no neighbours. If no size is
+    large enough, the largest is returned.
+
+    Voxels are counted, and not points: the size does not change if points are given twice, and
+    hardly if some object is scanned more densely than all others.
 
     Args:
         xyz: (N, 3) float64, metres, all finite.
@@ -122,8 +127,12 @@ def choose_voxel_size(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) ->
             [first, first + _SAMPLE_POINTS]
         ]
         xyz = xyz[(x >= low) & (x <= high)]
+    counts: dict[float, int] = {}
     for size_m in sorted(sizes_m):
-        if len(xyz) >= _POINTS_PER_VOXEL * count_voxels(xyz, size_m):
+        for each in (size_m, 2 * size_m):
+            if each not in counts:
+                counts[each] = count_voxels(xyz, each)
+        if counts[size_m] >= _VOXELS_PER_LARGER_ONE * counts[2 * size_m]:
             return size_m
     return max(sizes_m)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from clip3d_cli.core.ground import Ground
 from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.core.storeys import Storeys
 from clip3d_cli.core.voxels import VoxelGrid
 from clip3d_cli.errors import InputError, SetupError
 
@@ -33,14 +34,23 @@ class TwoScaleGround:
         self._xyz = xyz
 
     @cached_property
+    def _by_height(self) -> npt.NDArray[np.int64]:
+        return np.argsort(self._xyz[:, 2])
+
+    @cached_property
+    def storeys(self) -> Storeys:
+        """Storeys of the cloud, and its stray points."""
+        return Storeys.find(self._xyz)
+
+    @cached_property
     def near(self) -> Ground:
         """Ground without objects up to ten metres wide."""
-        return Ground.estimate(self._xyz, **_NEAR)
+        return Ground.estimate(self._xyz, **_NEAR, storeys=self.storeys, by_height=self._by_height)
 
     @cached_property
     def far(self) -> Ground:
         """Ground without objects up to 48 metres wide."""
-        return Ground.estimate(self._xyz, **_FAR)
+        return Ground.estimate(self._xyz, **_FAR, storeys=self.storeys, by_height=self._by_height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,15 @@ from clip3d_cli.formats.exports import (
     write_ply_file,
 )
 from clip3d_cli.formats.file_checks import read_head, require_file, require_unchanged, stamp_of
-from clip3d_cli.formats.format import CloudFacts, Format, FormatFile, ReadOptions
+from clip3d_cli.formats.format import (
+    METRES_OF_UNIT,
+    CloudFacts,
+    Format,
+    FormatFile,
+    ReadOptions,
+)
 from clip3d_cli.formats.label_fields import require_length
-from clip3d_cli.formats.point_checks import with_point_facts
+from clip3d_cli.formats.point_checks import refuse_degrees, with_point_facts
 
 __all__ = [
     "CloudFacts",
@@ -92,6 +98,12 @@ class CloudFile:
         require_unchanged(self.path, self._stamp)
         cloud, notes = self._file.read()
         require_unchanged(self.path, self._stamp)
+        units = self._options.units
+        if self._header_facts.crs is None:
+            if units is None:
+                refuse_degrees(self.path, cloud.xyz)
+            else:
+                cloud = dataclasses.replace(cloud, xyz=cloud.xyz * METRES_OF_UNIT[units])
         facts = dataclasses.replace(
             self._header_facts, points=len(cloud), notes=(*notes, *self._header_facts.notes)
         )

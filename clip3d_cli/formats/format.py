@@ -13,6 +13,14 @@ import numpy.typing as npt
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
 
+METRES_OF_UNIT = {
+    "m": 1.0,
+    "cm": 0.01,
+    "mm": 0.001,
+    "ft": 0.3048,
+    "us-ft": 12 / 39.37,
+    "in": 0.0254,
+}
 _MEMORY_IF_UNKNOWN = 8 << 30
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -52,11 +60,14 @@ class ReadOptions:
         allow_truncated: read the points that are there when a file ends early, instead of
             raising E_TRUNCATED.
         max_memory: bytes that a read may take; a larger file raises E_TOO_LARGE.
+        units: unit of the coordinates of files that state none, a key of `METRES_OF_UNIT`. None
+            takes them as metres.
     """
 
     columns: tuple[str, ...] | None = None
     allow_truncated: bool = False
     max_memory: int = field(default_factory=memory_budget)
+    units: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

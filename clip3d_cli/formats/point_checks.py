@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.errors import InputError
 from clip3d_cli.formats.format import CloudFacts
 
 _SAMPLE_POINTS = 50_000
 _FAR_FACTOR = 50.0
 _MIN_SPREAD_M = 10.0
+_MIN_POINTS_OF_DEGREES = 100
+_WIDEST_DEGREES = 0.5
+_MIN_HEIGHT_PER_DEGREE = 60.0
 
 
 def with_point_facts(facts: CloudFacts, cloud: PointCloud) -> CloudFacts:
@@ -44,6 +49,41 @@ def with_point_facts(facts: CloudFacts, cloud: PointCloud) -> CloudFacts:
     if outliers:
         warnings.append(f"{outliers:,} points lie far from all others")
     return dataclasses.replace(facts, bounds=bounds, warnings=tuple(warnings))
+
+
+def refuse_degrees(path: Path, xyz: npt.NDArray[np.float64]) -> None:
+    """Raise an error if x and y are longitude and latitude in degrees.
+
+    In degrees, a scan is hardly as wide as high: 100 m are 0.001°.
+
+    Args:
+        path: file of the points.
+        xyz: (N, 3) coordinates as they are in the file.
+
+    Raises:
+        InputError: E_GEOGRAPHIC_CRS.
+    """
+    # A look at a few points is enough to know that they are not.
+    sample = xyz[:: max(1, len(xyz) // _SAMPLE_POINTS)]
+    sample = sample[np.isfinite(sample).all(axis=1)]
+    if len(sample) < _MIN_POINTS_OF_DEGREES:
+        return
+    low, high = np.percentile(sample, [2, 98], axis=0)
+    wide = float((high - low)[:2].max())
+    if (
+        np.abs(sample[:, 0]).max() <= 180
+        and np.abs(sample[:, 1]).max() <= 90
+        and 0 < wide < _WIDEST_DEGREES
+        and high[2] - low[2] > _MIN_HEIGHT_PER_DEGREE * wide
+        and np.abs(low[:2]).max() > 1
+    ):
+        raise InputError(
+            "E_GEOGRAPHIC_CRS",
+            path,
+            "its coordinates look like degrees of longitude and latitude",
+            "Reproject the scan to metres, for example with PDAL or QGIS; if these are metres, "
+            "say so with --units m.",
+        )
 
 
 def _bounds_of(xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

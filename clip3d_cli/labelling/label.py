@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses, rank_by_similarity
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.background import Background
+from clip3d_cli.labelling.preparation import Up, move_storeys_apart, prepare_cloud
 from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
 from clip3d_cli.sparse.key_layout import HIGHEST_CELL
 
@@ -63,6 +64,7 @@ class LabelOptions:
         ranking: number of classes to rank for each point; 0 for the best class only.
         quality: ``best`` averages the similarities of three passes, two of them over the cloud
             turned about the vertical, one of these with smaller voxels.
+        up: axis of the cloud that points up; ``auto`` estimates it.
     """
 
     voxel_m: float | None = None
@@ -70,6 +72,7 @@ class LabelOptions:
     unknown_threshold: float = 0.0
     ranking: int = 0
     quality: Quality = "fast"
+    up: Up = "z"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +106,9 @@ def label_cloud(
 ) -> Labels:
     """Give every point the class with the nearest word.
 
-    The labels depend neither on the order of the points nor on ``tile_m``. Points with a
-    coordinate that is not finite are unlabeled, with score 0.
+    The labels depend neither on the order of the points nor on ``tile_m``. Points that
+    are no measurements are unlabeled, with score 0: those with a coordinate that is not finite, and
+    those at exactly (0, 0, 0), unless there is only one.
 
     Args:
         cloud: N points.
@@ -131,7 +135,7 @@ def label_cloud(
     ranking = np.full((len(cloud), width), UNLABELED_INDEX, dtype=np.int32)
     score = np.zeros((len(cloud), width), dtype=np.float32)
     fits = np.ones(len(cloud), dtype=bool)
-    finite, rows = _finite_points(cloud)
+    finite, rows = prepare_cloud(cloud, options.up)
     if len(finite):
         voxel_m = options.voxel_m or choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m)
         passes = _passes(encoder, voxel_m, options.quality)
@@ -179,7 +183,7 @@ def embed_cloud(
         ValueError: the encoder was opened with its closed head.
     """
     space = encoder.spec.space
-    finite, rows = _finite_points(cloud)
+    finite, rows = prepare_cloud(cloud)
     voxel_of_point = np.full(len(cloud), -1, dtype=np.int64)
     if not len(finite):
         nothing = np.zeros((0, space.dim), np.float32), np.zeros((0, 3), np.int32)
@@ -198,9 +202,9 @@ def embed_cloud(
     return VoxelFeatures(vectors, voxel_of_point, grid.cells, size_m, space)
 
 
-def suitable_voxel_m(cloud: PointCloud, encoder: VoxelEncoder) -> float | None:
+def suitable_voxel_m(cloud: PointCloud, encoder: VoxelEncoder, up: Up = "z") -> float | None:
     """Return the voxel edge in metres that labelling chooses; None if no point is finite."""
-    finite, _ = _finite_points(cloud)
+    finite, _ = prepare_cloud(cloud, up)
     return choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m) if len(finite) else None
 
 
@@ -292,8 +296,15 @@ def _tiles(
     progress: Progress,
 ) -> Iterator[_Tile]:
     """Cut a cloud of finite points into tiles with halos."""
-    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, passes, tile_m)))
+    # The ground is found under the whole cloud: a tile alone would find another one.
     ground = TwoScaleGround(cloud.xyz)
+    coarsest_m = max(each.voxel_m for each in passes)
+    xyz = move_storeys_apart(cloud.xyz, ground.storeys, coarsest_m, encoder.reach)
+    if xyz is not cloud.xyz:
+        cloud = replace(cloud, xyz=xyz)
+        # Of one storey, the ground depends on x and y alone.
+        ground = TwoScaleGround(xyz) if ground.storeys.floor_m.shape[1] else ground
+    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, passes, tile_m)))
     for tile in progress(tiles, "labelling"):
         own = np.flatnonzero(tile.own)
         part = cloud.select(tile.points)
@@ -316,11 +327,3 @@ def _tile_limits(
     # A tile narrower than a voxel is useless, and coordinates that differ in their last digit
     # only cannot be cut.
     return TileLimits(halo_m, finest_m, sys.maxsize, max(coarsest_m, min(tile_m, widest_m)))
-
-
-def _finite_points(cloud: PointCloud) -> tuple[PointCloud, Rows]:
-    """Return the points with finite coordinates, and their rows in the cloud."""
-    if np.isfinite(cloud.xyz).all():
-        return cloud, np.arange(len(cloud))
-    rows = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
-    return cloud.select(rows), rows

@@ -33,6 +33,7 @@ from clip3d_cli.labelling.label import (
     silent,
 )
 from clip3d_cli.labelling.open_encoder import open_encoder
+from clip3d_cli.labelling.preparation import Up
 from clip3d_cli.labelling.words import WordChecker
 from clip3d_cli.text.embed import embed_vocabulary, find_truncated_words
 from clip3d_cli.text.encoder import TextEncoder, open_text_encoder
@@ -263,6 +264,7 @@ class Labeller:
         unknown_threshold: float = 0.0,
         ranking: int = 0,
         quality: Quality = "fast",
+        up: Up = "z",
         progress: Progress = silent,
     ) -> Labels:
         """Give every point the class with the nearest word; leave it unlabeled where none fits.
@@ -277,6 +279,7 @@ class Labeller:
             unknown_threshold: points with a lower score are left unlabeled, 0…1.
             ranking: number of classes to rank for each point; 0 for the best class only.
             quality: ``fast``, or ``best``: see `LabelOptions`. Needs the text head.
+            up: axis of the cloud that points up; ``auto`` estimates it.
             progress: reports each tile.
 
         Returns:
@@ -293,7 +296,7 @@ class Labeller:
             background = "auto" if by_name and self.spec.head == "text" else "none"
         require_quality(quality, self.spec.head)
         embedded = self.embed_classes(classes)
-        options = LabelOptions(voxel_m, tile_m, unknown_threshold, ranking, quality)
+        options = LabelOptions(voxel_m, tile_m, unknown_threshold, ranking, quality, up)
         return label_cloud(
             cloud,
             self.encoder,

@@ -7,13 +7,19 @@ from typing import Literal
 
 # Codes are stable: scripts may compare them. To add a code, add a line here.
 WarningCode = Literal[
+    "W_EMPTY_RETURNS",  # Points at (0, 0, 0) are no measurements.
     "W_FILE",  # The reader of a file reports something about its contents.
     "W_LONG_WORD",  # The end of a word is beyond what the text encoder reads.
     "W_NEGATION",  # A word says what a thing is not.
+    "W_NOISE",  # Surfaces are rougher than in the scans that were trained on.
+    "W_PRECISION",  # Coordinates are stored in steps larger than a voxel.
     "W_SAME_CLASS",  # Two classes mean the same.
     "W_SEPARATOR",  # One class looks like several.
+    "W_TILT",  # The ground is tilted.
+    "W_UNITS",  # Coordinates are probably not metres.
     "W_UNKNOWN_WORD",  # A word is misspelt, not English, or not the name of a thing.
     "W_UNSEEN_WORD",  # The weights were trained on nothing like a word.
+    "W_UP_AXIS",  # Another axis than z points up.
 ]
 
 
