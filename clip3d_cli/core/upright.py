@@ -85,8 +85,8 @@ def better_up(xyz: Floats) -> str | None:
 def find_tilt(xyz: Floats) -> tuple[float, Floats] | None:
     """Return the tilt of the ground in radians and the rotation that removes it, (3, 3).
 
-    None if the ground is level, a slope, or not a plane: 12° to 24° are found. Less does not harm, and more
-    may be a slope.
+    None if the ground is level, a slope, or not a plane: 12° to 24° are found. Less does not harm,
+    and more may be a slope.
 
     Args:
         xyz: (N, 3) float64, metres, all finite, z about up.
@@ -95,6 +95,29 @@ def find_tilt(xyz: Floats) -> tuple[float, Floats] | None:
     if len(sample) < _MIN_POINTS:
         return None
     level = _share_in_slab(sample, np.array([0.0, 0.0, 1.0]))
+    up, best = _normal_of_ground(sample)
+    tilt = float(np.arccos(min(1.0, up[2])))
+    if not _MIN_TILT <= tilt <= _MAX_TILT + _TILT_STEP:
+        return None
+    if best < max(_MIN_IN_SLAB, _MIN_TIMES_IN_SLAB * level):
+        return None
+    rotation = _rotation_to_z(up)
+    # The points along a line lie in many planes.
+    if np.sqrt(np.linalg.eigvalsh(np.cov(sample[:, :2].T))[0]) < _MIN_WIDTH_M:
+        return None
+    # On a hillside, walls and trunks are upright already. Where they are tilted too, they stand in
+    # fewer columns without the tilt.
+    if _concentration(xyz, rotation) < _MIN_MORE_UPRIGHT * _concentration(xyz, np.eye(3), up):
+        return None
+    return tilt, rotation
+
+
+def _normal_of_ground(sample: Floats) -> tuple[Floats, float]:
+    """Return the direction along which most points lie in one slab, and their share.
+
+    Args:
+        sample: (S, 3) metres.
+    """
     best, up, step = 0.0, np.array([0.0, 0.0, 1.0]), _TILT_STEP
     angles = np.arange(_TILT_STEP, _MAX_TILT + 1e-9, _TILT_STEP)
     turns = np.arange(0, 2 * np.pi, np.pi / 8)
@@ -113,20 +136,7 @@ def find_tilt(xyz: Floats) -> tuple[float, Floats] | None:
         candidates = [
             _unit(up + step * np.array([dx, dy, 0.0])) for dx in (-1, 0, 1) for dy in (-1, 0, 1)
         ]
-    tilt = float(np.arccos(min(1.0, up[2])))
-    if not _MIN_TILT <= tilt <= _MAX_TILT + _TILT_STEP:
-        return None
-    if best < max(_MIN_IN_SLAB, _MIN_TIMES_IN_SLAB * level):
-        return None
-    rotation = _rotation_to_z(up)
-    # The points along a line lie in many planes.
-    if np.sqrt(np.linalg.eigvalsh(np.cov(sample[:, :2].T))[0]) < _MIN_WIDTH_M:
-        return None
-    # On a hillside, walls and trunks are upright already. Where they are tilted too, they stand in
-    # fewer columns without the tilt.
-    if _concentration(xyz, rotation) < _MIN_MORE_UPRIGHT * _concentration(xyz, np.eye(3), up):
-        return None
-    return tilt, rotation
+    return up, best
 
 
 def _concentration(xyz: Floats, rotation: Floats, up: Floats | None = None) -> float:
