@@ -95,7 +95,7 @@ def find_tilt(xyz: Floats) -> tuple[float, Floats] | None:
     if len(sample) < _MIN_POINTS:
         return None
     level = _share_in_slab(sample, np.array([0.0, 0.0, 1.0]))
-    best, up = _plainest_direction(sample)
+    up, best = _normal_of_ground(sample)
     tilt = float(np.arccos(min(1.0, up[2])))
     if not _MIN_TILT <= tilt <= _MAX_TILT + _TILT_STEP:
         return None
@@ -112,8 +112,12 @@ def find_tilt(xyz: Floats) -> tuple[float, Floats] | None:
     return tilt, rotation
 
 
-def _plainest_direction(sample: Floats) -> tuple[float, Floats]:
-    """Return the largest share of points in a slab, and the direction across the slab, (3,)."""
+def _normal_of_ground(sample: Floats) -> tuple[Floats, float]:
+    """Return the direction along which most points lie in one slab, and their share.
+
+    Args:
+        sample: (S, 3) metres.
+    """
     best, up, step = 0.0, np.array([0.0, 0.0, 1.0]), _TILT_STEP
     angles = np.arange(_TILT_STEP, _MAX_TILT + 1e-9, _TILT_STEP)
     turns = np.arange(0, 2 * np.pi, np.pi / 8)
@@ -132,7 +136,7 @@ def _plainest_direction(sample: Floats) -> tuple[float, Floats]:
         candidates = [
             _unit(up + step * np.array([dx, dy, 0.0])) for dx in (-1, 0, 1) for dy in (-1, 0, 1)
         ]
-    return best, up
+    return up, best
 
 
 def _concentration(xyz: Floats, rotation: Floats, up: Floats | None = None) -> float:
