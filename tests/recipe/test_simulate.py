@@ -66,9 +66,10 @@ def test_beams_leave_at_their_elevation(model: str, low: float, high: float) -> 
     assert (beams.min(), beams.max()) == pytest.approx((low, high), abs=1e-4)
     lidar = Lidar(model, beams, (0, 360), 2.0, 0.0, 1e4, 0.0)
     room = box("wall", (60, 60, 60), (0, 0, -30))
-    xyz, _ = scan_with_lidar(
+    capture = scan_with_lidar(
         RayCaster(room), lidar, Pose((0, 0, 0), 0, 0, 0), np.random.default_rng(0)
     )
+    xyz = capture.xyz
     seen = np.degrees(np.arctan2(xyz[:, 2], np.hypot(xyz[:, 0], xyz[:, 1])))
     off = np.abs(seen[:, None] - beams[None, :]).min(axis=1)
     assert len(beams) == int("".join(c for c in model.split("_")[-1] if c.isdigit()))
@@ -79,7 +80,7 @@ def test_a_pose_tilts_the_beams() -> None:
     lidar = Lidar("one", np.zeros(1, np.float32), (0, 1), 1.0, 0.0, 1e4, 0.0)
     wall = quads("wall", [[(10, -50, -50), (10, 50, -50), (10, 50, 50), (10, -50, 50)]])
     pose = Pose((0.0, 0.0, 2.0), 0.0, np.radians(10), 0.0)
-    xyz, _ = scan_with_lidar(RayCaster(wall), lidar, pose, np.random.default_rng(1))
+    xyz = scan_with_lidar(RayCaster(wall), lidar, pose, np.random.default_rng(1)).xyz
     assert xyz[0, 0] == pytest.approx(10, abs=0.01)
     assert xyz[0, 2] == pytest.approx(2 - 10 * np.tan(np.radians(10)), abs=0.1)
 
@@ -128,7 +129,7 @@ def test_a_written_scan_reads_back(tmp_path: Path) -> None:
     with np.load(path) as stored:
         assert path.name == "indoor_000003.npz"
         assert stored["xyz"].dtype == np.float32 and stored["xyz"].shape[1] == 3
-        assert stored["label"].dtype == np.uint8 and len(stored["label"]) == len(stored["xyz"])
+        assert stored["label"].dtype == np.uint16 and len(stored["label"]) == len(stored["xyz"])
         assert stored["label"].max() < len(stored["concepts"])
 
 

@@ -15,6 +15,8 @@ from weights.recipe.points.taxonomy import Taxonomy, read_table
 
 # Concepts of the simulator that have another name in the taxonomy.
 _LEAF_OF_CONCEPT = {"trash bin": "trash can"}
+# The simulator's concept of points without ground truth.
+_UNLABELED = "unlabeled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,13 @@ def read_simulated_scan(path: Path, source: str) -> Scan:
     """
     arrays = np.load(path)
     leaves = [_LEAF_OF_CONCEPT.get(str(name), str(name)) for name in arrays["concepts"]]
-    unknown = set(leaves) - set(Taxonomy.read().words_of_leaf)
+    unknown = set(leaves) - set(Taxonomy.read().words_of_leaf) - {_UNLABELED}
     if unknown:
         raise KeyError(f"{path}: unknown leaves: {sorted(unknown)}")
     # Only concepts that occur in the scan become leaf sets.
-    present = np.unique(arrays["label"])
-    lookup = np.full(256, -1, dtype=np.int16)
+    occurring = np.unique(arrays["label"])
+    present = [label for label in occurring if leaves[label] != _UNLABELED]
+    lookup = np.full(len(leaves), -1, dtype=np.int16)
     lookup[present] = np.arange(len(present))
     leaf_sets = tuple(frozenset((leaves[label],)) for label in present)
     xyz = arrays["xyz"].astype(np.float64)

@@ -18,6 +18,7 @@ from weights.recipe.renders import textures
 from weights.recipe.renders.surfaces import SurfacePoints
 from weights.recipe.simulate.concepts import concept_index, concept_names
 from weights.recipe.simulate.ground_plan import GroundPlan
+from weights.recipe.simulate.materials import palettes
 from weights.recipe.simulate.primitives import F32
 
 if sys.version_info >= (3, 11):
@@ -58,11 +59,11 @@ def palette_color(name: str, random: F32, tint: F32 | float = 0.5) -> F32:
     """Return (n, 3) colors of a palette.
 
     Args:
-        name: a key of the palettes in ``materials.toml``.
+        name: a key of the palettes in the simulator's ``materials.toml``.
         random: (n,) in 0…1, chooses the color.
         tint: (n,) in 0…1, from darker to lighter by a quarter.
     """
-    palette = np.asarray(material_tables()["palettes"][name], dtype=np.float32)
+    palette = palettes()[name]
     row = np.minimum((random * len(palette)).astype(np.int64), len(palette) - 1)
     return np.asarray(palette[row] * (0.75 + 0.5 * np.asarray(tint, np.float32))[..., None])
 

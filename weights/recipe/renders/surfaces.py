@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights.recipe.simulate.concepts import concept_index
-from weights.recipe.simulate.primitives import F32, U8, Mesh, Rng
+from weights.recipe.simulate.primitives import F32, U16, Mesh, Rng
 from weights.recipe.simulate.scene_builder import SceneBuilder
 
 Ints = NDArray[np.int64]
@@ -22,7 +22,7 @@ class SurfacePoints:
     Attributes:
         xyz: (n, 3) float32, world metres.
         normal: (n, 3) float32 unit vectors, towards the viewer.
-        concept: (n,) uint8, of the triangle that was hit.
+        concept: (n,) uint16, of the triangle that was hit.
         triangle: (n,) int64, its index in the scene.
         opacity: (n,) float32, its opacity; below 1 for windows, wire mesh and leaves.
         random: (n, 8) float32 in 0…1, the random numbers of the point's object.
@@ -34,7 +34,7 @@ class SurfacePoints:
 
     xyz: F32
     normal: F32
-    concept: U8
+    concept: U16
     triangle: Ints
     opacity: F32
     random: F32
@@ -120,7 +120,7 @@ class Surfaces:
             np.stack([s, t], axis=1).astype(np.float32),
         )
 
-    def concept_of(self, triangle: Ints) -> U8:
+    def concept_of(self, triangle: Ints) -> U16:
         """Return (n,) the concepts of triangles; for −1 the result has no meaning."""
         return np.asarray(self._scene.label[triangle])
 

@@ -5,13 +5,14 @@ from it as x = s, y = t + bend(s), z = terrain(x, y) + rise(s, t), where bend sh
 sideways and rise is the height of curbs, ditches and banks above the terrain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weights.recipe.simulate.concepts import concept_index, concept_names
-from weights.recipe.simulate.primitives import F64, Mesh, Rng
+from weights.recipe.simulate.materials import material_of_concept
+from weights.recipe.simulate.primitives import F64, U16, Mesh, Rng, labelled_mesh
 
 _CORNER_RADIUS_M = 5.0
 
@@ -126,7 +127,7 @@ class GroundPlan:
             distance = np.where(corner, fillet, np.minimum(distance, other))
         return distance
 
-    def surface_at(self, s: F64, t: F64) -> tuple[NDArray[np.uint8], F64]:
+    def surface_at(self, s: F64, t: F64) -> tuple[U16, F64]:
         """Return the concept and the rise in metres at points of the plan.
 
         Args:
@@ -134,7 +135,7 @@ class GroundPlan:
             t: metres to its left, of the same shape.
         """
         distance = self.road_distance(s, t)
-        label = np.full(s.shape, concept_index(self.surface), dtype=np.uint8)
+        label = np.full(s.shape, concept_index(self.surface), dtype=np.uint16)
         # Roads are cambered: they rise by 2 % towards the middle.
         rise = 0.02 * np.clip(-distance, 0, 6)
         for strips, side in ((self.left, t >= 0), (self.right, t < 0)):
@@ -183,8 +184,9 @@ class GroundPlan:
         a, b, c, d = corners[:-1, :-1], corners[1:, :-1], corners[1:, 1:], corners[:-1, 1:]
         lower = np.stack([a, b, c], axis=2).reshape(-1, 3, 3)
         upper = np.stack([a, c, d], axis=2).reshape(-1, 3, 3)
-        labels = np.tile(cell_label.reshape(-1), 2)
-        return Mesh(np.concatenate([lower, upper]), labels, np.ones(len(labels), dtype=np.float32))
+        ground = labelled_mesh("road", np.concatenate([lower, upper]))
+        label = np.tile(cell_label.reshape(-1), 2)
+        return replace(ground, label=label, material=material_of_concept()[label])
 
     def _grid_lines(self) -> tuple[F64, F64]:
         """Return the grid lines of the ground mesh in s and t, doubled where surfaces change."""
@@ -202,7 +204,7 @@ class GroundPlan:
         return _with_edges(s, s_edges), _with_edges(t, t_edges)
 
 
-def _is_unpaved(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _is_unpaved(label: U16) -> NDArray[np.bool_]:
     unpaved = {"grass", "terrain", "gravel"}
     table = np.array([name in unpaved for name in concept_names()])
     return np.asarray(table[label])

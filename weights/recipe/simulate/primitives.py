@@ -1,20 +1,30 @@
 """Triangle meshes with a concept per triangle, and the primitive shapes that objects consist of.
 
+Triangles are made of the material of their concept, unless `Mesh.made_of` gives them another, and
+have no colour until `Mesh.painted` gives them one of that material's palette.
+
 Every shape is built in its own frame: x forward, y left, z up, in metres, with the ground at
 z = 0.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weights.recipe.simulate.concepts import concept_index
+from weights.recipe.simulate.materials import (
+    draw_color,
+    material_index,
+    material_of_concept,
+    to_srgb,
+)
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
 Rng = np.random.Generator
 Point3 = tuple[float, float, float]
 
@@ -35,18 +45,23 @@ _BOX_QUADS = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """Unconnected triangles, each with a concept and an opacity.
+    """Unconnected triangles, each with a concept, an opacity, a material and a colour.
 
     Attributes:
         triangles: (T, 3, 3) float32, the corners of each triangle in metres.
-        label: (T,) uint8, the concept of each triangle, an index into ``concept_names()``.
-        opacity: (T,) float32 in 0…1, the probability that a ray that meets the triangle is
-            reflected; otherwise the ray passes through.
+        label: (T,) uint16, the concept of each triangle, an index into ``concept_names()``.
+        opacity: (T,) float32 in 0…1, the share of the triangle's area that is there: a ray that
+            meets it passes through the holes of leaves or wire mesh otherwise. What then happens
+            at its material is another matter: glass lets light through, too.
+        material: (T,) uint8, an index into ``material_names()``.
+        color: (T, 3) uint8 sRGB; (0, 0, 0) has not been painted.
     """
 
     triangles: F32
-    label: U8
+    label: U16
     opacity: F32
+    material: U8
+    color: U8
 
     def moved(
         self, position: Point3 = (0.0, 0.0, 0.0), yaw: float = 0.0, scale: float = 1.0
@@ -62,14 +77,61 @@ class Mesh:
         # Corners are row vectors, so this is the transpose of the usual rotation matrix.
         rotation = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, scale]], dtype=np.float32)
         triangles = self.triangles @ rotation + np.asarray(position, dtype=np.float32)
-        return Mesh(triangles, self.label, self.opacity)
+        return Mesh(triangles, self.label, self.opacity, self.material, self.color)
+
+    def transformed(self, matrix: ArrayLike) -> "Mesh":
+        """Return a copy whose corners are multiplied by a (3, 3) matrix, as column vectors."""
+        corners = self.triangles @ np.asarray(matrix, dtype=np.float32).T
+        return replace(self, triangles=np.asarray(corners, dtype=np.float32))
+
+    def made_of(self, material: str, color: ArrayLike | None = None) -> "Mesh":
+        """Return a copy whose triangles are all of one material.
+
+        Args:
+            material: a name of ``materials.toml``.
+            color: (3,) linear red, green and blue in 0…1; None leaves that to `painted`.
+        """
+        count = len(self.label)
+        made = np.full(count, material_index(material), dtype=np.uint8)
+        paint = np.zeros(3) if color is None else _visible(np.asarray(color, dtype=np.float32))
+        return replace(self, material=made, color=np.tile(paint.astype(np.uint8), (count, 1)))
+
+    def named(self, concept: str) -> "Mesh":
+        """Return a copy whose triangles all have one concept; material and colour stay."""
+        return replace(self, label=np.full(len(self.label), concept_index(concept), np.uint16))
+
+    def painted(self, rng: Rng) -> "Mesh":
+        """Return a copy in which all triangles have a colour.
+
+        Triangles of one concept and material get one colour, as the parts of an object do.
+        """
+        bare = np.flatnonzero(~self.color.any(axis=1))
+        if not len(bare):
+            return self
+        key = self.label[bare].astype(np.int64) * 256 + self.material[bare]
+        groups, group_of_bare = np.unique(key, return_inverse=True)
+        drawn = np.stack([_visible(draw_color(int(group) % 256, rng)) for group in groups])
+        color = self.color.copy()
+        color[bare] = drawn[group_of_bare]
+        return replace(self, color=color)
+
+
+def _visible(linear: F32) -> U8:
+    """Return (3,) sRGB of a linear colour; never (0, 0, 0), which stands for "not painted"."""
+    return np.maximum(to_srgb(linear), 1)
 
 
 def labelled_mesh(concept: str, triangles: ArrayLike, opacity: float = 1.0) -> Mesh:
     """Return a mesh of (T, 3, 3) triangles that all have one concept and one opacity."""
     corners = np.asarray(triangles, dtype=np.float32).reshape(-1, 3, 3)
-    label = np.full(len(corners), concept_index(concept), dtype=np.uint8)
-    return Mesh(corners, label, np.full(len(corners), opacity, dtype=np.float32))
+    count, index = len(corners), concept_index(concept)
+    return Mesh(
+        corners,
+        np.full(count, index, dtype=np.uint16),
+        np.full(count, opacity, dtype=np.float32),
+        np.full(count, material_of_concept()[index], dtype=np.uint8),
+        np.zeros((count, 3), dtype=np.uint8),
+    )
 
 
 def merge(meshes: Iterable[Mesh]) -> Mesh:
@@ -81,6 +143,8 @@ def merge(meshes: Iterable[Mesh]) -> Mesh:
         np.concatenate([part.triangles for part in parts]),
         np.concatenate([part.label for part in parts]),
         np.concatenate([part.opacity for part in parts]),
+        np.concatenate([part.material for part in parts]),
+        np.concatenate([part.color for part in parts]),
     )
 
 

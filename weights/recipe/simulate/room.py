@@ -161,7 +161,7 @@ class Room:
         if ceiling:
             parts.append(quads("ceiling", [[(0, 0, h), (w, 0, h), (w, d, h), (0, d, h)]]))
         parts += [self._wall(wall) for wall in range(4)]
-        return merge([*parts, *self._objects])
+        return merge([part.painted(self.rng) for part in (*parts, *self._objects)])
 
     def _wall(self, wall: int) -> Mesh:
         """Return a wall with its doors and windows."""

@@ -1,15 +1,23 @@
 """Whole simulated scans: a random scene, a random sensor, and one file per seed."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from weights.recipe.simulate.captures import Capture, joined
 from weights.recipe.simulate.concepts import concept_index, concept_names
 from weights.recipe.simulate.ground_plan import GroundPlan
 from weights.recipe.simulate.mesh_catalogue import read_catalogue
-from weights.recipe.simulate.primitives import F32, U8, Rng
+from weights.recipe.simulate.primitives import F32, U8, U16, Rng, quads
+from weights.recipe.simulate.radiometry import (
+    Camera,
+    LaserResponse,
+    draw_camera,
+    draw_laser_response,
+)
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.room_scene import draw_rooms
 from weights.recipe.simulate.scene_builder import SceneBuilder
@@ -36,13 +44,17 @@ class Scan(NamedTuple):
 
     Attributes:
         xyz: (N, 3) float32, world metres.
-        label: (N,) uint8, indices into ``concept_names()``.
+        label: (N,) uint16, indices into ``concept_names()``.
         description: kind of scene, sensor and its main parameters.
+        rgb: (N, 3) uint8 colours, or None.
+        intensity: (N,) float32 in 0…1, or None.
     """
 
     xyz: F32
-    label: U8
+    label: U16
     description: str
+    rgb: U8 | None = None
+    intensity: F32 | None = None
 
 
 def make_scan(scene: str, rng: Rng, meshes: Path | None) -> Scan:
@@ -63,8 +75,9 @@ def make_scan(scene: str, rng: Rng, meshes: Path | None) -> Scan:
 def write_scan(job: tuple[str, int, Path, Path | None]) -> str:
     """Write the scan of one seed as ``SCENE_SEED.npz`` and return a line for the log.
 
-    The file has ``xyz``, ``label``, ``concepts`` (the names of the labels) and ``sensor`` (the
-    description). Points are at most `MAX_POINTS`, at a random place and heading.
+    The file has ``xyz``, ``label``, ``concepts`` (the names of the labels), ``sensor`` (the
+    description) and, where the sensor has them, ``rgb`` (uint8) and ``intensity`` (float32 in
+    0…1). Points are at most `MAX_POINTS`, at a random place and heading.
 
     Args:
         job: scene, seed, folder to write to, and folder of ready-made meshes or None.
@@ -73,21 +86,54 @@ def write_scan(job: tuple[str, int, Path, Path | None]) -> str:
     start = time.perf_counter()
     # With the scene's name in the seed, scenes of different kinds draw different numbers.
     rng = np.random.default_rng([seed, sum(scene.encode())])
-    xyz, label, sensor = make_scan(scene, rng, meshes)
-    kept = np.sort(rng.permutation(len(xyz))[:MAX_POINTS])
+    scan = make_scan(scene, rng, meshes)
+    kept = np.sort(rng.permutation(len(scan.xyz))[:MAX_POINTS])
     origin, yaw = rng.uniform(-200, 200, 3) * [1, 1, 0.1], rng.uniform(0, 2 * np.pi)
     rotation = np.array([[np.cos(yaw), np.sin(yaw), 0], [-np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
+    arrays = {
+        "xyz": (scan.xyz[kept] @ rotation + origin).astype(np.float32),
+        "label": scan.label[kept],
+        "concepts": np.array(concept_names()),
+        "sensor": np.array(scan.description),
+    }
+    if scan.rgb is not None:
+        arrays["rgb"] = scan.rgb[kept]
+    if scan.intensity is not None:
+        arrays["intensity"] = scan.intensity[kept]
     path = folder / f"{scene}_{seed:06d}.npz"
     part = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        part,
-        xyz=(xyz[kept] @ rotation + origin).astype(np.float32),
-        label=label[kept],
-        concepts=np.array(concept_names()),
-        sensor=np.array(sensor),
-    )
+    np.savez_compressed(part, **arrays)
     part.rename(path)
-    return f"{path.name} {len(kept)} points {sensor} {time.perf_counter() - start:.1f}s"
+    seconds = time.perf_counter() - start
+    return f"{path.name} {len(kept)} points {scan.description} {seconds:.1f}s"
+
+
+def _finished(
+    capture: Capture,
+    description: str,
+    rng: Rng,
+    *,
+    response: LaserResponse | None,
+    camera: Camera | None,
+    caster: RayCaster | None = None,
+) -> Scan:
+    """Return a capture as a scan.
+
+    Args:
+        capture: the points.
+        description: kind of scene, sensor and its main parameters.
+        rng: draws noise.
+        response: makes the intensities; None for none.
+        camera: makes the colours; None for none.
+        caster: the scene, for shadows in the colours.
+    """
+    return Scan(
+        capture.xyz,
+        capture.label,
+        description,
+        None if camera is None else camera.colors(capture, rng, caster),
+        None if response is None else response.intensity(capture, rng),
+    )
 
 
 def driving_scan(rng: Rng, meshes: Path | None = None) -> Scan:
@@ -95,7 +141,7 @@ def driving_scan(rng: Rng, meshes: Path | None = None) -> Scan:
     scene, builder, street_kind = draw_street(rng, read_catalogue(meshes))
     caster = RayCaster(scene)
     lidar = draw_lidar(rng, street_kind)
-    xyz, label, sensor = _drive(caster, builder, lidar, rng)
+    capture, sensor = _drive(caster, builder, lidar, rng)
     if sensor.startswith("pandar64") and rng.random() < 0.7:
         # As PandaSet's vehicle, which has a second LiDAR that looks ahead.
         drawn = draw_lidar(np.random.default_rng(1), "street")
@@ -107,14 +153,17 @@ def driving_scan(rng: Rng, meshes: Path | None = None) -> Scan:
             drawn.noise_m,
             200.0,
         )
-        front_xyz, front_label, _ = _drive(caster, builder, front, rng)
-        xyz, label = np.concatenate([xyz, front_xyz]), np.concatenate([label, front_label])
+        capture = joined([capture, _drive(caster, builder, front, rng)[0]])
         sensor += "+front_gt"
-    return Scan(xyz, _with_lane_markings(builder.plan, xyz, label, rng), f"{street_kind}/{sensor}")
+    marked = _with_lane_markings(builder.plan, capture, rng)
+    response = draw_laser_response(rng)
+    camera = draw_camera(rng) if rng.random() < 0.15 else None
+    description = f"{street_kind}/{sensor}"
+    return _finished(marked, description, rng, response=response, camera=camera, caster=caster)
 
 
-def _drive(caster: RayCaster, builder: SceneBuilder, lidar: Lidar, rng: Rng) -> Scan:
-    """Return one to eight sweeps of a LiDAR along the street, merged in world coordinates."""
+def _drive(caster: RayCaster, builder: SceneBuilder, lidar: Lidar, rng: Rng) -> tuple[Capture, str]:
+    """Return one to eight sweeps of a LiDAR along the street, and a description of the sensor."""
     on_robot = lidar.name.startswith("os") and rng.random() < 0.6
     height = float(rng.uniform(0.6, 1.3) if on_robot else rng.uniform(1.6, 2.5))
     # Sensors with few beams are mostly used with several sweeps.
@@ -138,17 +187,15 @@ def _drive(caster: RayCaster, builder: SceneBuilder, lidar: Lidar, rng: Rng) -> 
         pitch = float(-np.arctan2(land[0] - land[1], 3.0) + tilt[0])
         pose = Pose((x, y, z + height), yaw, pitch, float(tilt[1]))
         sweeps.append(scan_with_lidar(caster, lidar, pose, rng))
-    xyz = np.concatenate([points for points, _ in sweeps])
-    label = np.concatenate([labels for _, labels in sweeps])
-    return Scan(xyz, label, f"{lidar.name} x{sweep_count} {height:.1f}m")
+    return joined(sweeps), f"{lidar.name} x{sweep_count} {height:.1f}m"
 
 
-def _with_lane_markings(plan: GroundPlan, xyz: F32, label: U8, rng: Rng) -> U8:
-    """Return labels where road points on painted lines are "lane marking"."""
-    s = xyz[:, 0].astype(np.float64)
-    t = xyz[:, 1] - plan.bend_at(s)
+def _with_lane_markings(plan: GroundPlan, capture: Capture, rng: Rng) -> Capture:
+    """Return a capture where road points on painted lines are "lane marking"."""
+    s = capture.xyz[:, 0].astype(np.float64)
+    t = capture.xyz[:, 1] - plan.bend_at(s)
     if plan.surface != "road" or plan.half_width < 2.8:
-        return label
+        return capture
     painted = np.abs(np.abs(t) - plan.half_width + 0.25) < 0.07
     lanes = max(int(plan.half_width / 3.3), 1)
     for k in range(lanes):
@@ -159,8 +206,14 @@ def _with_lane_markings(plan: GroundPlan, xyz: F32, label: U8, rng: Rng) -> U8:
         distance = np.abs(s - center) - half
         zebra = (distance > 2) & (distance < 5) & (np.mod(t, 1.1) < 0.5)
         painted = (painted & (distance > 1)) | zebra
-    marked = painted & (label == concept_index("road")) & (rng.random(len(s)) < 0.95)
-    return np.where(marked, np.uint8(concept_index("lane marking")), label)
+    marked = painted & (capture.label == concept_index("road")) & (rng.random(len(s)) < 0.95)
+    paint = quads("lane marking", np.zeros((1, 4, 3))).painted(rng)
+    return replace(
+        capture,
+        label=np.where(marked, paint.label[0], capture.label),
+        material=np.where(marked, paint.material[0], capture.material),
+        color=np.where(marked[:, None], paint.color[0], capture.color),
+    )
 
 
 def aerial_scan(rng: Rng) -> Scan:
@@ -178,13 +231,15 @@ def aerial_scan(rng: Rng) -> Scan:
         offset_m = float(rng.uniform(-0.36, 0.36)) * height_m
         line = FlightLine(height_m, offset_m, heading, density / line_count, max_returns)
         parts.append(scan_from_aircraft(caster, line, half_size, rng))
-    xyz = np.concatenate([points for points, _ in parts])
-    label = np.concatenate([labels for _, labels in parts])
+    capture = joined(parts)
     # Water reflects most pulses away from the aircraft.
     returned = float(rng.choice([0.02, 0.2, 0.8]))
-    kept = (label != concept_index("water")) | (rng.random(len(label)) < returned)
+    is_water = capture.label == concept_index("water")
+    capture = capture[~is_water | (rng.random(len(capture)) < returned)]
     description = f"{kind}/aerial {density:.0f}/m2 x{line_count} {height_m:.0f}m"
-    return Scan(xyz[kept], label[kept], description)
+    response = draw_laser_response(rng, airborne=True)
+    camera = draw_camera(rng) if rng.random() < 0.5 else None
+    return _finished(capture, description, rng, response=response, camera=camera, caster=caster)
 
 
 def indoor_scan(rng: Rng, meshes: Path | None) -> Scan:
@@ -196,25 +251,28 @@ def indoor_scan(rng: Rng, meshes: Path | None) -> Scan:
     area = sum((x1 - x0) * (y1 - y0) for x0, x1, y0, y1 in floors)
     if sensor == "camera":
         images = int(np.clip(area * rng.uniform(0.6, 1.8), 8, 50))
-        xyz, label = scan_with_depth_camera(caster, floors, rng, images)
+        capture = scan_with_depth_camera(caster, floors, rng, images)
     elif sensor == "single":
-        xyz, label = scan_with_depth_camera(caster, floors, rng, int(rng.integers(2, 5)))
+        capture = scan_with_depth_camera(caster, floors, rng, int(rng.integers(2, 5)))
     elif sensor == "tripod":
-        xyz, label = scan_with_tripod_scanner(caster, floors, rng)
+        capture = scan_with_tripod_scanner(caster, floors, rng)
     else:
-        xyz, label = scan_with_handheld_lidar(caster, floors, rng)
+        capture = scan_with_handheld_lidar(caster, floors, rng)
     spacing_m = float(rng.uniform(0.01, 0.035) if area < 60 else rng.uniform(0.025, 0.05))
     spacing_m = min(spacing_m, 0.015) if sensor == "single" else spacing_m
-    xyz, label = _thinned(xyz, label, spacing_m, rng)
-    return Scan(xyz, label, f"{kinds}/{sensor} {spacing_m * 100:.1f}cm")
+    capture = _thinned(capture, spacing_m, rng)
+    has_laser = sensor in ("tripod", "carried")
+    response = draw_laser_response(rng) if has_laser else None
+    camera = draw_camera(rng, indoor=True) if not has_laser or rng.random() < 0.5 else None
+    description = f"{kinds}/{sensor} {spacing_m * 100:.1f}cm"
+    return _finished(capture, description, rng, response=response, camera=camera)
 
 
-def _thinned(xyz: F32, label: U8, size_m: float, rng: Rng) -> tuple[F32, U8]:
+def _thinned(capture: Capture, size_m: float, rng: Rng) -> Capture:
     """Return one random point of each occupied cube of ``size_m`` metres."""
     # `np.unique` takes the first point of a cube in the shuffled order.
-    order = rng.permutation(len(xyz))
-    cells = np.floor(xyz[order] / size_m).astype(np.int64)
+    order = rng.permutation(len(capture))
+    cells = np.floor(capture.xyz[order] / size_m).astype(np.int64)
     key = (cells[:, 0] * 1_000_003 + cells[:, 1]) * 1_000_003 + cells[:, 2]
     _, first = np.unique(key, return_index=True)
-    kept = order[first]
-    return xyz[kept], label[kept]
+    return capture[order[first]]

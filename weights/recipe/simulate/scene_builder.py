@@ -66,7 +66,8 @@ class SceneBuilder:
         if self._is_flooded(s, t) or not self.is_clear_of_sensor(s, t, 1.8):
             return
         x, y, z = self.plan.world_point(s, t)
-        self._objects.append(mesh.moved((x, y, z + lift), angle + self.plan.heading(s)))
+        painted = mesh.painted(self.rng)
+        self._objects.append(painted.moved((x, y, z + lift), angle + self.plan.heading(s)))
 
     def _is_flooded(self, s: float, t: float) -> bool:
         for patch in self._patches:
@@ -78,7 +79,7 @@ class SceneBuilder:
 
     def add(self, mesh: Mesh) -> None:
         """Add an object that is already in world coordinates."""
-        self._objects.append(mesh)
+        self._objects.append(mesh.painted(self.rng))
 
     def draw_ready_made(self, concept: str) -> Mesh | None:
         """Return a mesh of the catalogue, scaled by up to 8 %, or None if there is none."""
@@ -116,7 +117,7 @@ class SceneBuilder:
         if self._is_flooded(s, t) or not self.is_clear_of_sensor(s, t, 2.2):
             return
         if len(self._trees) < _DIFFERENT_TREES:
-            tree = draw_tree(self.rng, height, self._leaves_per_tree)
+            tree = draw_tree(self.rng, height, self._leaves_per_tree).painted(self.rng)
             self._trees.append((tree, height))
         # One of the four whose height is nearest, scaled to fit.
         nearest = sorted(self._trees, key=lambda tree: abs(tree[1] - height))[:4]
@@ -142,7 +143,7 @@ class SceneBuilder:
         y = t + plan.bend_at(s)
         feet = np.stack([s, y, plan.terrain.height(s, y) + rise[green] - 0.02], axis=1)
         grown = self.rng.random(len(feet)) < density
-        self._objects.append(grass_blades(self.rng, feet[grown], length))
+        self.add(grass_blades(self.rng, feet[grown], length))
 
     def full_plan(self) -> GroundPlan:
         """Return the plan with all patches added so far."""
@@ -153,7 +154,7 @@ class SceneBuilder:
 
     def build(self) -> Mesh:
         """Return the ground and all objects as one mesh; the ground comes first."""
-        return merge([self.full_plan().mesh(self.rng), *self._objects])
+        return merge([self.full_plan().mesh(self.rng).painted(self.rng), *self._objects])
 
     def object_of_triangle(self, scene: Mesh) -> NDArray[np.int64]:
         """Return (T,) which object each triangle of the built scene belongs to; 0 is the ground."""

@@ -1,6 +1,6 @@
 """Sensors: LiDARs on vehicles, robots and tripods, airborne scanners, and depth cameras.
 
-Every capture returns points (P, 3) float32 in world metres and their labels (P,) uint8.
+Every sensor returns a `Capture`: points and what is known of their surfaces.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weights.recipe.simulate.primitives import F32, F64, U8, Point3, Rng
+from weights.recipe.simulate.captures import Capture, joined
+from weights.recipe.simulate.primitives import F32, F64, Point3, Rng
+from weights.recipe.simulate.radiometry import laser_signal
 from weights.recipe.simulate.ray_casting import RayCaster
 
 # Floors of rooms: (x0, x1, y0, y1) in metres.
@@ -150,8 +152,8 @@ def _draw_front_lidar(model: str, rng: Rng, noise_m: float, max_range_m: float) 
     return Lidar(model, beams, sector, step_deg, noise_m, max(max_range_m, 120.0))
 
 
-def scan_with_lidar(caster: RayCaster, lidar: Lidar, pose: Pose, rng: Rng) -> tuple[F32, U8]:
-    """Return the points (P, 3) and labels (P,) of one sweep of a LiDAR.
+def scan_with_lidar(caster: RayCaster, lidar: Lidar, pose: Pose, rng: Rng) -> Capture:
+    """Return the points of one sweep of a LiDAR.
 
     Args:
         caster: the scene.
@@ -182,16 +184,17 @@ def scan_with_lidar(caster: RayCaster, lidar: Lidar, pose: Pose, rng: Rng) -> tu
     directions = sensor_directions @ pose.rotation().T
     origins = np.broadcast_to(np.asarray(pose.position, dtype=np.float32), directions.shape)
     returns = caster.cast(origins, directions, rng)
-    detected = _draw_detected(lidar, returns.range_m, returns.cosine, rng)
-    range_m = returns.range_m[detected] + rng.normal(0, lidar.noise_m, int(detected.sum()))
-    ray = returns.ray[detected]
-    xyz = origins[ray] + directions[ray] * range_m[:, None].astype(np.float32)
-    return xyz.astype(np.float32), returns.label[detected]
+    range_m = returns.range_m + rng.normal(0, lidar.noise_m, len(returns)).astype(np.float32)
+    xyz = origins[returns.ray] + directions[returns.ray] * range_m[:, None]
+    capture = Capture.from_returns(xyz, returns)
+    return capture[_draw_detected(lidar, capture, rng)]
 
 
-def _draw_detected(lidar: Lidar, range_m: F32, cosine: F32, rng: Rng) -> NDArray[np.bool_]:
-    """Return (P,) which returns the LiDAR detects: fewer if far away or on slanting surfaces."""
-    strength = np.sqrt(np.clip(cosine, 0.004, 1))
+def _draw_detected(lidar: Lidar, capture: Capture, rng: Rng) -> NDArray[np.bool_]:
+    """Return (P,) which points the LiDAR detects: fewer if far, slanting or dark."""
+    range_m = capture.range_m
+    # 0.3 is a usual reflectance; detection falls off more slowly than light does.
+    strength = np.sqrt(np.clip(laser_signal(capture, rng) / 0.3, 0.004, 2))
     strength = strength * (lidar.max_range_m / np.maximum(range_m, 1)) ** 1.5
     probability = 0.985 * np.clip(strength / (0.35 + strength) * 1.25, 0, 1)
     in_range = (range_m < lidar.max_range_m) & (range_m > lidar.min_range_m)
@@ -217,10 +220,8 @@ class FlightLine:
     max_returns: int
 
 
-def scan_from_aircraft(
-    caster: RayCaster, line: FlightLine, half_size: float, rng: Rng
-) -> tuple[F32, U8]:
-    """Return the points (P, 3) and labels (P,) of one flight line over a square.
+def scan_from_aircraft(caster: RayCaster, line: FlightLine, half_size: float, rng: Rng) -> Capture:
+    """Return the points of one flight line over a square.
 
     Args:
         caster: the scene.
@@ -257,11 +258,11 @@ def scan_from_aircraft(
     start = (origin + direction * ((line.height_m - 130) / -direction[:, 2:])).astype(np.float32)
     directions = direction.astype(np.float32)
     returns = caster.cast(start, directions, rng, max_returns=line.max_returns, max_hits=9)
-    range_m = returns.range_m + rng.normal(0, 0.015, len(returns.ray))
-    xyz = start[returns.ray] + directions[returns.ray] * range_m[:, None].astype(np.float32)
+    range_m = returns.range_m + rng.normal(0, 0.015, len(returns)).astype(np.float32)
+    xyz = start[returns.ray] + directions[returns.ray] * range_m[:, None]
     # Horizontal errors grow with the height.
-    xyz[:, :2] += rng.normal(0, 1e-4 * line.height_m, (len(xyz), 2))
-    return xyz.astype(np.float32), returns.label
+    xyz[:, :2] += rng.normal(0, 1e-4 * line.height_m, (len(xyz), 2)).astype(np.float32)
+    return Capture.from_returns(xyz, returns)
 
 
 def _draw_viewpoints(rng: Rng, floors: Floors, count: int) -> F64:
@@ -277,10 +278,8 @@ def _draw_viewpoints(rng: Rng, floors: Floors, count: int) -> F64:
     return np.asarray(positions)
 
 
-def scan_with_depth_camera(
-    caster: RayCaster, floors: Floors, rng: Rng, images: int
-) -> tuple[F32, U8]:
-    """Return the points (P, 3) and labels (P,) of several depth images in rooms.
+def scan_with_depth_camera(caster: RayCaster, floors: Floors, rng: Rng, images: int) -> Capture:
+    """Return the points of several depth images in rooms.
 
     Args:
         caster: the scene.
@@ -311,17 +310,18 @@ def scan_with_depth_camera(
         & (returns.range_m < max_range_m)
         & (rng.random(len(returns.ray)) < 0.3 + 2 * returns.cosine)
     )
-    ray, range_m = returns.ray[detected], returns.range_m[detected]
+    returns = returns[detected]
+    ray, range_m = returns.ray, returns.range_m
     # The error of structured light and stereo grows with the square of the range; fusing many
     # images, as scanning software does, keeps it small.
     noise_m = (0.002 + float(rng.uniform(0.0005, 0.003)) * range_m**2).astype(np.float32)
     range_m = range_m + noise_m * rng.normal(size=len(ray)).astype(np.float32)
     xyz = all_origins[ray] + all_directions[ray] * range_m[:, None]
-    return xyz.astype(np.float32), returns.label[detected]
+    return Capture.from_returns(np.asarray(xyz, np.float32), returns)
 
 
-def scan_with_handheld_lidar(caster: RayCaster, floors: Floors, rng: Rng) -> tuple[F32, U8]:
-    """Return the points and labels of a spinning LiDAR that is carried through rooms."""
+def scan_with_handheld_lidar(caster: RayCaster, floors: Floors, rng: Rng) -> Capture:
+    """Return the points of a spinning LiDAR that is carried through rooms."""
     beams = int(rng.choice([16, 32, 64]))
     highest_deg = float(rng.uniform(15, 45))
     lidar = Lidar(
@@ -339,15 +339,15 @@ def scan_with_handheld_lidar(caster: RayCaster, floors: Floors, rng: Rng) -> tup
         position = (float(x), float(y), float(rng.uniform(0.9, 1.8)))
         pose = Pose(position, float(rng.uniform(0, 6)), float(tilt[0]), float(tilt[1]))
         sweeps.append(scan_with_lidar(caster, lidar, pose, rng))
-    return np.concatenate([xyz for xyz, _ in sweeps]), np.concatenate([c for _, c in sweeps])
+    return joined(sweeps)
 
 
-def scan_with_tripod_scanner(caster: RayCaster, floors: Floors, rng: Rng) -> tuple[F32, U8]:
-    """Return the points and labels of a terrestrial laser scanner at one to four positions."""
+def scan_with_tripod_scanner(caster: RayCaster, floors: Floors, rng: Rng) -> Capture:
+    """Return the points of a terrestrial laser scanner at one to four positions."""
     beams = np.linspace(-60, 85, 400, dtype=np.float32)
     scans = []
     for x, y in _draw_viewpoints(rng, floors, int(rng.integers(1, 5))):
         lidar = Lidar("tripod", beams, (0, 360), 0.45, 0.002, 60.0, 0.4)
         position = (float(x), float(y), float(rng.uniform(1.2, 1.7)))
         scans.append(scan_with_lidar(caster, lidar, Pose(position, 0.0, 0.0, 0.0), rng))
-    return np.concatenate([xyz for xyz, _ in scans]), np.concatenate([c for _, c in scans])
+    return joined(scans)

@@ -4,6 +4,8 @@ A tree stands on the origin. Its lower trunk is "tree trunk"; limbs, twigs and l
 "tree crown". Leaves are small triangles in random poses, partly transparent.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -172,7 +174,7 @@ def rock(rng: Rng, width: float, concept: str = "rock") -> Mesh:
     corners = smooth.triangles.reshape(-1, 3)
     wave = np.sin(corners @ rng.normal(0, 4 / width, (3, 4)) + rng.uniform(0, 6, 4)).sum(axis=1)
     rough = corners * (1 + 0.09 * wave[:, None])
-    return Mesh(rough.reshape(-1, 3, 3).astype(np.float32), smooth.label, smooth.opacity)
+    return replace(smooth, triangles=rough.reshape(-1, 3, 3).astype(np.float32))
 
 
 def log(rng: Rng) -> Mesh:
