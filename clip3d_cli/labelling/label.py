@@ -14,7 +14,7 @@ from clip3d_cli.core.labels import UNLABELED, Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel, voxelize
-from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
+from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
@@ -210,12 +210,12 @@ def _tiles(
 ) -> Iterator[_VoxelTile]:
     """Cut a cloud of finite points into tiles and voxelize each with its halo."""
     tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, voxel_m, tile_m)))
-    # The ground is found under the whole cloud: a tile alone would find another one.
-    terrain = Terrain(cloud.xyz)
+    # Of the whole cloud: a tile alone would find another ground and other ranks.
+    context = CloudContext(cloud)
     for tile in progress(tiles, "labelling"):
         part = cloud.only(tile.points)
         grid = voxelize(part.xyz, voxel_m)
-        channels = voxel_inputs(encoder.spec.inputs, part, grid, terrain)
+        channels = voxel_inputs(encoder.spec.inputs, part, grid, context)
         own = np.flatnonzero(tile.own)
         yield _VoxelTile(grid.cells, channels, tile.points[own], grid.voxel_of_point[own])
 

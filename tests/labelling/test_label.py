@@ -14,7 +14,7 @@ from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
 from clip3d_cli.core.voxels import choose_voxel, voxelize
 from clip3d_cli.encoders import point_encoder as torch_encoder
-from clip3d_cli.encoders.input_channels import CHANNELS, Terrain, voxel_inputs
+from clip3d_cli.encoders.input_channels import CHANNELS, CloudContext, voxel_inputs
 from clip3d_cli.encoders.point_encoder import PointEncoder, compare
 from clip3d_cli.encoders.scoring import ClassQuery, rank_by_similarity
 from clip3d_cli.encoders.spec import EncoderSpec
@@ -73,7 +73,7 @@ def cloud() -> PointCloud:
 def classes(network: PointEncoder, cloud: PointCloud) -> ClassEmbeddings:
     """Words along which the random network's answers differ, so that all classes occur."""
     grid = voxelize(cloud.xyz, 0.4)
-    channels = voxel_inputs(INPUTS, cloud, grid, Terrain(cloud.xyz))
+    channels = voxel_inputs(INPUTS, cloud, grid, CloudContext(cloud))
     cells = np.pad(grid.cells, ((0, 0), (1, 0)))
     with torch.no_grad():
         spread = network(SparseTensor(torch.from_numpy(cells), torch.from_numpy(channels)))
@@ -247,7 +247,7 @@ def test_every_channel_is_finite_and_repeatable(cloud: PointCloud) -> None:
     moved = PointCloud(colored.xyz[order], colored.rgb[order], colored.intensity[order])
     names = list(CHANNELS)
     channels = [
-        voxel_inputs(names, c, voxelize(c.xyz, 0.4), Terrain(c.xyz)) for c in (colored, moved)
+        voxel_inputs(names, c, voxelize(c.xyz, 0.4), CloudContext(c)) for c in (colored, moved)
     ]
     assert np.isfinite(channels[0]).all()
     assert np.abs(channels[0]).max() < 8
@@ -255,18 +255,18 @@ def test_every_channel_is_finite_and_repeatable(cloud: PointCloud) -> None:
 
 
 def test_missing_channels_are_named(cloud: PointCloud) -> None:
-    grid, terrain = voxelize(cloud.xyz, 0.4), Terrain(cloud.xyz)
+    grid, context = voxelize(cloud.xyz, 0.4), CloudContext(cloud)
     with pytest.raises(InputError, match="no colors"):
-        voxel_inputs(["red"], cloud, grid, terrain)
+        voxel_inputs(["red"], cloud, grid, context)
     with pytest.raises(InputError, match="no intensity"):
-        voxel_inputs(["intensity"], cloud, grid, terrain)
+        voxel_inputs(["intensity"], cloud, grid, context)
     with pytest.raises(SetupError, match="'sonar'"):
-        voxel_inputs(["sonar"], cloud, grid, terrain)
+        voxel_inputs(["sonar"], cloud, grid, context)
 
 
 def test_height_stands_on_the_ground(cloud: PointCloud) -> None:
     grid = voxelize(cloud.xyz, 0.4)
-    height = voxel_inputs(["height_near"], cloud, grid, Terrain(cloud.xyz))[:, 0] * 3
+    height = voxel_inputs(["height_near"], cloud, grid, CloudContext(cloud))[:, 0] * 3
     middle = grid.centers[:, 2] - 80
     assert np.abs(height - np.clip(middle, 0, 6)).max() < 0.45
 
