@@ -28,10 +28,13 @@ class CloudContext:
 
     Args:
         cloud: N ≥ 1 points, all finite.
+        scan: cloud that intensities are ranked in, if it is not the same: in training the ground
+            is found under a moved part of a scan.
     """
 
-    def __init__(self, cloud: PointCloud) -> None:
+    def __init__(self, cloud: PointCloud, scan: PointCloud | None = None) -> None:
         self._cloud = cloud
+        self._scan = cloud if scan is None else scan
 
     @cached_property
     def near_ground(self) -> Ground:
@@ -46,7 +49,7 @@ class CloudContext:
     @cached_property
     def has_color(self) -> bool:
         """Whether the points have colors, and not all the same one."""
-        rgb = self._cloud.rgb
+        rgb = self._scan.rgb
         return rgb is not None and bool((rgb != rgb[0]).any())
 
     @cached_property
@@ -55,7 +58,7 @@ class CloudContext:
 
         None where the points have no intensity, or all the same one.
         """
-        intensity = self._cloud.intensity
+        intensity = self._scan.intensity
         if intensity is None or bool((intensity == intensity[0]).all()):
             return None
         return rank_scores(quantize_intensity(intensity))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch.nn.functional as F  # noqa: N812
@@ -89,9 +90,13 @@ class MinkUNet(nn.Module):
         width: float = 1.0,
         stem_kernel: int = 3,
         head_bias: bool = True,
+        channels: Sequence[int] = (),
+        blocks: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        shape = UNetShape(in_channels, out_channels, layers, width, stem_kernel, head_bias)
+        shape = UNetShape(
+            in_channels, out_channels, layers, width, stem_kernel, head_bias, channels, blocks
+        )
         self.stem = SubmanifoldConv3d(in_channels, shape.stem, stem_kernel)
         self.stem_norm = RowNorm(shape.stem)
         self.down = nn.ModuleList(

@@ -56,6 +56,8 @@ class UNetShape:
     width: float = 1.0
     stem_kernel: int = 3
     head_bias: bool = True
+    channels: Sequence[int] = ()
+    blocks: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if self.layers not in _BLOCKS_AND_PLANES:
@@ -70,13 +72,24 @@ class UNetShape:
     @property
     def stem(self) -> int:
         """Channels after the first convolution."""
-        return scaled((STEM_CHANNELS,), self.width)[0]
+        return self._planes[0]
+
+    @property
+    def _planes(self) -> tuple[int, ...]:
+        """Channels of the stem and the eight stages."""
+        if self.channels:
+            return tuple(self.channels)
+        return scaled((STEM_CHANNELS, *_BLOCKS_AND_PLANES[self.layers][1]), self.width)
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        """Residual blocks of the eight stages."""
+        return tuple(self.blocks) or _BLOCKS_AND_PLANES[self.layers][0]
 
     @property
     def down(self) -> tuple[Stage, ...]:
         """The four stages down."""
-        blocks, planes = _BLOCKS_AND_PLANES[self.layers]
-        channels = (self.stem, *scaled(planes[:4], self.width))
+        blocks, channels = self._counts, self._planes[:5]
         return tuple(
             Stage(channels[i], channels[i], 0, channels[i + 1], blocks[i]) for i in range(4)
         )
@@ -84,9 +97,8 @@ class UNetShape:
     @property
     def up(self) -> tuple[Stage, ...]:
         """The four stages up."""
-        blocks, planes = _BLOCKS_AND_PLANES[self.layers]
+        blocks, channels = self._counts, self._planes[4:]
         down = self.down
-        channels = (down[-1].outer, *scaled(planes[4:], self.width))
         return tuple(
             Stage(channels[i], channels[i + 1], down[3 - i].inner, channels[i + 1], blocks[4 + i])
             for i in range(4)
@@ -100,7 +112,7 @@ class UNetShape:
     @property
     def reach(self) -> int:
         """How many voxels away the input can still change an answer: see `unet_reach`."""
-        blocks, _ = _BLOCKS_AND_PLANES[self.layers]
+        blocks = self._counts
         return unet_reach(self.stem_kernel // 2, blocks[:4], blocks[4:])
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
