@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from clip3d_cli.errors import SetupError
+from clip3d_cli.training.muon import Muon
 
-OptimizerName = Literal["adamw", "sgd"]
+OptimizerName = Literal["adamw", "sgd", "muon"]
 
 # Prefix of the parameters of a closed head, which is trained from nothing in every fine-tuning.
 _CLOSED_HEAD = "closed."
+_LEAST_MUON_CHANNELS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class LoopOptions:
         warmup_steps: steps of linear rise; after them a cosine falls to zero.
         clip_norm: largest norm of the gradient; 0 for no limit.
         average_decay: decay of the exponential moving average of the weights; 0 for none.
-        optimizer: ``adamw`` (β 0.9, 0.98) or ``sgd``. CLIP2Scene has SGD with learning rate 0.1,
+        optimizer: ``adamw`` (β 0.9, 0.98), ``sgd``, or ``muon`` for convolutions, with AdamW for
+            all else. CLIP2Scene has SGD with learning rate 0.1,
             momentum 0.9, dampening 0.1 and weight decay 1e-4.
         momentum: momentum of SGD.
         dampening: dampening of SGD.
@@ -184,23 +187,30 @@ def _parameter_groups(
     Every group has a ``factor`` on the learning rate: that of a closed head, or 1.
     """
     trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    # AdamW does not decay biases and the scales of norms, which have one dimension.
+    # AdamW and Muon do not decay biases and the scales of norms, which have one dimension. Muon
+    # takes kernels of convolutions; those with fewer than eight channels, such as a stem's, have
+    # too few directions to be made equal.
     kinds = [
-        (name.startswith(_CLOSED_HEAD), options.optimizer == "adamw" and p.ndim <= 1)
+        (
+            name.startswith(_CLOSED_HEAD),
+            options.optimizer != "sgd" and p.ndim <= 1,
+            options.optimizer == "muon" and p.ndim == 3 and p.shape[1] >= _LEAST_MUON_CHANNELS,
+        )
         for name, p in trained
     ]
     names: list[str] = []
     groups: list[dict[str, Any]] = []
-    for is_head, is_undecayed in sorted(set(kinds)):
+    for is_head, is_undecayed, is_orthogonal in sorted(set(kinds)):
         members = [
             entry
             for entry, kind in zip(trained, kinds, strict=True)
-            if kind == (is_head, is_undecayed)
+            if kind == (is_head, is_undecayed, is_orthogonal)
         ]
         names += [name for name, _ in members]
         factor = options.head_factor if is_head else 1.0
         group: dict[str, Any] = {"params": [p for _, p in members], "factor": factor}
-        groups.append(group | ({"weight_decay": 0.0} if is_undecayed else {}))
+        group |= {"weight_decay": 0.0} if is_undecayed else {}
+        groups.append(group | ({"orthogonal": True} if is_orthogonal else {}))
     return names, groups
 
 
@@ -212,6 +222,8 @@ def _optimizer(groups: list[dict[str, Any]], options: LoopOptions) -> torch.opti
             weight_decay=options.weight_decay,
             betas=(0.9, 0.98),
         )
+    if options.optimizer == "muon":
+        return Muon(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
     if options.optimizer == "sgd":
         return torch.optim.SGD(
             groups,

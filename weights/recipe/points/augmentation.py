@@ -15,6 +15,7 @@ Mask = npt.NDArray[np.bool_]
 # Shares of training scans that lose their colors, and their intensity.
 _NO_COLOR, _NO_INTENSITY = 0.35, 0.35
 _GRAY = 0.08
+_STRAYS = 0.12
 
 
 def thin(points: int, rng: np.random.Generator, *, aerial: bool) -> Mask:
@@ -100,6 +101,31 @@ def hide(xyz: Floats, rng: np.random.Generator, *, voxel_m: float) -> Mask:
     if keep.sum() < len(xyz) // 2:
         keep[:] = True
     return keep
+
+
+def add_strays(
+    cloud: PointCloud, leaf_set_of_point: npt.NDArray[np.int16], rng: np.random.Generator
+) -> tuple[PointCloud, npt.NDArray[np.int16]]:
+    """Return a cloud with some points below the ground and in the air, without ground truth.
+
+    Reflections and views through windows leave such points, and the ground is found by the lowest.
+
+    Args:
+        cloud: N points.
+        leaf_set_of_point: (N,) ground truth.
+        rng: one cloud in eight gets 5 to 60 points.
+    """
+    if rng.random() >= _STRAYS or len(cloud) < 100:
+        return cloud, leaf_set_of_point
+    count = int(rng.integers(5, 60))
+    low, high = cloud.xyz.min(axis=0), cloud.xyz.max(axis=0)
+    strays = rng.uniform(low, high, (count, 3))
+    below = rng.random(count) < 0.7
+    strays[below, 2] = low[2] - rng.uniform(0.3, 5.0, int(below.sum()))
+    # Each has the color and intensity of some other point.
+    rows = np.concatenate((np.arange(len(cloud)), rng.integers(len(cloud), size=count)))
+    truth = np.concatenate((leaf_set_of_point, np.full(count, -1, dtype=np.int16)))
+    return replace(cloud.only(rows), xyz=np.concatenate((cloud.xyz, strays))), truth
 
 
 def recolor(cloud: PointCloud, rng: np.random.Generator) -> PointCloud:

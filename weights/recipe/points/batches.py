@@ -20,7 +20,14 @@ from clip3d_cli.core.voxels import count_voxels, voxelize
 from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.losses import IGNORED, WordTargets
-from weights.recipe.points.augmentation import change_intensity, hide, move, recolor, thin
+from weights.recipe.points.augmentation import (
+    add_strays,
+    change_intensity,
+    hide,
+    move,
+    recolor,
+    thin,
+)
 from weights.recipe.points.scan_lists import ListedScan, ScanLists
 from weights.recipe.points.sources import Scan, read_scan
 from weights.recipe.points.taxonomy import Taxonomy
@@ -40,6 +47,7 @@ INPUTS = (
     "has_intensity",
 )
 Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 VOXEL_SIZES_M = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _AERIAL = frozenset({"ign", "ahn", "sim-aerial"})
@@ -50,6 +58,8 @@ _FEWEST_POINTS = 200
 _MANY_POINTS = 400
 # Points that are read around a crop, as a multiple of those that its voxels need on average.
 _CROP_MARGIN = 1.7
+# Shares of samples that are two crops in one.
+_JOINED_INDOORS, _JOINED_OUTDOORS = 0.2, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,25 +255,25 @@ class Batches:
         scan = read_scan(listed.file)
         voxel_m = _draw_voxel_size(listed.voxel_m, rng)
         cloud = change_intensity(recolor(scan.cloud, rng), rng)
-        rows, middle = _draw_crop(scan, listed, leaf, voxel_m, options.max_voxels_per_scan, rng)
-        part = cloud.only(rows)
-        xyz = move(part.xyz, rng, indoor=scan.source in _INDOOR, voxel_m=voxel_m)
-        middle_xyz = xyz[middle]
+        rows, xyz, middle = self._place_crops(scan, listed, leaf, voxel_m, rng)
         shown = hide(xyz, rng, voxel_m=voxel_m)
-        part, rows = replace(part, xyz=xyz).only(shown), rows[shown]
+        part, rows = replace(cloud.only(rows), xyz=xyz).only(shown), rows[shown]
+        part, leaf_set_of_point = add_strays(part, scan.leaf_set_of_point[rows], rng)
         grid = voxelize(part.xyz, voxel_m)
         # The network reads ranks of intensities among all points of the scan, not of the crop.
         channels = voxel_inputs(options.inputs, part, grid, CloudContext(part, cloud))
         leaf_set = _majority_per_voxel(
-            grid.voxel_of_point, scan.leaf_set_of_point[rows], len(grid), len(scan.leaf_sets)
+            grid.voxel_of_point, leaf_set_of_point, len(grid), len(scan.leaf_sets)
         )
-        kept = _nearest_cells(grid, middle_xyz, options.max_voxels_per_scan)
+        kept = _nearest_cells(grid, middle, options.max_voxels_per_scan)
         target_rows = _draw_target_rows(leaf_set[kept], options.max_targets_per_scan, rng)
         meaning = leaf_set[kept][target_rows]
         weight = np.array(
             [table.weight_of_leaves.get("|".join(sorted(leaves)), 1.0) for leaves in scan.leaf_sets]
         )
-        query = self.taxonomy.draw_query(scan.known_leaves, rng)
+        query = self.taxonomy.draw_query(
+            scan.known_leaves, rng, simulated=scan.source.startswith("sim-")
+        )
         targets = WordTargets(
             torch.stack([self.vector_of_word[word] for word in query]),
             torch.from_numpy(meaning),
@@ -276,6 +286,39 @@ class Batches:
             torch.from_numpy(weight[meaning].astype(np.float32)),
             targets,
         )
+
+    def _place_crops(
+        self,
+        scan: Scan,
+        listed: ListedScan,
+        leaf: str,
+        voxel_m: float,
+        rng: np.random.Generator,
+    ) -> tuple[Rows, Floats, Floats]:
+        """Return a moved crop of a scan, or two that stand in or above each other.
+
+        Overlapping scenes teach the network not to rely on what usually stands around a thing
+        (Nekrasov et al., "Mix3D", 2021); a storey above another has no ground of its own.
+
+        Returns:
+            (P,) rows of the scan, (P, 3) their places in metres, and (3,) the middle.
+        """
+        is_indoor = scan.source in _INDOOR
+        is_joined = rng.random() < (_JOINED_INDOORS if is_indoor else _JOINED_OUTDOORS)
+        max_voxels = self.options.max_voxels_per_scan // (2 if is_joined else 1)
+        rows, middle = _draw_crop(scan, listed, leaf, voxel_m, max_voxels, rng)
+        xyz = move(scan.cloud.xyz[rows], rng, indoor=is_indoor, voxel_m=voxel_m)
+        if not is_joined:
+            return rows, xyz, xyz[middle]
+        others, other_middle = _draw_crop(scan, listed, "", voxel_m, max_voxels, rng)
+        other_xyz = move(scan.cloud.xyz[others], rng, indoor=is_indoor, voxel_m=voxel_m)
+        # Floor on floor; another storey is 2.5 to 4 m higher or lower.
+        offset = xyz[middle] - other_xyz[other_middle]
+        offset[2] = np.quantile(xyz[:, 2], 0.02) - np.quantile(other_xyz[:, 2], 0.02)
+        if is_indoor and rng.random() < 0.5:
+            offset[2] += rng.choice([-1, 1]) * rng.uniform(2.5, 4.0)
+        joined = np.concatenate((xyz, other_xyz + offset))
+        return np.concatenate((rows, others)), joined, xyz[middle]
 
 
 def _draw_voxel_size(size_m: float, rng: np.random.Generator) -> float:

@@ -139,6 +139,7 @@ def _loop_options(args: argparse.Namespace) -> LoopOptions:
         weight_decay=args.weight_decay,
         warmup_steps=max(1, args.steps // 20),
         average_decay=args.average_decay,
+        optimizer=args.optimizer,
         seed=args.seed,
     )
 
@@ -194,6 +195,7 @@ def _arguments() -> argparse.Namespace:
     add("--without", action="append", default=[], help="source to leave out; can be repeated")
     add("--steps", type=int, default=2000, help="training steps (default: 2000)")
     add("--learning-rate", type=float, default=3e-3, help="peak learning rate (default: 0.003)")
+    add("--optimizer", choices=("adamw", "muon"), default="adamw", help="default: adamw")
     add("--weight-decay", type=float, default=0.02, help="weight decay (default: 0.02)")
     add("--average-decay", type=float, default=0.998, help="decay of the average of weights")
     add("--layers", type=int, default=14, help="depth of the MinkUNet (default: 14)")
