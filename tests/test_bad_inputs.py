@@ -16,7 +16,7 @@ from bad_inputs import CASES, Case
 from in_child import Outcome
 from sample_clouds import write_ply
 
-from clip3d_cli.registry import DEFAULT_WEIGHTS
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and memory limits"),

@@ -169,8 +169,10 @@ def finetune(
         entries = {
             "labelled_scenes": result.labelled,
             "split": result.split or None,
-            "evaluations": {head: each.document for head, each in result.evaluations.items()},
-            "before": None if result.before is None else result.before.document,
+            "evaluations": {
+                head: each.document.as_json() for head, each in result.evaluations.items()
+            },
+            "before": None if result.before is None else result.before.document.as_json(),
         }
         return finish(request, process, result, entries)
 
@@ -248,9 +250,9 @@ def _start_weights(start: str | None) -> str | None:
         SetupError: the file does not exist, or is a pickle.
     """
     from clip3d_cli.cli.training import absolute
-    from clip3d_cli.registry import is_weights_name, weights_path
+    from clip3d_cli.weights_files import find_weights, is_weights_name
 
     if start is None or start == _SCRATCH:
         return start
-    path = weights_path(start)
+    path = find_weights(start)
     return start if is_weights_name(start) else absolute(path)

@@ -115,7 +115,7 @@ def pretrain(
     )
 
     if method not in METHODS:
-        raise registry.unknown_name("--method", method, METHODS)
+        raise registry.unknown_name_error("--method", method, METHODS)
     if check and (resume or dry_run):
         other = "--resume" if resume else "--dry-run"
         raise UsageError(
@@ -168,8 +168,9 @@ def pretrain(
         )
         if process.world.is_rank_0 and result.finished:
             _print_result(result, settled, reporter)
-        evaluation = None if result.evaluation is None else result.evaluation.document
-        return finish(request, process, result, {"evaluation": evaluation})
+        evaluation = result.evaluation
+        document = None if evaluation is None else evaluation.document.as_json()
+        return finish(request, process, result, {"evaluation": document})
 
 
 def _print_result(result: PretrainResult, config: PretrainConfig, reporter: Reporter) -> None:

@@ -165,7 +165,7 @@ class TrainingRequest:
 
         dataset = self.flags.get("data.dataset")
         if isinstance(dataset, str) and dataset not in registry.names("datasets"):
-            raise registry.unknown_name("--dataset", dataset, registry.names("datasets"))
+            raise registry.unknown_name_error("--dataset", dataset, registry.names("datasets"))
         if self.folder is None and (self.resume or needs_folder):
             raise UsageError("E_USAGE", "-o", "no run folder is given", "Add -o runs/a.")
         self.processes.check()
@@ -412,7 +412,7 @@ def _dataset_name(sources: ConfigSources, defaults: TrainingConfig) -> str:
             )
     name = sources.apply(defaults).data.dataset
     if name not in registry.names("datasets"):
-        raise registry.unknown_name("data.dataset", name, registry.names("datasets"))
+        raise registry.unknown_name_error("data.dataset", name, registry.names("datasets"))
     return name
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.ground import Ground
-from clip3d_cli.core.point_cloud import PointCloud, VoxelGrid
+from clip3d_cli.core.point_cloud import PointCloud
+from clip3d_cli.core.voxels import VoxelGrid
 from clip3d_cli.errors import InputError, SetupError
 
 Floats = npt.NDArray[np.float64]
@@ -39,12 +40,12 @@ class CloudContext:
     @cached_property
     def near_ground(self) -> Ground:
         """Ground without objects up to ten metres wide."""
-        return Ground.under(self._cloud.xyz, **_NEAR)
+        return Ground.estimate(self._cloud.xyz, **_NEAR)
 
     @cached_property
     def far_ground(self) -> Ground:
         """Ground without objects up to 48 metres wide."""
-        return Ground.under(self._cloud.xyz, **_FAR)
+        return Ground.estimate(self._cloud.xyz, **_FAR)
 
     @cached_property
     def has_color(self) -> bool:
@@ -105,7 +106,7 @@ class _Voxels:
     def height_above(self, ground: Ground) -> Floats:
         """Return (M,) metres: middle of a voxel's points above the lowest ground under them."""
         base = np.full(len(self.grid), np.inf)
-        np.minimum.at(base, self.grid.voxel_of_point, ground.z_under(self.cloud.xyz))
+        np.minimum.at(base, self.grid.voxel_of_point, ground.z_at(self.cloud.xyz))
         above: Floats = (self.z_low + self.z_high) / 2 - base
         return above
 

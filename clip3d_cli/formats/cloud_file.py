@@ -336,7 +336,7 @@ def _options(
 
 
 def _formats() -> Iterator[Format]:
-    return (format_class() for format_class in registry.parts("formats"))
+    return (format_class() for format_class in registry.load_all("formats"))
 
 
 def _format_of(path: Path) -> Format:

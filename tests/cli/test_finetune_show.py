@@ -24,8 +24,10 @@ WARNING = (
 def judged(right: int) -> WeightsEvaluation:
     """So many of ten points of each of two classes were answered right."""
     counts = np.array([[right, 10 - right, 0], [10 - right, right, 0]], dtype=np.int64)
-    words, confusion = Vocabulary.of_words(["car", "tree"]), ConfusionMatrix(counts)
-    evaluation = Evaluation(words, confusion, bands=(), panoptic=None, scenes=1, passed_over=0)
+    words, confusion = Vocabulary.from_names(["car", "tree"]), ConfusionMatrix(counts)
+    evaluation = Evaluation(
+        words, confusion, bands=(), panoptic=None, scenes=1, scenes_without_ground_truth=0
+    )
     return WeightsEvaluation(evaluation, {})
 
 

@@ -118,7 +118,7 @@ def test_a_tile_has_the_channels_of_the_whole_cloud() -> None:
     rgb[xyz[:, 0] > 90] = 200  # all colors of the tile are the same, those of the cloud are not
     cloud, context = PointCloud(xyz, rgb, intensity), CloudContext(PointCloud(xyz, rgb, intensity))
     rows = np.flatnonzero(xyz[:, 0] < 45)  # cuts the plateau
-    tile = cloud.only(rows)
+    tile = cloud.select(rows)
     grid, tile_grid = voxelize(xyz, SIZE_M), voxelize(tile.xyz, SIZE_M)
     names = list(CHANNELS)
     whole = voxel_inputs(names, cloud, grid, context)[grid.voxel_of_point[rows]]

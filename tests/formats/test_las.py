@@ -136,7 +136,7 @@ def test_class_names_travel_in_a_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("classes", "dtype"), [(254, "u1"), (255, "u2"), (5000, "u2")])
 def test_labels_are_as_narrow_as_they_can_be(tmp_path: Path, classes: int, dtype: str) -> None:
     source = write_las(tmp_path / "tile.las", COUNT)
-    vocabulary = Vocabulary.of_words([f"class {number}" for number in range(classes)])
+    vocabulary = Vocabulary.from_names([f"class {number}" for number in range(classes)])
     index = np.arange(COUNT, dtype=np.int32) * 31 % classes
     labels = Labels(index, np.ones(COUNT, np.float32), vocabulary)
     found = columns_in(labelled(source, "out.las", labels))["clip3d_label"]

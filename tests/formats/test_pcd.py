@@ -50,7 +50,7 @@ def test_without_the_engine_python_does_the_same(
     write_labels(some_labels(500), path, tmp_path / "engine.pcd")
 
     def not_built() -> None:
-        raise native.NotUsableError("it was not built")
+        raise native.EngineUnavailableError("it was not built")
 
     monkeypatch.setattr(native, "load", not_built)
     np.testing.assert_array_equal(read_cloud(path).xyz, expected)

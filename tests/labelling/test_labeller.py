@@ -30,7 +30,7 @@ def cloud() -> clip3d.PointCloud:
     """The part of the example within 20 m of its middle: labels in a moment."""
     whole = clip3d.read_cloud(STREET)
     middle = np.median(whole.xyz, axis=0)
-    return whole.only(np.flatnonzero((np.abs(whole.xyz - middle)[:, :2] < 20).all(axis=1)))
+    return whole.select(np.flatnonzero((np.abs(whole.xyz - middle)[:, :2] < 20).all(axis=1)))
 
 
 def test_importing_the_package_loads_neither_torch_nor_numpy() -> None:
@@ -74,7 +74,7 @@ def test_api_and_command_give_the_same_labels(tmp_path: Path, labeller: clip3d.L
 def test_classes_can_be_given_in_several_ways(
     labeller: clip3d.Labeller, cloud: clip3d.PointCloud
 ) -> None:
-    vocabulary = clip3d.Vocabulary.of_words(["road", "tree"])
+    vocabulary = clip3d.Vocabulary.from_names(["road", "tree"])
     wanted = labeller.label(cloud, ["road", "tree"])
     for classes in ("road, tree", vocabulary, labeller.embed_classes(vocabulary)):
         labels = labeller.label(cloud, classes)

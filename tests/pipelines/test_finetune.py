@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from small_start import INPUTS, SPACE, saved
 
 from clip3d_cli.datasets.folder.dataset import Folder
-from clip3d_cli.encoders.spec import ClosedHead
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.weights_file import file_sha256, read_spec
 from clip3d_cli.encoders.weights_torch import load_encoder
+from clip3d_cli.pipelines.evaluate.document import read_document
 from clip3d_cli.pipelines.evaluate.weights import WeightsEvaluator
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
 from clip3d_cli.pipelines.finetune.run import FinetuneResult, finetune
@@ -134,8 +135,8 @@ def test_heads_are_evaluated_on_the_device_that_trained(
         (other.before, done.before),
         *((other.evaluations[head], done.evaluations[head]) for head in done.evaluations),
     ):
-        assert mine.document["device"] == "cpu:0"
-        assert mine.document["confusion"] == theirs.document["confusion"]
+        assert mine.document.device == "cpu:0"
+        assert mine.document.confusion == theirs.document.confusion
 
 
 def test_classes_without_labels_are_named(
@@ -178,11 +179,11 @@ def test_what_is_saved_says_what_it_is(
 
 def test_the_records_are_what_eval_finds(done: FinetuneResult, rooms: Path) -> None:
     for head in ("closed", "text"):
-        document = json.loads((done.folder / f"eval.val.{head}.json").read_text())
+        document = read_document(done.folder / f"eval.val.{head}.json")
         again = evaluator_of(rooms).evaluate(weights_of(done), head)
-        assert (document["head"], document["split"], document["scenes"]) == (head, "val", 1)
-        assert document["confusion"] == again.document["confusion"]
-        assert document["weights"]["sha256"] == file_sha256(weights_of(done))
+        assert (document.head, document.split, document.scenes) == (head, "val", 1)
+        assert document.confusion == again.document.confusion
+        assert document.weights.sha256 == file_sha256(weights_of(done))
 
 
 def test_a_stopped_run_gives_the_same_weights(

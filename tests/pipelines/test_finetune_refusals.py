@@ -10,7 +10,7 @@ import pytest
 from labelled_rooms import write_rooms
 from small_start import SPACE, saved
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.errors import Clip3DError
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
 from clip3d_cli.pipelines.finetune.run import finetune

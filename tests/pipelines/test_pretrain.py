@@ -14,12 +14,13 @@ from other_device import OtherDevice, record_evaluations
 from safetensors.torch import load_file
 from tiny_clip import VIT, save_model, settings
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.labelling.open_encoder import open_encoder
+from clip3d_cli.pipelines.evaluate.document import read_document
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
 from clip3d_cli.pipelines.pretrain.run import PretrainResult, pretrain
 from clip3d_cli.pipelines.training.config_sources import with_settings
@@ -128,9 +129,9 @@ def test_only_some_scenes_are_judged_by(config: PretrainConfig, tmp_path: Path) 
         with_settings(config, ["data.eval_split=val", "optimizer.steps=1"]), tmp_path / "run"
     )
     assert done.evaluation is not None
-    written = json.loads((tmp_path / "run" / "eval.val.json").read_text())
+    written = read_document(tmp_path / "run" / "eval.val.json")
     assert written == done.evaluation.document
-    assert (written["points"], written["split"]) == (133, "val")
+    assert (written.points, written.split) == (133, "val")
     judged = done.evaluation.evaluation
     # Two thirds of the points of the hall have truth; the classes are the data set's own.
     assert [entry.name for entry in judged.vocabulary.classes] == ["floor", "box"]
@@ -158,7 +159,7 @@ def test_weights_are_evaluated_on_the_device_that_trained(
     # The vocabulary of the data set was embedded for the training if it was trained with.
     assert opened.text_encoders == text_encoders
     assert done.evaluation is not None
-    assert done.evaluation.document["device"] == "cpu:0"
+    assert done.evaluation.document.device == "cpu:0"
 
 
 def test_a_wrong_teacher_leaves_no_folder(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clip3d_cli.core.cameras import Sightings
+from clip3d_cli.core.cameras import ProjectedPoints
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.scenes import PosedScene, Sweep, View, inverse_pose, pose_of_quaternion
+from clip3d_cli.core.scenes import PosedScene, Sweep, View, invert_pose, pose_from_quaternion
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.images import image_size, read_image
 from clip3d_cli.datasets.pandaset.dataset import PandaSet
@@ -22,8 +22,8 @@ from clip3d_cli.pipelines.pretrain.check import CheckOptions, PointClasses, Scen
 
 INTRINSICS = np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]])
 # A camera that looks along the world's x, z up.
-WORLD_FROM_CAMERA = pose_of_quaternion((0.5, -0.5, 0.5, -0.5), (0.0, 0.0, 1.0))
-WORDS = Vocabulary.of_words(["near", "far"])
+WORLD_FROM_CAMERA = pose_from_quaternion((0.5, -0.5, 0.5, -0.5), (0.0, 0.0, 1.0))
+WORDS = Vocabulary.from_names(["near", "far"])
 
 
 class TwoWalls:
@@ -42,7 +42,7 @@ class TwoWalls:
         self.xyz = np.concatenate([[[0.1, 0.1, 0.0]], behind, wall, board])
         self.labels = np.repeat(np.array([-1, 0, 1, 0], dtype=np.int32), (1, 1600, 1600, 1600))
         Image.new("RGB", (320, 240), (120, 140, 160)).save(folder / "a.png")
-        self.view = View(folder / "a.png", (320, 240), INTRINSICS, inverse_pose(WORLD_FROM_CAMERA))
+        self.view = View(folder / "a.png", (320, 240), INTRINSICS, invert_pose(WORLD_FROM_CAMERA))
 
     def splits(self) -> tuple[str, ...]:
         return ("all",)
@@ -106,9 +106,9 @@ def test_without_truth_it_is_depth_and_a_painting_goes_first(tmp_path: Path) -> 
     before = plain.picture.read_bytes()
     asked: list[tuple[Path, tuple[int, ...], int]] = []
 
-    def painted(view: View, image: np.ndarray, sightings: Sightings) -> np.ndarray:
-        asked.append((view.image, image.shape, len(sightings)))
-        return np.zeros(len(sightings), dtype=np.int32)
+    def painted(view: View, image: np.ndarray, projected: ProjectedPoints) -> np.ndarray:
+        asked.append((view.image, image.shape, len(projected)))
+        return np.zeros(len(projected), dtype=np.int32)
 
     folder = tmp_path / "check"
     check_scenes(walls, walls.scenes("all"), folder, classes=PointClasses(WORDS, painted))
@@ -134,7 +134,7 @@ def wrong_views(walls: TwoWalls) -> dict[str, View]:
     past[2, 3] = -13.0
     away = np.eye(4)
     away[:3, 3] = 4e5
-    aside = pose_of_quaternion((np.cos(0.55), 0, np.sin(0.55), 0), (0, 0, 0))
+    aside = pose_from_quaternion((np.cos(0.55), 0, np.sin(0.55), 0), (0, 0, 0))
     return {
         "absent.png: does not exist": replace(good, image=folder / "absent.png"),
         "scaled": replace(good, image=folder / "half.png"),
@@ -169,7 +169,7 @@ def test_scenes_without_images_or_sightings(walls: TwoWalls) -> None:
     assert check(walls).warnings == ("it has no images",)
     blind = wrong_views(walls)["not in the same world"]
     # Two views that see different points: together they see both.
-    turned = pose_of_quaternion((0.0, 0.0, 1.0, 0.0), (0, 0, 0))
+    turned = pose_from_quaternion((0.0, 0.0, 1.0, 0.0), (0, 0, 0))
     back = replace(walls.view, camera_from_world=turned @ walls.view.camera_from_world)
     assert check(walls, back, walls.view, occlusion="none").visible == 4800
     assert check(walls, back, occlusion="none").visible == 1600

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.input_channels import CHANNELS
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
@@ -88,7 +88,7 @@ def test_presets_have_the_figures_of_the_paper() -> None:
 
 
 def test_a_dataset_without_preset_has_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._ROWS["datasets"], "plain", "labelled_rooms:Rooms")
+    monkeypatch.setitem(registry._ENTRIES["datasets"], "plain", "labelled_rooms:Rooms")
     assert preset("plain") == replace(DEFAULT, data=DataOptions(dataset="plain"))
     with pytest.raises(UsageError, match="there is no 'somebody'"):
         preset("somebody")

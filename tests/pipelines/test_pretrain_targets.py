@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.pipelines.pretrain import targets as pretrain_targets
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
@@ -28,7 +29,7 @@ from clip3d_cli.pipelines.training.config_sources import with_settings
 from clip3d_cli.teachers.cache import write_features
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
-from clip3d_cli.text.templates import templates_named
+from clip3d_cli.text.templates import load_templates
 
 SPACE = FeatureSpace("openclip/five/test", 5)
 OPENAI = FeatureSpace("openclip/ViT-B-32/openai", 512)
@@ -62,7 +63,7 @@ def scene_that_shows(root: Path, name: str, words: Sequence[int]) -> PosedScene:
 
 def five_words() -> ClassEmbeddings:
     """Class p has the words 0 and 2, q has 1, r has 3 and 4."""
-    names = Vocabulary.of_words(["p=p1", "q", "r=r1"])
+    names = Vocabulary.from_names(["p=p1", "q", "r=r1"])
     classes = np.array([0, 1, 0, 2, 2], dtype=np.int32)
     return ClassEmbeddings(np.eye(5, dtype=np.float32), classes, names, SPACE)
 
@@ -147,14 +148,14 @@ def named_teacher(space: FeatureSpace) -> Any:
 
 def test_targets_lie_in_the_run_or_where_they_are_kept(tmp_path: Path) -> None:
     scenes = [scene_that_shows(tmp_path, name, [0]) for name in ("a", "b")]
-    names = Vocabulary.of_words(["car=sedan", "tree"])
+    names = Vocabulary.from_names(["car=sedan", "tree"])
     run = tmp_path / "run"
     config = with_settings(PretrainConfig(), ["words.templates=photo"])
     found = prepare_targets(config, named_teacher(OPENAI), scenes, names, run)
     assert found.folder == run / "features" / "tiny"
     assert found.files == tuple(found.folder / f"{name}.safetensors" for name in "ab")
     assert (found.teacher, found.text_encoder) == ("tiny", "mini")
-    assert found.templates == ("a photo of a {}.",) == tuple(templates_named("photo"))
+    assert found.templates == ("a photo of a {}.",) == tuple(load_templates("photo"))
     wanted = embed_vocabulary(names, open_text_encoder("mini"), found.templates)
     assert found.words.vectors.tolist() == wanted.vectors.tolist()
     # Nothing is written before the run is begun.
@@ -167,4 +168,4 @@ def test_targets_lie_in_the_run_or_where_they_are_kept(tmp_path: Path) -> None:
 def test_a_text_encoder_of_another_space_is_refused(tmp_path: Path) -> None:
     teacher = named_teacher(FeatureSpace("openclip/ViT-B-16/openai", 512))
     with pytest.raises(SetupError, match=r"E_SPACE_MISMATCH.*text encoder mini.*ViT-B-16"):
-        prepare_targets(PretrainConfig(), teacher, [], Vocabulary.of_words(["a"]), tmp_path)
+        prepare_targets(PretrainConfig(), teacher, [], Vocabulary.from_names(["a"]), tmp_path)

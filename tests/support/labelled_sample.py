@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from posed_sample import InMemory, with_intensity
 
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.training.clip2scene.batches import NetworkInputs
@@ -31,7 +32,9 @@ class LabelledMemory(InMemory):
     """Scenes in memory, with the ground truth of each by its name."""
 
     truths: dict[str, Truth] = field(default_factory=dict)
-    vocabulary: Vocabulary | None = field(default_factory=lambda: Vocabulary.of_words(list(NAMES)))
+    vocabulary: Vocabulary | None = field(
+        default_factory=lambda: Vocabulary.from_names(list(NAMES))
+    )
 
     def ground_truth(self, scene: PosedScene) -> Truth | None:
         return self.truths.get(scene.name)
@@ -78,7 +81,7 @@ def words_of(names: Sequence[str] = NAMES, words_each: int = 1) -> ClassEmbeddin
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     index = np.repeat(np.arange(len(names), dtype=np.int32), words_each)
     return ClassEmbeddings(
-        vectors.astype(np.float32), index, Vocabulary.of_words(list(names)), SPACE
+        vectors.astype(np.float32), index, Vocabulary.from_names(list(names)), SPACE
     )
 
 

@@ -15,9 +15,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.metrics.rules import NO_BENCHMARK, BenchmarkRules
 from clip3d_cli.teachers.cache import write_features
 from clip3d_cli.training.clip2scene.batches import NetworkInputs, PosedBatch, PosedBatches
@@ -132,7 +133,7 @@ def four_words() -> ClassEmbeddings:
     """Return words for the left and right half of an image, of near and far camera numbers."""
     vectors = np.array([[0, 0.5, 1, 0], [1, 0.5, 1, 0], [0, 0.5, 1, 1], [1, 0.5, 1, 1]])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    names = Vocabulary.of_words(["left", "right", "far left", "far right"])
+    names = Vocabulary.from_names(["left", "right", "far left", "far right"])
     return ClassEmbeddings(vectors.astype(np.float32), np.arange(4, dtype=np.int32), names, SPACE)
 
 

@@ -34,7 +34,7 @@ def some_labels(
 ) -> Labels:
     """Random labels of N points with or without a ranking, some of them unlabeled."""
     random = np.random.default_rng(count)
-    vocabulary = Vocabulary.of_words(names.split(","))
+    vocabulary = Vocabulary.from_names(names.split(","))
     classes = len(vocabulary)
     index = random.integers(-1, classes, count).astype(np.int32)
     score = random.random(count).astype(np.float32)

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clip3d_cli.core.vocabulary import FeatureSpace, Vocabulary
+from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
@@ -83,7 +85,7 @@ def closed_layer(encoder: PointEncoder, count: int) -> nn.Linear:
 
 def closed_spec(encoder: PointEncoder, count: int, logit_scale: float = 1.0) -> PointEncoder:
     """Return the same network with the names of closed classes in its spec."""
-    head = ClosedHead.of(Vocabulary.of_words(names(count), "numbers"), logit_scale)
+    head = ClosedHead.of(Vocabulary.from_names(names(count), "numbers"), logit_scale)
     return PointEncoder(dataclasses.replace(encoder.spec, closed=head), encoder.network).eval()
 
 

@@ -28,8 +28,8 @@ from posed_sample import (
     with_intensity,
 )
 
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.errors import InputError, SetupError
 from clip3d_cli.training.batch_loader import BatchLoader
 from clip3d_cli.training.clip2scene.batches import PosedBatch

@@ -36,7 +36,7 @@ class Sparse(nn.Module):
 
     def __init__(self, backend: str) -> None:
         super().__init__()
-        self.backend = registry.part("backends", backend)()
+        self.backend = registry.load("backends", backend)()
         self.block = ResidualBlock(4, 6)
         self.unused = nn.Linear(2, 2)
 
@@ -143,7 +143,7 @@ def _mean_step(backend: str, numbers: list[int]) -> tuple[dict[str, torch.Tensor
 def test_gradients_are_the_mean_of_both(
     tmp_path: Path, backend: str, batches_per_step: int
 ) -> None:
-    if registry.part("backends", backend)().available() is not None:
+    if registry.load("backends", backend)().unavailable_reason() is not None:
         pytest.skip(f"{backend} does not run here")
     said = _both(tmp_path, backend, batches_per_step)
     assert said[0] == said[1], "both know the same losses"

@@ -13,7 +13,7 @@ from posed_sample import AHEAD, BACK, SIZE, Where, view_from, where, with_intens
 
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
-from clip3d_cli.core.superpoints import superpoints
+from clip3d_cli.core.superpoints import compute_superpoints
 from clip3d_cli.datasets.images import read_image
 from clip3d_cli.datasets.sweeps import MergedSweeps
 from clip3d_cli.errors import InputError
@@ -236,7 +236,7 @@ def test_superpoints_have_the_mean_of_all_their_pixels(tmp_path: Path) -> None:
     alone, pooled = pairs_of(views, cloud), pairs_of(views, cloud, options)
     assert len(alone) > len(cloud)
     assert alone.point.tolist() == pooled.point.tolist()
-    patch = superpoints(cloud.xyz, cell_m=0.3, largest_m=3.0, rgb=cloud.rgb)
+    patch = compute_superpoints(cloud.xyz, cell_m=0.3, largest_m=3.0, rgb=cloud.rgb)
     assert 3 < len(set(patch[pooled.point].tolist())) < 60
     for number in np.unique(patch[alone.point]):
         inside = patch[alone.point] == number
@@ -248,7 +248,7 @@ def test_superpoints_have_the_mean_of_all_their_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(pooled.vectors, axis=1), 1, atol=1e-5)
     # Colors part what shape does not.
     assert len(set(patch.tolist())) != len(
-        set(superpoints(cloud.xyz, cell_m=0.3, largest_m=3.0).tolist())
+        set(compute_superpoints(cloud.xyz, cell_m=0.3, largest_m=3.0).tolist())
     )
 
 

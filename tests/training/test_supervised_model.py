@@ -11,7 +11,7 @@ from labelled_sample import NAMES, SPACE, parks, tuner_of, words_of
 from small_state import train
 from torch.nn import functional
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.errors import SetupError
 from clip3d_cli.labelling.label import label_cloud

@@ -112,5 +112,5 @@ def _engine() -> Any | None:
 
     try:
         return native.load()
-    except native.NotUsableError:
+    except native.EngineUnavailableError:
         return None

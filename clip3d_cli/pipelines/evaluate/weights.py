@@ -6,22 +6,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.splits import limit_scenes
 from clip3d_cli.encoders.closed_head import closed_classes
 from clip3d_cli.encoders.spec import HeadName
 from clip3d_cli.encoders.weights_file import file_sha256
 from clip3d_cli.labelling.open_encoder import open_encoder
-from clip3d_cli.pipelines.evaluate.document import About, evaluation_document
+from clip3d_cli.pipelines.evaluate.document import (
+    EvaluationDocument,
+    EvaluationSetup,
+    evaluation_document,
+)
 from clip3d_cli.pipelines.evaluate.run import (
     EvalOptions,
     Evaluation,
     evaluate,
-    judged_vocabulary,
-    network_answer,
+    network_predictor,
+    require_vocabulary,
 )
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
@@ -37,7 +40,7 @@ class WeightsEvaluation:
     """
 
     evaluation: Evaluation
-    document: dict[str, Any]
+    document: EvaluationDocument
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,15 +76,15 @@ class WeightsEvaluator:
         # Opened as `clip3d label` opens it: what is measured is what users get.
         opened = open_encoder(weights, self.device, head=head)
         spec = opened.encoder.spec
-        vocabulary = judged_vocabulary(self.dataset)
+        vocabulary = require_vocabulary(self.dataset)
         if head == "closed":
-            classes = closed_classes(spec, vocabulary)
+            classes = closed_classes(spec.closed, vocabulary)
         else:
             classes = self._embedded(spec.text_encoder)
         scenes = limit_scenes(self.dataset.scenes(self.split), self.limit)
-        answer = network_answer(opened.encoder, classes)
-        evaluation = evaluate(self.dataset, scenes, answer, options)
-        about = About(
+        predict = network_predictor(opened.encoder, classes)
+        evaluation = evaluate(self.dataset, scenes, predict, options)
+        setup = EvaluationSetup(
             dataset=self.dataset.name,
             root=self.dataset.root,
             split=self.split,
@@ -96,13 +99,13 @@ class WeightsEvaluator:
             precision=opened.precision,
             seconds={"all": time.perf_counter() - began},
         )
-        return WeightsEvaluation(evaluation, evaluation_document(evaluation, options, about))
+        return WeightsEvaluation(evaluation, evaluation_document(evaluation, options, setup))
 
     def _embedded(self, text_encoder: str) -> ClassEmbeddings:
         """Return the classes embedded by a text encoder, which is opened at most once."""
         known = self.words.get(text_encoder) or self._opened.get(text_encoder)
         if known is None:
-            vocabulary = judged_vocabulary(self.dataset)
+            vocabulary = require_vocabulary(self.dataset)
             known = embed_vocabulary(vocabulary, open_text_encoder(text_encoder), self.templates)
             self._opened[text_encoder] = known
         return known

@@ -14,8 +14,9 @@ from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.splits import every_nth, limit_scenes
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, HeadName
+from clip3d_cli.encoders.spec import HeadName
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import Clip3DError, InputError, UsageError
 from clip3d_cli.pipelines.evaluate.document import write_document
@@ -31,7 +32,7 @@ from clip3d_cli.pipelines.finetune.start import (
 from clip3d_cli.pipelines.training.config import loop_options
 from clip3d_cli.pipelines.training.run import WEIGHTS, Callbacks, RunResult, TrainingRun
 from clip3d_cli.pipelines.training.scenes import open_split
-from clip3d_cli.text.templates import templates_named
+from clip3d_cli.text.templates import load_templates
 from clip3d_cli.training.calibration import fit_text_head_scale
 from clip3d_cli.training.clip2scene.batches import NetworkInputs
 from clip3d_cli.training.distributed import SINGLE_PROCESS, World
@@ -151,7 +152,7 @@ def finetune(
         split,
         device=str(world.device),
         limit=config.data.limit,
-        templates=templates_named(config.words.templates),
+        templates=load_templates(config.words.templates),
         words={text_encoder: words},
     )
     evaluations = _evaluate_heads(evaluator, folder)
@@ -225,7 +226,7 @@ def _vocabulary(dataset: Dataset) -> Vocabulary:
             "E_DATASET",
             str(dataset.root),
             "has no vocabulary, so the meaning of its labels is unknown",
-            "Add vocabulary.toml, as docs/folder.md says.",
+            "Add vocabulary.toml, as docs/guides/own-data.md says.",
         )
     return dataset.vocabulary
 

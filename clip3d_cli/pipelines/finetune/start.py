@@ -8,20 +8,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_file import file_sha256, read_spec
 from clip3d_cli.encoders.weights_torch import load_encoder
 from clip3d_cli.errors import UsageError
 from clip3d_cli.pipelines.finetune.config import SCRATCH, FinetuneConfig
 from clip3d_cli.pipelines.training.encoder import encoder_from_file, new_encoder
-from clip3d_cli.registry import DEFAULT_WEIGHTS, weights_path
-from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.sparse.backend import select_backend
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
-from clip3d_cli.text.templates import templates_named
+from clip3d_cli.text.templates import load_templates
 from clip3d_cli.training.distributed import World
 from clip3d_cli.training.supervised.model import FineTuner
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS, find_weights
 
 _NEW_TEXT_ENCODER = "mini"
 
@@ -59,7 +60,7 @@ def open_start_weights(config: FinetuneConfig) -> StartWeights | None:
     options = config.start
     if options.weights == SCRATCH:
         return None
-    path = weights_path(options.weights or DEFAULT_WEIGHTS)
+    path = find_weights(options.weights or DEFAULT_WEIGHTS)
     spec, sha256 = read_spec(path), file_sha256(path)
     if options.sha256 not in ("", sha256):
         raise UsageError(
@@ -84,7 +85,7 @@ def embed_classes(
     default = _NEW_TEXT_ENCODER if start is None else start.spec.text_encoder
     name = config.words.text_encoder or default
     text = open_text_encoder(name)
-    return name, embed_vocabulary(vocabulary, text, templates_named(config.words.templates))
+    return name, embed_vocabulary(vocabulary, text, load_templates(config.words.templates))
 
 
 def initial_model(
@@ -109,7 +110,7 @@ def initial_model(
         SetupError: E_SPACE_MISMATCH: points and words are of different feature spaces; E_WEIGHTS.
     """
     torch.manual_seed(config.run.seed)
-    backend = backend_named(config.run.backend, world.device, precision="exact")
+    backend = select_backend(config.run.backend, world.device, precision="exact")
     if start is None:
         encoder = new_encoder(config.encoder, words.space, text_encoder, backend)
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.cameras import Occlusion, Sightings, project, visible
+from clip3d_cli.core.cameras import Occlusion, ProjectedPoints, project, remove_occluded
 from clip3d_cli.core.scenes import PosedScene, View
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset
@@ -76,7 +76,7 @@ class PointClasses:
     """
 
     vocabulary: Vocabulary
-    class_index: Callable[[View, Picture, Sightings], ClassIndex]
+    class_index: Callable[[View, Picture, ProjectedPoints], ClassIndex]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +175,12 @@ class _Checker:
         views: list[ViewCheck] = []
         pictures: list[Picture] = []
         for number, view in enumerate(scene.views):
-            sightings, check = self._check_view(view, swept.cloud.xyz)
-            is_visible[sightings.point_index] = True
+            projected, check = self._check_view(view, swept.cloud.xyz)
+            is_visible[projected.point_index] = True
             warnings = check.warnings + time_offset_warnings(scene, view)
             picture, path = None, self.folder / scene.name / f"{number:04d}_{view.image.stem}.jpg"
             if number in drawn:
-                picture, faults = read_or_warn(partial(self._draw, view, sightings, truth))
+                picture, faults = read_or_warn(partial(self._draw, view, projected, truth))
                 warnings += faults
             if picture is not None:
                 _write(picture, path)
@@ -198,7 +198,9 @@ class _Checker:
             warnings=_scene_warnings(views, visible_points),
         )
 
-    def _check_view(self, view: View, xyz: npt.NDArray[np.float64]) -> tuple[Sightings, ViewCheck]:
+    def _check_view(
+        self, view: View, xyz: npt.NDArray[np.float64]
+    ) -> tuple[ProjectedPoints, ViewCheck]:
         """Return the visible points of a view, and its result without a picture."""
         options = self.options
         projected = project(
@@ -211,7 +213,9 @@ class _Checker:
             depth, depth_warnings = read_or_warn(partial(read_depth, view.depth, view.depth_unit_m))
             # Without its depth image a view is tested by its points.
             occlusion = "points" if depth is None else "depth"
-        kept = visible(projected, view, occlusion, depth=depth, tolerance_m=options.tolerance_m)
+        kept = remove_occluded(
+            projected, view, occlusion, depth=depth, tolerance_m=options.tolerance_m
+        )
         warnings = (
             *image_size_warnings(view),
             *depth_warnings,
@@ -221,7 +225,7 @@ class _Checker:
         median_m = float(np.median(kept.depth_m)) if len(kept) else None
         return kept, ViewCheck(view.image, len(projected), len(kept), median_m, None, warnings)
 
-    def _draw(self, view: View, sightings: Sightings, truth: ClassIndex | None) -> Picture:
+    def _draw(self, view: View, projected: ProjectedPoints, truth: ClassIndex | None) -> Picture:
         """Return the photo with its visible points, and a legend below.
 
         Raises:
@@ -231,16 +235,16 @@ class _Checker:
         # The photo may be a scaled version of what the intrinsics describe. Pixel centres are at
         # whole numbers, so the scaling is about the corner at (−0.5, −0.5).
         scale = np.array(image.shape[1::-1]) / np.array(view.size)
-        uv = (sightings.uv + 0.5) * scale - 0.5
+        uv = (projected.uv + 0.5) * scale - 0.5
         if self.classes is not None:
-            class_index = self.classes.class_index(view, image, sightings)
+            class_index = self.classes.class_index(view, image, projected)
             vocabulary = self.classes.vocabulary
-            return _colored_by_class(image, uv, sightings.depth_m, class_index, vocabulary)
+            return _colored_by_class(image, uv, projected.depth_m, class_index, vocabulary)
         if truth is not None and self.dataset.vocabulary is not None:
-            class_index = truth[sightings.point_index]
+            class_index = truth[projected.point_index]
             vocabulary = self.dataset.vocabulary
-            return _colored_by_class(image, uv, sightings.depth_m, class_index, vocabulary)
-        return _colored_by_depth(image, uv, sightings.depth_m)
+            return _colored_by_class(image, uv, projected.depth_m, class_index, vocabulary)
+        return _colored_by_depth(image, uv, projected.depth_m)
 
     def _write_sheet(self, name: str, pictures: Sequence[Picture]) -> Path | None:
         if len(pictures) < 2:

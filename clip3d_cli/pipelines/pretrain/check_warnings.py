@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.cameras import Sightings
-from clip3d_cli.core.scenes import PosedScene, View, moved
+from clip3d_cli.core.cameras import ProjectedPoints
+from clip3d_cli.core.scenes import PosedScene, View, transform_points
 from clip3d_cli.datasets.images import image_size
 from clip3d_cli.errors import InputError
 
@@ -40,7 +40,7 @@ def image_size_warnings(view: View) -> Warnings:
 
 
 def projection_warnings(
-    view: View, xyz: npt.NDArray[np.float64], projected: Sightings, least_depth_m: float
+    view: View, xyz: npt.NDArray[np.float64], projected: ProjectedPoints, least_depth_m: float
 ) -> Warnings:
     """Return a likely reason if no point projects into an image.
 
@@ -52,7 +52,7 @@ def projection_warnings(
     """
     if len(projected) or not len(xyz):
         return ()
-    xyz_camera = moved(view.camera_from_world, xyz)
+    xyz_camera = transform_points(view.camera_from_world, xyz)
     nearest_m = float(np.sqrt(np.square(xyz_camera).sum(axis=1).min()))
     if nearest_m > max(np.ptp(xyz, axis=0).max(), _LEAST_REACH_M):
         return (
@@ -70,7 +70,9 @@ def projection_warnings(
     )
 
 
-def occlusion_warnings(projected: Sightings, kept: Sightings, by_depth: bool) -> Warnings:
+def occlusion_warnings(
+    projected: ProjectedPoints, kept: ProjectedPoints, by_depth: bool
+) -> Warnings:
     """Return a likely reason if hardly any projected point is visible.
 
     Args:

@@ -12,7 +12,7 @@ from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
 from clip3d_cli.pipelines.pretrain.targets import Targets
 from clip3d_cli.pipelines.training.encoder import encoder_from_file, new_encoder
-from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.sparse.backend import select_backend
 from clip3d_cli.training.clip2scene.model import Clip2Scene
 from clip3d_cli.training.distributed import World
 from clip3d_cli.training.state import LoopOptions, TrainState
@@ -53,7 +53,7 @@ def initial_state(
 
 def _initial_encoder(config: PretrainConfig, targets: Targets, world: World) -> PointEncoder:
     options, words = config.encoder, targets.words
-    backend = backend_named(config.run.backend, world.device, precision="exact")
+    backend = select_backend(config.run.backend, world.device, precision="exact")
     if not options.start:
         return new_encoder(options, words.space, targets.text_encoder, backend)
     return encoder_from_file(

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import Vocabulary
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary, load_vocabulary
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import InputError, UsageError
@@ -149,7 +148,7 @@ def open_scenes(config: PretrainConfig) -> tuple[Dataset, Sequence[PosedScene]]:
             "E_DATASET",
             scenes[0].name if len(scenes) else config.data.root,
             "has no posed images" if len(scenes) else f"split {split!r} has no scene",
-            "Pretraining learns from images: see docs/folder.md for how to describe their cameras.",
+            "Pretraining needs images: see docs/guides/own-data.md on how to describe cameras.",
         )
     return dataset, scenes
 
@@ -158,10 +157,10 @@ def _vocabulary(config: PretrainConfig, dataset: Dataset) -> Vocabulary:
     """Return the words that pixels are labelled with."""
     options = config.words
     if options.classes:
-        return Vocabulary.of_words(list(options.classes))
+        return Vocabulary.from_names(list(options.classes))
     if options.vocabulary != "dataset":
         path = Path(options.vocabulary)
-        return Vocabulary.read(path) if path.suffix else named_vocabulary(options.vocabulary)
+        return Vocabulary.read(path) if path.suffix else load_vocabulary(options.vocabulary)
     if dataset.vocabulary is None:
         raise UsageError(
             "E_CONFIG",

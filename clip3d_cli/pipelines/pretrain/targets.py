@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from clip3d_cli import registry
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.label import Progress, silent
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
@@ -20,7 +21,7 @@ from clip3d_cli.teachers.sampling import pseudo_labels
 from clip3d_cli.teachers.teacher import Teacher
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
-from clip3d_cli.text.templates import templates_named
+from clip3d_cli.text.templates import load_templates
 from clip3d_cli.training.distributed import SINGLE_PROCESS, World
 
 # Most scenes whose patches are counted to find the frequent words.
@@ -56,7 +57,7 @@ def open_teacher(config: PretrainConfig, device: torch.device) -> Teacher:
         SetupError: its weights are missing.
     """
     options = config.teacher
-    teacher: Teacher = registry.part("teachers", options.kind)(
+    teacher: Teacher = registry.load("teachers", options.kind)(
         options.model,
         variant=options.variant,
         image_px=options.image_px or None,
@@ -89,7 +90,7 @@ def prepare_targets(
     text = open_text_encoder(teacher.text_encoder)
     teacher.space.require(text.space, f"the text encoder {teacher.text_encoder}")
     folder = features_folder(Path(config.teacher.features or run_folder / "features"), teacher)
-    templates = templates_named(config.words.templates)
+    templates = load_templates(config.words.templates)
     return Targets(
         tuple(folder / f"{scene.name}.safetensors" for scene in scenes),
         folder,

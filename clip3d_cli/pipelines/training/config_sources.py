@@ -97,7 +97,7 @@ def with_preset(config: T, dataset: str, command: str) -> T:
     Raises:
         UsageError: E_UNKNOWN_NAME: there is no such data set; E_CONFIG: the file is invalid.
     """
-    path = registry.part_folder("datasets", dataset) / f"{command}.toml"
+    path = registry.package_folder("datasets", dataset) / f"{command}.toml"
     if not path.is_file():
         return config
     tables = read_config(path)
@@ -180,7 +180,7 @@ def _with_values(options: Any, values: Mapping[str, Any], where: str) -> Any:
 
 def _require_key(key: str, known: Sequence[str], where: str) -> None:
     if key not in known:
-        remedy = registry.unknown_name(where, key, known).remedy
+        remedy = registry.unknown_name_error(where, key, known).remedy
         raise _config_error(where, f"there is no key {key!r}", remedy)
 
 

@@ -19,6 +19,6 @@ def open_split(options: DataOptions) -> tuple[Dataset, str, Sequence[PosedScene]
         UsageError: there is no such data set or split.
         InputError: the folder does not have the layout of the data set.
     """
-    dataset: Dataset = registry.part("datasets", options.dataset)(Path(options.root))
+    dataset: Dataset = registry.load("datasets", options.dataset)(Path(options.root))
     split = options.split or default_split(dataset, "train")
     return dataset, split, limit_scenes(dataset.scenes(split), options.limit)

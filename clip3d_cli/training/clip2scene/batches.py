@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clip3d_cli.core.grouping import group_rows
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.grouping import group_equal_rows
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import ClassEmbeddings
-from clip3d_cli.core.voxels import choose_voxel, voxelize
+from clip3d_cli.core.voxels import choose_voxel_size, voxelize
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.sweeps import MergedSweeps, merge_sweeps
 from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
@@ -196,7 +196,7 @@ def _voxelize_sample(
     options, inputs = batches.options, batches.inputs
     # (N,): which input cloud each point belongs to: its sweep, or 0 if sweeps are merged.
     cloud_of_point = np.zeros_like(swept.sweep_of_point) if options.merge else swept.sweep_of_point
-    voxel_m = choose_voxel(xyz[cloud_of_point == 0], inputs.voxel_sizes_m)
+    voxel_m = choose_voxel_size(xyz[cloud_of_point == 0], inputs.voxel_sizes_m)
     cells: list[npt.NDArray[np.int32]] = []
     channels: list[npt.NDArray[np.float32]] = []
     # (N,): row of each point's voxel among the voxels of all clouds; −1 outside the crop.
@@ -207,12 +207,12 @@ def _voxelize_sample(
         inside = whole & keep
         if not inside.any():
             continue
-        part = augmented.only(inside)
+        part = augmented.select(inside)
         grid = voxelize(part.xyz, voxel_m)
         row_of_point[inside] = grid.voxel_of_point + sum(len(each) for each in cells)
         cells.append(grid.cells)
         # The context is the whole cloud, not the crop, as in labelling.
-        context = CloudContext(augmented.only(whole))
+        context = CloudContext(augmented.select(whole))
         channels.append(voxel_inputs(inputs.channels, part, grid, context))
     pair_cell, member_cell, member_row, grid_cells = _grid_cells(
         xyz, keep, row_of_point, pairs.point, options.cell_m or voxel_m
@@ -260,7 +260,7 @@ def _grid_cells(
     # (N,): number of each point's cell among all occupied cells; −1 outside the crop.
     occupied_cell = np.full(len(xyz), -1, dtype=np.int64)
     position = np.floor(xyz[keep] / cell_m).astype(np.int64)
-    occupied_cell[keep] = group_rows(list(position.T))[1]
+    occupied_cell[keep] = group_equal_rows(list(position.T))[1]
     # Only cells with a pair are used: (G,) their numbers, (P,) the place of each pair among them.
     with_pair, pair_cell = np.unique(occupied_cell[pair_point], return_inverse=True)
     # From the number of an occupied cell to its place among those with a pair; −1 for the others.

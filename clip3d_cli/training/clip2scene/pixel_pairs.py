@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from clip3d_cli.core.cameras import Occlusion, Sightings, project, visible
+from clip3d_cli.core.cameras import Occlusion, ProjectedPoints, project, remove_occluded
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, View
-from clip3d_cli.core.superpoints import superpoints
+from clip3d_cli.core.superpoints import compute_superpoints
 from clip3d_cli.datasets.images import read_depth
 from clip3d_cli.datasets.sweeps import MergedSweeps
 from clip3d_cli.teachers.cache import Features
@@ -138,19 +138,19 @@ class SceneProjection:
         scene: the scene.
         swept: N points of its sweeps in the world frame.
         view_index: (V,) int64, ascending: the views that were chosen.
-        sightings: visible points of each chosen view, with their pixels.
+        projected: visible points of each chosen view, with their pixels.
     """
 
     scene: PosedScene
     swept: MergedSweeps
     view_index: Rows
-    sightings: tuple[Sightings, ...]
+    projected: tuple[ProjectedPoints, ...]
 
     @property
     def visible(self) -> Rows:
         """(S,) int64, ascending: points that at least one of the views sees."""
         none = np.zeros(0, dtype=np.int64)
-        return np.unique(np.concatenate([none, *(each.point_index for each in self.sightings)]))
+        return np.unique(np.concatenate([none, *(each.point_index for each in self.projected)]))
 
 
 def project_scene(
@@ -168,10 +168,10 @@ def project_scene(
         InputError: a depth image cannot be read, or is required and missing.
     """
     view_index = np.sort(rng.permutation(len(scene.views))[: options.views or None])
-    sightings = tuple(
+    projected = tuple(
         visible_points(scene.views[index], swept.cloud, options) for index in view_index
     )
-    return SceneProjection(scene, swept, view_index, sightings)
+    return SceneProjection(scene, swept, view_index, projected)
 
 
 def sample_pixel_pairs(
@@ -192,9 +192,9 @@ def sample_pixel_pairs(
         options: number of pairs, and whether vectors are averaged over superpoints.
         rng: draws the sample.
     """
-    sightings = [each.only(keep[each.point_index]) for each in projection.sightings]
+    projected = [each.select(keep[each.point_index]) for each in projection.projected]
     # Pairs are numbered view by view: those of view v from first[v] to first[v] + sizes[v] − 1.
-    sizes = np.array([len(each) for each in sightings], dtype=np.int64)
+    sizes = np.array([len(each) for each in projected], dtype=np.int64)
     first = np.cumsum(sizes) - sizes
     most = options.pairs * (_POOL_FACTOR if options.superpoint_m or options.balance else 1)
     sample = np.sort(rng.permutation(int(sizes.sum()))[:most])
@@ -202,7 +202,7 @@ def sample_pixel_pairs(
     visible_rows = visible_rows[keep[visible_rows]]
     points = [np.zeros(0, np.int64)]
     vectors = []
-    for index, seen, start in zip(projection.view_index, sightings, first, strict=True):
+    for index, seen, start in zip(projection.view_index, projected, first, strict=True):
         # rows: the sampled pairs of this view, as rows of its visible points.
         rows = sample[(sample >= start) & (sample < start + len(seen))] - start
         points.append(seen.point_index[rows])
@@ -217,7 +217,7 @@ def sample_pixel_pairs(
     return _average_over_superpoints(pairs, projection.swept.cloud, options, rng)
 
 
-def visible_points(view: View, cloud: PointCloud, options: BatchOptions) -> Sightings:
+def visible_points(view: View, cloud: PointCloud, options: BatchOptions) -> ProjectedPoints:
     """Return the points of a cloud that one view sees, by the occlusion test of the options.
 
     Args:
@@ -232,7 +232,9 @@ def visible_points(view: View, cloud: PointCloud, options: BatchOptions) -> Sigh
     depth = None
     if view.depth is not None and options.occlusion in ("depth", "auto"):
         depth = read_depth(view.depth, view.depth_unit_m)
-    return visible(projected, view, options.occlusion, depth=depth, tolerance_m=options.tolerance_m)
+    return remove_occluded(
+        projected, view, options.occlusion, depth=depth, tolerance_m=options.tolerance_m
+    )
 
 
 def _average_over_superpoints(
@@ -241,7 +243,7 @@ def _average_over_superpoints(
     """Return a sample of the pairs, each with the mean vector of all pairs of its superpoint."""
     cell_m = options.superpoint_m
     # (N,): number of each point's superpoint.
-    superpoint = superpoints(
+    superpoint = compute_superpoints(
         cloud.xyz, cell_m=cell_m, largest_m=_LARGEST_CELLS * cell_m, rgb=cloud.rgb
     )
     # (P,): superpoints of the pairs, renumbered from 0.

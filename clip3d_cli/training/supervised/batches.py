@@ -15,7 +15,7 @@ from torch import Tensor
 from clip3d_cli.core.grouping import run_starts, sort_keys
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.voxels import choose_voxel, voxelize
+from clip3d_cli.core.voxels import choose_voxel_size, voxelize
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.sweeps import read_in_world
 from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
@@ -148,9 +148,9 @@ class LabelledBatches:
         centers = labelled if len(labelled) else all_points
         keep = crop_to_disc(cloud.xyz, all_points, centers, self.options.points, rng)
         xyz = augment_xyz(cloud.xyz, rng) if self.options.augment else cloud.xyz
-        voxel_m = choose_voxel(xyz, self.inputs.voxel_sizes_m)
+        voxel_m = choose_voxel_size(xyz, self.inputs.voxel_sizes_m)
         augmented = replace(cloud, xyz=xyz)
-        part = augmented.only(keep)
+        part = augmented.select(keep)
         grid = voxelize(part.xyz, voxel_m)
         # The context is the whole cloud, not the crop, as in labelling.
         channels = voxel_inputs(self.inputs.channels, part, grid, CloudContext(augmented))

@@ -13,7 +13,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor

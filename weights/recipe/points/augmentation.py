@@ -125,7 +125,7 @@ def add_strays(
     # Each has the color and intensity of some other point.
     rows = np.concatenate((np.arange(len(cloud)), rng.integers(len(cloud), size=count)))
     truth = np.concatenate((leaf_set_of_point, np.full(count, -1, dtype=np.int16)))
-    return replace(cloud.only(rows), xyz=np.concatenate((cloud.xyz, strays))), truth
+    return replace(cloud.select(rows), xyz=np.concatenate((cloud.xyz, strays))), truth
 
 
 def recolor(cloud: PointCloud, rng: np.random.Generator) -> PointCloud:

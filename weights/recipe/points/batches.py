@@ -15,8 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clip3d_cli.core.point_cloud import VoxelGrid
-from clip3d_cli.core.voxels import count_voxels, voxelize
+from clip3d_cli.core.voxels import VoxelGrid, count_voxels, voxelize
 from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.losses import IGNORED, WordTargets
@@ -257,7 +256,7 @@ class Batches:
         cloud = change_intensity(recolor(scan.cloud, rng), rng)
         rows, xyz, middle = self._place_crops(scan, listed, leaf, voxel_m, rng)
         shown = hide(xyz, rng, voxel_m=voxel_m)
-        part, rows = replace(cloud.only(rows), xyz=xyz).only(shown), rows[shown]
+        part, rows = replace(cloud.select(rows), xyz=xyz).select(shown), rows[shown]
         part, leaf_set_of_point = add_strays(part, scan.leaf_set_of_point[rows], rng)
         grid = voxelize(part.xyz, voxel_m)
         # The network reads ranks of intensities among all points of the scan, not of the crop.

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import ClassName, Vocabulary, palette_color
+from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary, palette_color
 from clip3d_cli.labelling.labeller import Labeller
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from weights.recipe.points.sources import read_labelled, read_scan, simulated_files
@@ -150,7 +150,7 @@ def evaluate_simulated(
 
 def _vocabulary(name: str, words: Mapping[str, Sequence[str]]) -> Vocabulary:
     classes = tuple(
-        ClassName(title, tuple(names), position + 1, palette_color(position))
+        SemanticClass(title, tuple(names), position + 1, palette_color(position))
         for position, (title, names) in enumerate(words.items())
     )
     return Vocabulary(name, classes)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.voxels import choose_voxel, count_voxels
+from clip3d_cli.core.voxels import choose_voxel_size, count_voxels
 from clip3d_cli.errors import InputError
 from weights.recipe.points.sources import (
     ScanFile,
@@ -62,7 +62,7 @@ def list_scan(file: ScanFile, voxel_sizes_m: Sequence[float]) -> ListedScan:
         voxel_sizes_m: edges of which labelling chooses.
     """
     scan = read_scan(file)
-    voxel_m = choose_voxel(scan.cloud.xyz, voxel_sizes_m)
+    voxel_m = choose_voxel_size(scan.cloud.xyz, voxel_sizes_m)
     known = scan.leaf_set_of_point[scan.leaf_set_of_point >= 0]
     counts = np.bincount(known, minlength=len(scan.leaf_sets))
     return ListedScan(

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder
-from clip3d_cli.sparse.backend import backend_named
+from clip3d_cli.sparse.backend import select_backend
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from clip3d_cli.training.batch_loader import BatchLoader
 from clip3d_cli.training.environment import environment_info
@@ -146,7 +146,7 @@ def _loop_options(args: argparse.Namespace) -> LoopOptions:
 
 def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
     """Return the encoder of ``--start``, or a randomly initialised one."""
-    backend = backend_named(args.backend, precision="exact")
+    backend = select_backend(args.backend, precision="exact")
     if args.start:
         encoder = load_encoder(args.start)
         spec = replace(encoder.spec, voxel_sizes_m=VOXEL_SIZES_M)
