@@ -4,6 +4,7 @@ A thing stands on z = 0 and faces +x.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +23,7 @@ from weights.recipe.simulate.primitives import (
     random_triangles,
     tube,
 )
+from weights.recipe.simulate.seating import pillow
 
 
 def _between(rng: Rng, low: float, high: float) -> float:
@@ -380,8 +382,6 @@ def fan(rng: Rng) -> Mesh:
     cage = tube("fan", (-0.05, 0, height), (0.05, 0, height), radius, sides=16)
     finish = draw_finish(rng, "plastic", "appliance", "chrome")
     hub = tube("fan", (-0.14, 0, height), (0.06, 0, height), 0.05, sides=8)
-    from dataclasses import replace
-
     caged = replace(cage, opacity=np.full_like(cage.opacity, 0.4))
     return finish.on(*stand, caged, hub)
 
@@ -619,10 +619,17 @@ def helmet(rng: Rng) -> Mesh:
     return draw_finish(rng, "car_paint").on(ellipsoid("helmet", (0, 0, 0.1), (0.15, 0.12, 0.13), 10))
 
 
+def shoe(rng: Rng) -> Mesh:
+    """Return one shoe with its toe towards +x."""
+    finish = draw_finish(rng, "leather", "fabric", "rubber")
+    return finish.on(
+        box("shoe", (0.26, 0.09, 0.05), taper=(0.95, 0.8)),
+        box("shoe", (0.13, 0.08, _between(rng, 0.05, 0.12)), (-0.06, 0, 0.05), taper=(0.8, 0.8)),
+    )
+
+
 def pair_of_shoes(rng: Rng) -> Mesh:
     """Return two shoes beside each other."""
-    from weights.recipe.simulate.storage import shoe
-
     one = shoe(rng)
     return merge([one, one.moved((float(rng.normal(0, 0.04)), 0.12, 0), float(rng.normal(0, 0.2)))])
 
@@ -763,7 +770,7 @@ SMALL_OBJECTS: Mapping[str, Callable[[Rng], Mesh]] = MappingProxyType(
         "helmet": helmet,
         "cash register": cash_register,
         "bag": bag,
-        "pillow": lambda rng: _pillow(rng),
+        "pillow": pillow,
         "computer tower": computer_tower,
     }
 )
@@ -771,12 +778,6 @@ _ANYWHERE = (
     "book", "book", "vase", "box", "box", "plant", "picture", "clock", "statue", "jar", "bottle",
     "candle", "toy", "teddy bear", "speaker", "basket", "cup", "bowl", "binder", "globe", "helmet",
 )  # fmt: skip
-
-
-def _pillow(rng: Rng) -> Mesh:
-    from weights.recipe.simulate.seating import pillow
-
-    return pillow(rng)
 
 
 def draw_small_object(rng: Rng, *, most_m: float) -> Mesh:

@@ -6,7 +6,7 @@ A piece stands on z = 0 and faces +x, with its back towards −x. Width is along
 import numpy as np
 
 from weights.recipe.simulate.finishes import Finish, draw_finish
-from weights.recipe.simulate.household import draw_small_object
+from weights.recipe.simulate.household import draw_small_object, shoe
 from weights.recipe.simulate.primitives import Mesh, Rng, box, box_between, merge, tube
 from weights.recipe.simulate.seating import legs
 
@@ -370,15 +370,6 @@ def shoe_rack(rng: Rng) -> Mesh:
                 parts.append(shoe(rng).moved((0, y, z + 0.02)))
             y += 0.12
     return merge(parts)
-
-
-def shoe(rng: Rng) -> Mesh:
-    """Return one shoe with its toe towards +x."""
-    finish = draw_finish(rng, "leather", "fabric", "rubber")
-    return finish.on(
-        box("shoe", (0.26, 0.09, 0.05), taper=(0.95, 0.8)),
-        box("shoe", (0.13, 0.08, _between(rng, 0.05, 0.12)), (-0.06, 0, 0.05), taper=(0.8, 0.8)),
-    )
 
 
 def display_case(rng: Rng) -> Mesh:
