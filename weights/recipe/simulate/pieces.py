@@ -22,16 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights.recipe.simulate.concepts import concept_index, concept_names
-from weights.recipe.simulate.gltf_files import PartTriangles, read_gltf
 from weights.recipe.simulate.materials import (
     draw_color,
     linear_of_srgb,
-    material_index,
     material_names,
     material_of_concept,
     to_srgb,
 )
-from weights.recipe.simulate.mesh_files import read_mesh_file, rotation_xyz
+from weights.recipe.simulate.mesh_catalogue import material_of_surface
+from weights.recipe.simulate.mesh_files import MeshFile, read_mesh_file, rotation_xyz
 from weights.recipe.simulate.primitives import F32, U8, U16, Mesh, Rng
 
 if sys.version_info >= (3, 11):
@@ -40,30 +39,12 @@ else:
     import tomli as tomllib
 
 # Part of the names of cached files: a higher number makes every process pack them anew.
-_FORMAT = 3
+_FORMAT = 4
 # Grey of parts whose texture is not in the archive (all channels equal, mid-grey to white).
 _PLACEHOLDER = (110, 235)
 _KEEP_COLOR_PROBABILITY = 0.6
 _MOST_COLORS = 14
-# Words in the names of parts and materials of a file, and the material they stand for.
-_MATERIAL_WORDS = {
-    "glass": "glass",
-    "mirror": "mirror",
-    "wood": "wood",
-    "metal": "steel",
-    "gold": "chrome",
-    "carpet": "upholstery",
-    "couch": "upholstery",
-    "sofa": "upholstery",
-    "cushin": "upholstery",
-    "cushing": "upholstery",
-    "plant": "bush",
-    "green": "bush",
-    "cover": "linen",
-    "pages": "paper",
-    "marble": "tile",
-}
-# Words in the names of parts that tell which of several concepts a part has.
+# Words in the names of surfaces that tell which of several concepts a part has.
 _CONCEPT_WORDS = {
     "pillow": "pillow",
     "comforter": "blanket",
@@ -276,73 +257,35 @@ def _piece_arrays(
     )
 
 
-def _read(path: Path) -> PartTriangles:
-    """Return the triangles of a file with z up; colour (0, 0, 0) where it has none."""
-    if path.suffix in (".glb", ".gltf"):
-        return read_gltf(path)
-    if path.suffix == ".npz":
-        with np.load(path) as stored:
-            corners = stored["vertices"][stored["faces"]].astype(np.float32)
-            color = np.maximum(stored["palette"][stored["face_color"]], 1).astype(np.uint8)
-        return PartTriangles(corners, color, np.zeros(len(color), np.int64), ("",))
-    corners = read_mesh_file(path)
-    color = np.zeros((len(corners), 3), dtype=np.uint8)
-    if path.suffix == ".obj":
-        texture = sorted(path.parent.glob("*_texture.png"))
-        if texture:
-            color = _atlas_colors(path, texture[0], len(corners))
-        elif "libero" in str(path):
-            # These files have z up; `read_mesh_file` takes y for it.
-            corners = np.stack([corners[..., 0], corners[..., 2], -corners[..., 1]], axis=-1)
-    return PartTriangles(corners, color, np.zeros(len(color), np.int64), ("",))
+def _read(path: Path) -> MeshFile:
+    """Return the triangles of a file with z up."""
+    read = read_mesh_file(path)
+    if "libero" not in str(path):
+        return read
+    # OBJ files of this collection have z up; `read_mesh_file` takes y for it.
+    x, y, z = np.moveaxis(read.triangles, -1, 0)
+    return MeshFile(np.stack([x, z, -y], axis=-1), read.color, read.surface, read.surface_names)
 
 
-def _atlas_colors(path: Path, texture: Path, triangles: int) -> U8:
-    """Return (T, 3) the colour at the middle of each triangle of an OBJ file in its texture."""
-    from PIL import Image
-
-    pixels = np.asarray(Image.open(texture).convert("RGB"))
-    corner_uv: list[list[float]] = []
-    faces: list[tuple[int, int, int]] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        words = line.split()
-        if words[:1] == ["vt"]:
-            corner_uv.append([float(word) for word in words[1:3]])
-        elif words[:1] == ["f"]:
-            index = [int(word.split("/")[1]) - 1 for word in words[1:]]
-            faces += [(index[0], index[k], index[k + 1]) for k in range(1, len(index) - 1)]
-    if len(faces) != triangles:
-        raise ValueError(f"{path}: {len(faces)} textured of {triangles} triangles")
-    uv = np.asarray(corner_uv)[np.asarray(faces)].mean(axis=1) % 1
-    # Row 0 of an image is its top, where v = 1.
-    size = np.array([pixels.shape[1], pixels.shape[0]])
-    column, row = (np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1) * (size - 1)).astype(int).T
-    return np.maximum(pixels[row, column], 1).astype(np.uint8)
-
-
-def _labels(part: PartTriangles, concept: str) -> U16:
-    """Return (T,) labels: those of the concept, or of one of several that a part's name tells."""
+def _labels(part: MeshFile, concept: str) -> U16:
+    """Return (T,) labels: of the concept, or of one of several that a surface's name tells."""
     several = concept.split("|")
     label = np.full(len(part.color), concept_index(concept), dtype=np.uint16)
     if len(several) == 1:
         return label
-    for number, name in enumerate(part.part_names):
+    for number, name in enumerate(part.surface_names):
         for word, meant in _CONCEPT_WORDS.items():
-            if word in name and meant in several:
-                label[part.part == number] = concept_index(meant)
+            if word in name.lower() and meant in several:
+                label[part.surface == number] = concept_index(meant)
                 break
     return label
 
 
-def _materials(part: PartTriangles, label: U16) -> U8:
-    """Return (T,) materials: as names of parts tell, else those of the concepts."""
-    material = material_of_concept()[label]
-    for number, name in enumerate(part.part_names):
-        for word, meant in _MATERIAL_WORDS.items():
-            if word in name:
-                material[part.part == number] = material_index(meant)
-                break
-    return material
+def _materials(part: MeshFile, label: U16) -> U8:
+    """Return (T,) materials: as names of surfaces tell, else those of the concepts."""
+    of_surface = np.array([material_of_surface(name) for name in part.surface_names])
+    told = of_surface[part.surface]
+    return np.where(told >= 0, told, material_of_concept()[label]).astype(np.uint8)
 
 
 def _recolored(mesh: Mesh, rng: Rng) -> Mesh:
