@@ -12,6 +12,7 @@ from weights.recipe.simulate.primitives import (
     box,
     box_between,
     ellipsoid,
+    fan,
     loft,
     merge,
     polyline_tube,
@@ -65,8 +66,7 @@ def cushion(concept: str, size: tuple[float, float, float], position: tuple[floa
         )
         for level, scale in levels
     ]
-    top = quads(concept, [[rings[-1][i] for i in (0, 2, 4, 6)]])
-    return merge([loft(concept, np.stack(rings)), top]).moved(
+    return merge([loft(concept, np.stack(rings)), fan(concept, rings[-1])]).moved(
         (float(position[0]), float(position[1]), float(position[2]))
     )
 

@@ -249,7 +249,7 @@ def _shelf_contents(rng: Rng, kind: str, width: float, height: float, depth: flo
     return merge(parts)
 
 
-def _shelving(concept: str, rng: Rng, size: Size, contents: list[str]) -> Mesh:
+def shelving(concept: str, rng: Rng, size: Size, contents: list[str]) -> Mesh:
     """Return open shelving of (depth, width, height) with contents on each board."""
     depth, width, height = size
     finish = draw_finish(rng, "wood", "wood", "steel", "wall_paint")
@@ -286,7 +286,7 @@ def _shelving(concept: str, rng: Rng, size: Size, contents: list[str]) -> Mesh:
 def bookshelf(rng: Rng) -> Mesh:
     """Return an open bookshelf with books and other things."""
     size = (_between(rng, 0.24, 0.38), _between(rng, 0.5, 2.4), _between(rng, 0.8, 2.3))
-    mesh = _shelving("bookshelf", rng, size, ["books", "books", "books", "objects", "boxes"])
+    mesh = shelving("bookshelf", rng, size, ["books", "books", "books", "objects", "boxes"])
     if rng.random() < 0.2:
         doors = (size[0], size[1], size[2] * 0.35)
         front = fronts("bookshelf", rng, doors, draw_finish(rng, "wood"), columns=max(int(size[1] / 0.5), 1), rows=[1.0])
@@ -297,7 +297,7 @@ def bookshelf(rng: Rng) -> Mesh:
 def shelf(rng: Rng) -> Mesh:
     """Return shelving with boxes and other things."""
     size = (_between(rng, 0.28, 0.6), _between(rng, 0.5, 1.8), _between(rng, 0.6, 2.2))
-    return _shelving("shelf", rng, size, ["boxes", "objects", "boxes", "books"])
+    return shelving("shelf", rng, size, ["boxes", "objects", "boxes", "books"])
 
 
 def pallet_rack(rng: Rng) -> Mesh:
@@ -375,7 +375,7 @@ def shoe_rack(rng: Rng) -> Mesh:
 def display_case(rng: Rng) -> Mesh:
     """Return a cabinet with panes and things in it."""
     depth, width, height = _between(rng, 0.35, 0.5), _between(rng, 0.6, 1.6), _between(rng, 1.0, 2.0)
-    body = _shelving("display case", rng, (depth, width, height), ["objects", "objects", "books"])
+    body = shelving("display case", rng, (depth, width, height), ["objects", "objects", "books"])
     pane = box("display case", (0.006, width, height * 0.9), (depth / 2 + 0.005, 0, height * 0.05))
     return merge([body, pane.made_of("glass")])
 
