@@ -134,7 +134,7 @@ def _read(entry: CatalogueMesh) -> Mesh:
     read = read_mesh_file(entry.path)
     triangles = _normalized(read.triangles, entry.longest_m, entry.turn_deg)
     plain = labelled_mesh(entry.concept, triangles)
-    material = np.array([_material_of(name) for name in read.surface_names], dtype=np.int64)
+    material = np.array([material_of_surface(name) for name in read.surface_names], dtype=np.int64)
     label = np.array([_concept_of(name, entry) for name in read.surface_names], dtype=np.int64)
     given = material[read.surface]
     mesh = replace(
@@ -151,13 +151,7 @@ def _read(entry: CatalogueMesh) -> Mesh:
         # The largest, and any others: the shape stays where it matters.
         drawn = np.random.default_rng(0).random(len(kept)) * area[kept] ** 0.7
         kept = np.sort(kept[np.argsort(-drawn)[:_MAX_TRIANGLES]])
-    return Mesh(
-        mesh.triangles[kept],
-        mesh.label[kept],
-        mesh.opacity[kept],
-        mesh.material[kept],
-        mesh.color[kept],
-    )
+    return mesh[kept]
 
 
 # Materials by what a file's name of a surface has in it; the first that fits.
@@ -190,7 +184,7 @@ _MATERIAL_OF_WORD = (
 )
 
 
-def _material_of(surface: str) -> int:
+def material_of_surface(surface: str) -> int:
     """Return the material that a file's name of a surface stands for, −1 for none."""
     for pattern, material in _MATERIAL_OF_WORD:
         if re.search(pattern, surface.lower()):

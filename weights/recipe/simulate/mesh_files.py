@@ -53,7 +53,7 @@ def read_mesh_file(path: Path) -> MeshFile:
         return _read_dae(path)
     if path.suffix == ".npz":
         return _read_npz(path)
-    read = _read_glb(path) if path.suffix == ".glb" else _read_obj(path)
+    read = _read_gltf(path) if path.suffix in (".glb", ".gltf") else _read_obj(path)
     # These have y up.
     return _turned(read, np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=np.float32))
 
@@ -106,13 +106,17 @@ _GLTF_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 51
 _GLTF_COUNTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
-def _read_glb(path: Path) -> MeshFile:
-    """Return the triangles of a binary glTF file in its own axes, without skins and textures."""
+def _read_gltf(path: Path) -> MeshFile:
+    """Return the triangles of a glTF file in its own axes, without skins and textures."""
     content = path.read_bytes()
-    (json_length,) = struct.unpack_from("<I", content, 12)
-    header = json.loads(content[20 : 20 + json_length])
-    # The second chunk holds the arrays: 8 bytes of length and type, then the bytes.
-    binary = content[28 + json_length :]
+    if path.suffix == ".gltf":
+        header = json.loads(content)
+        binary = (path.parent / header["buffers"][0]["uri"]).read_bytes()
+    else:
+        (json_length,) = struct.unpack_from("<I", content, 12)
+        header = json.loads(content[20 : 20 + json_length])
+        # The second chunk holds the arrays: 8 bytes of length and type, then the bytes.
+        binary = content[28 + json_length :]
     parts: list[MeshFile] = []
     scene = header["scenes"][header.get("scene", 0)]
     for node in scene["nodes"]:

@@ -20,7 +20,8 @@ class ProfileScanner:
             stand at 45° and −45°, so that they see into doorways from both sides.
         step_deg: angle between measurements.
         spacing_m: distance driven between two profiles.
-        lowest_deg: the lowest elevation on either side.
+        lowest_deg: where its field of view begins: 0 looks to the left, 90 up, 180 to the right.
+        highest_deg: where it ends.
         lidar: range, noise and so on; its angles are not used.
     """
 
@@ -29,6 +30,7 @@ class ProfileScanner:
     step_deg: float
     spacing_m: float
     lowest_deg: float
+    highest_deg: float
     lidar: Lidar
 
 
@@ -46,12 +48,14 @@ def draw_profile_scanner(rng: Rng, spacing_m: float, distance_m: float) -> Profi
         int(rng.choice([1, 1, 4])),
     )
     step_deg = float(np.degrees(spacing_m / distance_m) * rng.uniform(0.6, 1.3))
+    lowest_deg = float(rng.uniform(-75, -40))
     return ProfileScanner(
         float(rng.uniform(1.8, 3.0)),
         float(rng.choice([0, 0, 45, -45, 30, -30])),
         float(np.clip(step_deg, 0.05, 1.0)),
         spacing_m * float(rng.uniform(0.6, 1.5)),
-        float(rng.uniform(-75, -40)),
+        lowest_deg,
+        180 - lowest_deg,
         lidar,
     )
 
@@ -69,18 +73,25 @@ def scan_along_path(
         max_rays: highest number of rays.
     """
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1))])
-    angle_deg = np.arange(scanner.lowest_deg, 180 - scanner.lowest_deg, scanner.step_deg)
+    angle_deg = np.arange(scanner.lowest_deg, scanner.highest_deg, scanner.step_deg)
     spacing_m = max(scanner.spacing_m, float(along[-1]) * len(angle_deg) / max_rays)
     stops = np.arange(0, along[-1], spacing_m)
     position = np.stack([np.interp(stops, along, path[:, k]) for k in range(3)], axis=1)
-    ahead = np.stack([np.gradient(position[:, 0]), np.gradient(position[:, 1])], axis=1)
+    # A vehicle's direction follows its path over a few metres.
+    ahead = np.stack(
+        [
+            np.interp(stops + 2, along, path[:, k]) - np.interp(stops - 2, along, path[:, k])
+            for k in range(2)
+        ],
+        axis=1,
+    )
     heading = np.arctan2(ahead[:, 1], ahead[:, 0]) + np.radians(scanner.skew_deg)
     # The vehicle sways, and its position is known to a centimetre or two.
     sway = _smooth_noise(rng, len(stops), 12) * 0.006
     drift = np.stack([_smooth_noise(rng, len(stops), 60) for _ in range(3)], axis=1)
     angle = np.radians(angle_deg)[None, :] + sway[:, None]
     across = np.stack([-np.sin(heading), np.cos(heading)], axis=1)
-    # (profiles, angles, 3): 0° looks to the left, 90° up, 180° to the right.
+    # (profiles, angles, 3):
     directions = np.concatenate(
         [
             np.cos(angle)[..., None] * across[:, None, :],

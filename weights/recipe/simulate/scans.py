@@ -13,6 +13,7 @@ from weights.recipe.simulate.concepts import concept_index, concept_names
 from weights.recipe.simulate.driving_scans import driving_scan
 from weights.recipe.simulate.labelled_scan import Scan, finished
 from weights.recipe.simulate.mesh_catalogue import read_catalogue
+from weights.recipe.simulate.mobile_scans import mobile_scan
 from weights.recipe.simulate.primitives import F32, Rng
 from weights.recipe.simulate.radiometry import draw_camera, draw_laser_response
 from weights.recipe.simulate.ray_casting import RayCaster
@@ -24,19 +25,22 @@ from weights.recipe.simulate.sensors import (
 )
 
 MAX_POINTS = 170_000
-SCENES = ("driving", "aerial", "indoor")
+SCENES = ("driving", "mobile", "aerial", "indoor")
 
 
 def make_scan(scene: str, rng: Rng, meshes: Path | None) -> Scan:
     """Return a random scan.
 
     Args:
-        scene: "driving" (a street from a vehicle), "aerial" (a town) or "indoor" (rooms).
+        scene: "driving" (a street from a vehicle), "mobile" (facades and streets from near),
+            "aerial" (a town) or "indoor" (rooms).
         rng: decides everything.
         meshes: folder with archives of ready-made meshes, or None; see `read_catalogue`.
     """
     if scene == "aerial":
         return aerial_scan(rng)
+    if scene == "mobile":
+        return mobile_scan(rng, meshes)
     if scene == "indoor":
         return indoor_scan(rng, meshes)
     return driving_scan(rng, meshes)
