@@ -151,13 +151,7 @@ def _read(entry: CatalogueMesh) -> Mesh:
         # The largest, and any others: the shape stays where it matters.
         drawn = np.random.default_rng(0).random(len(kept)) * area[kept] ** 0.7
         kept = np.sort(kept[np.argsort(-drawn)[:_MAX_TRIANGLES]])
-    return Mesh(
-        mesh.triangles[kept],
-        mesh.label[kept],
-        mesh.opacity[kept],
-        mesh.material[kept],
-        mesh.color[kept],
-    )
+    return mesh[kept]
 
 
 # Materials by what a file's name of a surface has in it; the first that fits.
