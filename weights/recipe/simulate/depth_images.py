@@ -20,7 +20,7 @@ from weights.recipe.simulate.radiometry import laser_signal
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.room import Rectangle
 from weights.recipe.simulate.room_light import RoomLight
-from weights.recipe.simulate.sensors import Pose
+from weights.recipe.simulate.lidars import Pose
 
 _FRAMES_PER_CAST = 16
 
@@ -122,7 +122,7 @@ def draw_path(
     poses: list[Pose] = []
     height = float(rng.uniform(1.15, 1.75))
     for floor, count in zip(floors, per_room, strict=True):
-        spots = _free_spots(rng, caster, floor, max(int(count) // 6, 3), height)
+        spots = free_spots(rng, caster, floor, max(int(count) // 6, 3), height)
         middle = float(rng.uniform(0, 2 * np.pi))
         half_view = np.pi * coverage + 0.35
         for number in range(int(count)):
@@ -144,7 +144,7 @@ def draw_path(
     return poses
 
 
-def _free_spots(
+def free_spots(
     rng: Rng, caster: RayCaster, floor: Rectangle, count: int, height: float
 ) -> NDArray[np.float64]:
     """Return (count, 2) positions with nothing within 0.3 m at the camera's height, on a walk."""

@@ -163,14 +163,14 @@ class Furnisher:
     Attributes:
         rng: random generator of the scene.
         pieces: ready-made pieces.
-        tidiness: share of the possible things that stand on furniture, about 0.3…1.3.
+        clutter: how many things stand and lie about, relative to a usual room.
     """
 
     def __init__(self, rng: Rng, pieces: PieceCatalogue) -> None:
         """Start with the catalogue of pieces."""
         self.rng = rng
         self.pieces = pieces
-        self.tidiness = _between(rng, 0.4, 1.5)
+        self.clutter = _between(rng, 0.4, 1.8)
 
     # -- pieces ---------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ class Furnisher:
         names = [
             concept
             for concept, probability in table.items()
-            if self.rng.random() < probability * self.tidiness
+            if self.rng.random() < probability * self.clutter
         ]
         return merge([mesh, *self.spread(top, names)])
 
@@ -265,7 +265,7 @@ class Furnisher:
     def furnish(self, room: Room, kind: RoomKind) -> None:
         """Place what a kind of room has."""
         rng = self.rng
-        fullness = _between(rng, 0.6, 1.05)
+        fullness = _between(rng, 0.75, 1.25)
         for name in _drawn(rng, kind.in_middle, fullness):
             if name in _MIDDLE_GROUPS and name not in _LATE:
                 _MIDDLE_GROUPS[name](self, room)
@@ -277,7 +277,7 @@ class Furnisher:
         for name in _drawn(rng, kind.on_walls, 1.0):
             self.hang(room, name)
         area = room.width * room.depth
-        for _ in range(int(rng.poisson(min(0.12 * area, 4.0) * self.tidiness))):
+        for _ in range(int(rng.poisson(min(0.2 * area, 6.0) * self.clutter))):
             if kind.scattered:
                 self._scatter(room, str(rng.choice(kind.scattered)))
         if rng.random() < 0.08 and area > 9:
@@ -400,7 +400,7 @@ class Furnisher:
         else:
             rest = top
         table = receptacles()["office desk" if office else "desk"]
-        names = [name for name, p in table.items() if name not in ("laptop", "monitor") and rng.random() < p * self.tidiness]
+        names = [name for name, p in table.items() if name not in ("laptop", "monitor") and rng.random() < p * self.clutter]
         return merge([*parts, *self.spread(rest, names)])
 
 
@@ -577,7 +577,7 @@ def _television(f: Furnisher, room: Room, seat: Place) -> None:
     if top is not None and rng.random() < 0.9:
         middle = ((top.x[0] + top.x[1]) / 2, (top.y[0] + top.y[1]) / 2, top.z)
         width = top.y[1] - top.y[0]
-        names = [name for name, p in receptacles()["tv stand"].items() if rng.random() < p * f.tidiness]
+        names = [name for name, p in receptacles()["tv stand"].items() if rng.random() < p * f.clutter]
         beside = Top(top.x, (top.y[0], top.y[0] + width * 0.25), top.z)
         stand = merge([stand, screen.moved(middle), *f.spread(beside, names)])
     room.place_at_wall(stand, 30, wall=wall)
@@ -759,7 +759,7 @@ def _meeting_table(f: Furnisher, room: Room) -> None:
     table = tables.conference_table(rng, length)
     top = find_top(table, 0.5, 1.0)
     if top is not None:
-        names = [name for name in ("laptop", "paper", "cup", "bottle", "phone", "paper", "cup", "monitor", "book", "plant") if rng.random() < 0.3 * f.tidiness]
+        names = [name for name in ("laptop", "paper", "cup", "bottle", "phone", "paper", "cup", "monitor", "book", "plant") if rng.random() < 0.3 * f.clutter]
         table = merge([table, *f.spread(top, names)])
     place = Place(room.width / 2, room.depth / 2, np.pi / 2 if along_x else 0.0)
     if room.place(table, place):
@@ -796,7 +796,7 @@ def _rows_of_desks(f: Furnisher, room: Room) -> None:
             spot = Place(float(x) + float(rng.normal(0, messy)), float(y) + float(rng.normal(0, messy)), float(rng.normal(0, messy)))
             if desk is not None:
                 table = desk
-                if rng.random() < 0.5 * f.tidiness:
+                if rng.random() < 0.5 * f.clutter:
                     top = Top((-0.2, 0.2), (-0.3, 0.3), 0.735)
                     names = [str(rng.choice(["book", "paper", "laptop", "pen", "bottle", "bag"])) for _ in range(2)]
                     table = merge([desk, *f.spread(top, names)])
