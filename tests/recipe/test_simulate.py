@@ -9,10 +9,11 @@ pytest.importorskip("embreex")
 
 from weights.recipe.simulate.concepts import concept_index, concept_names
 from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
+from weights.recipe.simulate.lidar_models import beam_elevations
+from weights.recipe.simulate.lidars import Lidar, Pose, scan_with_lidar
 from weights.recipe.simulate.primitives import box, merge, quads, tube
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scans import make_scan, write_scan
-from weights.recipe.simulate.sensors import Lidar, Pose, beam_elevations, scan_with_lidar
 
 DOWN = np.array([[0.0, 0.0, -1.0]], dtype=np.float32)
 

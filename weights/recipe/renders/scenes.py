@@ -20,9 +20,9 @@ from weights.recipe.renders.sensor_rig import (
     world_from_sensor,
 )
 from weights.recipe.renders.surfaces import Surfaces
+from weights.recipe.simulate.lidars import scan_with_lidar
 from weights.recipe.simulate.mesh_catalogue import read_catalogue
 from weights.recipe.simulate.ray_casting import RayCaster
-from weights.recipe.simulate.sensors import scan_with_lidar
 from weights.recipe.simulate.street_scene import draw_street
 
 # Streets with people, vehicles and buildings; images of empty land show few classes.

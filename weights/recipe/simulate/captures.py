@@ -1,12 +1,13 @@
 """What a sensor captures: points and the surfaces they lie on, before intensities and colours."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weights.recipe.simulate.primitives import F32, U8, U16
+from weights.recipe.simulate.concepts import coarse_labels
+from weights.recipe.simulate.primitives import F32, U8, U16, Rng
 from weights.recipe.simulate.ray_casting import Returns
 
 
@@ -60,3 +61,21 @@ def joined(captures: Iterable[Capture]) -> Capture:
     parts = list(captures)
     columns = [[getattr(part, field.name) for part in parts] for field in fields(Capture)]
     return Capture(*(np.concatenate(column) for column in columns))
+
+
+def with_coarse_labels(capture: Capture) -> Capture:
+    """Return a capture whose parts have the label of the whole that they belong to.
+
+    Most real scans are labelled so: windows and doors with the label of the building.
+    """
+    return replace(capture, label=coarse_labels()[capture.label])
+
+
+def thinned(capture: Capture, size_m: float, rng: Rng) -> Capture:
+    """Return one random point of each occupied cube of ``size_m`` metres."""
+    # `np.unique` takes the first point of a cube in the shuffled order.
+    order = rng.permutation(len(capture))
+    cells = np.floor(capture.xyz[order] / size_m).astype(np.int64)
+    key = (cells[:, 0] * 1_000_003 + cells[:, 1]) * 1_000_003 + cells[:, 2]
+    _, first = np.unique(key, return_index=True)
+    return capture[order[first]]

@@ -87,7 +87,9 @@ def material_of_concept() -> U8:
     material = {
         concept: name for name, concepts in _tables()["concept"].items() for concept in concepts
     }
-    indices = [material_index(material.get(name, "other")) for name in concept_names()]
+    # "a|b" is either of two concepts, and of the first one's material.
+    names = [name.split("|")[0] for name in concept_names()]
+    indices = [material_index(material.get(name, "other")) for name in names]
     return np.array(indices, dtype=np.uint8)
 
 

@@ -84,6 +84,15 @@ class Mesh:
         corners = self.triangles @ np.asarray(matrix, dtype=np.float32).T
         return replace(self, triangles=np.asarray(corners, dtype=np.float32))
 
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Mesh":
+        return Mesh(
+            self.triangles[rows],
+            self.label[rows],
+            self.opacity[rows],
+            self.material[rows],
+            self.color[rows],
+        )
+
     def made_of(self, material: str, color: ArrayLike | None = None) -> "Mesh":
         """Return a copy whose triangles are all of one material.
 
@@ -145,6 +154,19 @@ def merge(meshes: Iterable[Mesh]) -> Mesh:
         np.concatenate([part.opacity for part in parts]),
         np.concatenate([part.material for part in parts]),
         np.concatenate([part.color for part in parts]),
+    )
+
+
+def instanced(mesh: Mesh, positions: ArrayLike) -> Mesh:
+    """Return copies of a mesh, one moved to each of (P, 3) positions in metres."""
+    shift = np.asarray(positions, dtype=np.float32).reshape(-1, 1, 1, 3)
+    count = len(shift)
+    return Mesh(
+        (mesh.triangles[None] + shift).reshape(-1, 3, 3),
+        np.tile(mesh.label, count),
+        np.tile(mesh.opacity, count),
+        np.tile(mesh.material, count),
+        np.tile(mesh.color, (count, 1)),
     )
 
 

@@ -44,7 +44,7 @@ class SceneBuilder:
         self.plan = plan
         self.sensor = sensor
         self.rng = rng
-        self._catalogue = catalogue or {}
+        self._catalogue = catalogue or Catalogue()
         # Fewer leaves suffice where trees are seen from far away.
         self._leaves_per_tree = 3400 if catalogue is not None else 2000
         self._objects: list[Mesh] = []
