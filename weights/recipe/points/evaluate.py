@@ -137,9 +137,13 @@ def evaluate_simulated(
     embeddings = labeller.embed_classes(classes)
     counts = _no_counts(classes)
     for scan in scans:
-        # The last entry is that of −1, which is unknown.
+        # Points that may be any of several leaves are not evaluated; the last entry is that of −1.
         class_of_set = np.array(
-            [words.index(words_of_leaf[next(iter(each))][0]) for each in scan.leaf_sets] + [-1],
+            [
+                words.index(words_of_leaf[next(iter(each))][0]) if len(each) == 1 else -1
+                for each in scan.leaf_sets
+            ]
+            + [-1],
             dtype=np.int32,
         )
         predicted = labeller.label(channels.of(scan.cloud), embeddings)
