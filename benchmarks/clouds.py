@@ -1,7 +1,7 @@
-"""The clouds that engines are compared on: made up, and the same on every machine.
+"""Simulated clouds to compare engines on, the same on every machine.
 
-``lidar`` is one turn of a 64-beam scanner in a street, in cells of 5 cm; ``room`` a furnished room
-in cells of 2 cm; ``million`` twelve turns along the street.
+``lidar`` is one turn of a 64-beam scanner in a street, in cells of 5 cm; ``room`` is a furnished
+room in cells of 2 cm; ``million`` is twelve turns along the street.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ ROOM_THINGS = 5
 
 
 def lidar(share: float = 1.0) -> NDArray[np.int32]:
-    """(M, 4) int32 batch, x, y, z of one scan; ``share`` of its azimuths, in a sector."""
+    """Return (M, 4) int32 batch, x, y, z of one scan, or of a sector with ``share`` of it."""
     return voxels(street_scan(0.0, 0, share), 0.05)
 
 
 def room(share: float = 1.0) -> NDArray[np.int32]:
-    """(M, 4) int32 batch, x, y, z of a room; ``share`` of its length."""
+    """Return (M, 4) int32 batch, x, y, z of a room, or of ``share`` of its length."""
     return voxels(room_points(share), 0.02)
 
 
 def million(share: float = 1.0) -> NDArray[np.int32]:
-    """(M, 4) int32 batch, x, y, z of twelve scans, each 25 m after the one before."""
+    """Return (M, 4) int32 batch, x, y, z of twelve scans, each 25 m after the one before."""
     scans = [street_scan(25.0 * (number - 5.5), number, share) for number in range(12)]
     return voxels(np.concatenate(scans), 0.05)
 
@@ -50,14 +50,14 @@ CLOUDS: dict[str, Callable[[float], NDArray[np.int32]]] = {
 
 
 def voxels(xyz: Floats, size_m: float) -> NDArray[np.int32]:
-    """(M, 4) int32 batch 0, x, y, z: the occupied cells, none negative, x slowest."""
+    """Return (M, 4) int32 occupied cells: batch 0, x, y, z; none negative, x slowest."""
     cells = np.floor(xyz / size_m).astype(np.int32)
     cells = np.unique(cells - cells.min(axis=0), axis=0)
     return np.insert(cells, 0, 0, axis=1)
 
 
 def street_scan(along_m: float, seed: int, share: float) -> Floats:
-    """(P, 3) metres: what the scanner sees from ``along_m`` down the street."""
+    """Return (P, 3) metres: points that the scanner sees at ``along_m`` along the street."""
     draw = np.random.default_rng(seed)
     origin = np.array([along_m, 0.0, SENSOR_HEIGHT_M])
     pitch = np.radians(np.linspace(*BEAM_DEGREES, BEAMS))[:, None]
@@ -73,39 +73,41 @@ def street_scan(along_m: float, seed: int, share: float) -> Floats:
 
 
 def street() -> Floats:
-    """(B, 2, 3) metres: the low and the high corners of the boxes that make up a street."""
+    """Return (B, 2, 3) metres: low and high corners of the boxes of a street."""
     draw = np.random.default_rng(7)
     end = STREET_LENGTH_M
     boxes = [[(-end, -80.0, -1.0), (end, 80.0, 0.0)]]
     for side in (-1, 1):
-        boxes.append(beside(side, (-end, 6.8, -1.0), (2 * end, 70.0, 1.15)))
+        boxes.append(roadside_box(side, (-end, 6.8, -1.0), (2 * end, 70.0, 1.15)))
         at = -end
         while at < end:
             front, length = 10 + draw.uniform(0, 6), draw.uniform(8, 25)
-            boxes.append(beside(side, (at, front, 0.0), (length, 15.0, draw.uniform(5, 18))))
+            boxes.append(roadside_box(side, (at, front, 0.0), (length, 15.0, draw.uniform(5, 18))))
             at += length + draw.choice([0.0, 3.0, 9.0])
         for x in np.arange(-end, end, 6.5):
             if draw.random() < 0.55:
-                boxes.append(beside(side, (x + draw.uniform(0, 2), 4.6, 0.0), (4.3, 1.8, 1.5)))
+                boxes.append(
+                    roadside_box(side, (x + draw.uniform(0, 2), 4.6, 0.0), (4.3, 1.8, 1.5))
+                )
             if draw.random() < 0.6:
-                boxes.append(beside(side, (x, 7.4, 0.0), (0.25, 0.25, draw.uniform(3, 8))))
+                boxes.append(roadside_box(side, (x, 7.4, 0.0), (0.25, 0.25, draw.uniform(3, 8))))
             for _ in range(draw.integers(0, TWIGS)):
                 middle = draw.normal((x, 7.6, 3.2), (1.3, 1.0, 1.1))
-                boxes.append(beside(side, middle, draw.uniform(0.05, 0.4, 3)))
+                boxes.append(roadside_box(side, middle, draw.uniform(0.05, 0.4, 3)))
     return np.array(boxes)
 
 
-def beside(side: int, corner: Any, size: Any) -> list[Any]:
-    """The low and the high corner of a box left (1) or right (-1) of the street's middle."""
+def roadside_box(side: int, corner: Any, size: Any) -> list[Any]:
+    """Return the low and high corner of a box left (1) or right (-1) of the street's middle."""
     low, high = np.asarray(corner), np.add(corner, size)
     ends = sorted((side * low[1], side * high[1]))
     return [(low[0], ends[0], low[2]), (high[0], ends[1], high[2])]
 
 
 def cast(origin: Floats, turn: Floats, rays: Floats, boxes: Floats) -> Floats:
-    """(beams, azimuths) metres along every ray to the first box, infinite where there is none.
+    """Return (beams, azimuths) metres along every ray to the first box, infinite without one.
 
-    Only the azimuths a box covers are tried.
+    Only the azimuths that a box covers are tested.
     """
     nearest = np.full(rays.shape[:2], np.inf)
     with np.errstate(divide="ignore"):
@@ -121,22 +123,22 @@ def cast(origin: Floats, turn: Floats, rays: Floats, boxes: Floats) -> Floats:
 
 
 def covered(turn: Floats, low: Floats, high: Floats) -> NDArray[np.bool_] | slice:
-    """Which azimuths a box covers, seen from the origin; all of them from inside of it."""
+    """Return which azimuths a box covers, seen from the origin; all, if the origin is inside."""
     if low[0] <= 0 <= high[0] and low[1] <= 0 <= high[1]:
         return slice(None)
     middle = np.arctan2(low[1] + high[1], low[0] + high[0])
     corners = [np.arctan2(y, x) for x in (low[0], high[0]) for y in (low[1], high[1])]
-    reach = max(abs(around(corner - middle)) for corner in corners)
-    return np.abs(around(turn - middle)) <= reach
+    reach = max(abs(wrapped(corner - middle)) for corner in corners)
+    return np.abs(wrapped(turn - middle)) <= reach
 
 
-def around(angle: Any) -> Any:
-    """The same angles, between −π and π."""
+def wrapped(angle: Any) -> Any:
+    """Return the same angles between −π and π."""
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def room_points(share: float, density: float = 1520.0) -> Floats:
-    """(P, 3) metres: points spread evenly over walls and furniture, ``density`` a square metre."""
+    """Return (P, 3) metres: ``density`` points per square metre on walls and furniture."""
     draw = np.random.default_rng(11)
     length, width, height = ROOM_M
     faces = [rectangle(draw, density, (0, 0, z), (length, width, 0)) for z in (0.0, height)]
@@ -157,7 +159,7 @@ def room_points(share: float, density: float = 1520.0) -> Floats:
 
 
 def rectangle(draw: np.random.Generator, density: float, corner: Any, size: Any) -> Floats:
-    """(P, 3) random points on an axis-parallel rectangle, given by its corner and its edges."""
+    """Return (P, 3) random points on an axis-parallel rectangle with a corner and edge lengths."""
     edges = np.asarray(size, dtype=np.float64)
     area = float(np.prod(edges[edges > 0]))
     return np.asarray(corner) + draw.random((int(area * density), 3)) * edges

@@ -1,4 +1,4 @@
-"""The parent's end of an engine's process: see `engine_child`."""
+"""Parent side of a process with one engine: see `engine_child`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class EngineError(Exception):
-    """An engine cannot do what it was told, or is gone; the text says why."""
+    """A request failed, or the process ended; the message says why."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """An engine, and how it shall compute."""
+    """An engine and how it is to compute."""
 
     engine: str
     mode: str
@@ -31,14 +31,15 @@ class Setting:
     def label(self) -> str:
         return f"{self.engine}-{self.mode}-{self.threads}"
 
-    def order(self) -> dict[str, Any]:
+    def as_request(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "python"}
 
 
 class EngineProcess:
-    """A child that does one order at a time.
+    """A child process that handles one request at a time.
 
-    Threads of ours wait as `clip3d` makes them, asleep but for a moment; peers wait as they will.
+    Threads of clip3d's engines wait as the command line sets them, asleep after a moment; those of
+    peers wait as their library sets them.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -56,32 +57,32 @@ class EngineProcess:
             env={**os.environ, **waiting, **dict.fromkeys(counts, threads)},
         )
 
-    def ask(self, order: str, **details: Any) -> dict[str, Any]:
-        """What the child answers.
+    def request(self, request: str, **details: Any) -> dict[str, Any]:
+        """Send a request and return the result.
 
         Raises:
-            EngineError: it could not, or it is gone.
+            EngineError: the request failed, or the process ended.
         """
         to_child, from_child = self.process.stdin, self.process.stdout
         if to_child is None or from_child is None:
             raise EngineError("the process has no pipes")
         try:
-            to_child.write(json.dumps({"do": order, **details}) + "\n")
+            to_child.write(json.dumps({"do": request, **details}) + "\n")
             to_child.flush()
         except BrokenPipeError:
             raise EngineError(self._end()) from None
         line = from_child.readline()
         if not line:
             raise EngineError(self._end())
-        answer: dict[str, Any] = json.loads(line)
-        if "failed" in answer:
-            raise EngineError(answer["failed"])
-        return answer
+        result: dict[str, Any] = json.loads(line)
+        if "failed" in result:
+            raise EngineError(result["failed"])
+        return result
 
-    def try_asking(self, order: str, **details: Any) -> dict[str, Any]:
-        """As `ask`, but a failure is an answer too: its reason under ``failed``."""
+    def try_request(self, request: str, **details: Any) -> dict[str, Any]:
+        """Send a request; if it fails, return the reason under ``failed``."""
         try:
-            return self.ask(order, **details)
+            return self.request(request, **details)
         except EngineError as failure:
             return {"failed": str(failure)}
 

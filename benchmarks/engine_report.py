@@ -1,4 +1,4 @@
-"""What was measured, as Markdown and as JSON."""
+"""Measurements of engines as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -19,38 +19,39 @@ WRONG = 1e-3
 
 @dataclass
 class Row:
-    """One engine's figures in one case.
+    """Measurements of one engine in one case.
 
     Attributes:
-        measured: what every round gave, by order.
-        failures: why an order could not be done, by order.
-        error, agreement: against the reference, once compared.
+        measured: result of every round, by request.
+        failures: why a request failed, by request.
+        error: norm of the difference to the reference, relative to the reference.
+        agreement: share of voxels with the same argmax as the reference, 0…1.
     """
 
     setting: Setting
     version: str
     measured: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    answer: Tensor | None = None
+    result: Tensor | None = None
     error: float | None = None
     agreement: float | None = None
 
-    def take(self, order: str, found: dict[str, Any]) -> None:
+    def add(self, request: str, found: dict[str, Any]) -> None:
         if "failed" in found:
-            self.failures[order] = found["failed"]
+            self.failures[request] = found["failed"]
         else:
-            self.measured.setdefault(order, []).append(found)
+            self.measured.setdefault(request, []).append(found)
 
-    def all(self, order: str, what: str = "seconds") -> list[float]:
-        return [each[what] for each in self.measured.get(order, [])]
+    def all(self, request: str, what: str = "seconds") -> list[float]:
+        return [each[what] for each in self.measured.get(request, [])]
 
-    def median(self, order: str, what: str = "seconds") -> float | None:
-        values = self.all(order, what)
+    def median(self, request: str, what: str = "seconds") -> float | None:
+        values = self.all(request, what)
         return statistics.median(values) if values else None
 
     @property
     def wrong(self) -> bool:
-        """Whether it gave another answer in full precision than the reference."""
+        """Whether its result in full precision differs from the reference."""
         exact = self.setting.mode == "exact"
         return exact and self.error is not None and not self.error < WRONG
 
@@ -66,20 +67,20 @@ class Case:
     threads: int
     rows: list[Row] = field(default_factory=list)
 
-    def compare_answers(self, reference: str) -> None:
-        """Fill in errors and agreements against the reference engine in full precision."""
-        answers = [
-            row.answer
+    def compare_results(self, reference: str) -> None:
+        """Compute errors and agreements relative to the reference engine in full precision."""
+        results = [
+            row.result
             for row in self.rows
             if row.setting.engine == reference and row.setting.mode == "exact"
         ]
-        truth = next((answer for answer in answers if answer is not None), None)
+        truth = next((result for result in results if result is not None), None)
         for row in self.rows:
-            if truth is not None and row.answer is not None:
-                row.error = float((row.answer - truth).norm() / truth.norm())
-                same = row.answer.argmax(dim=1) == truth.argmax(dim=1)
+            if truth is not None and row.result is not None:
+                row.error = float((row.result - truth).norm() / truth.norm())
+                same = row.result.argmax(dim=1) == truth.argmax(dim=1)
                 row.agreement = float(same.float().mean())
-            row.answer = None
+            row.result = None
 
     @property
     def peers(self) -> list[Row]:
@@ -105,7 +106,7 @@ class Case:
 
 
 def machine(threads: int, device: str) -> str:
-    """One line of where and how."""
+    """Return one line about the machine and the settings."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -118,7 +119,7 @@ def machine(threads: int, device: str) -> str:
 
 
 def print_case(case: Case) -> None:
-    """The tables of a case."""
+    """Print the tables of a case."""
     cells = case.counts[0][0]
     print(f"\n### MinkUNet{case.layers} on {case.cloud}: {case.operations / 1e9:.1f} GFLOP\n")
     levels = ", ".join(f"{rows:,} ({pairs / rows:.1f})" for rows, pairs in case.counts)
@@ -128,8 +129,8 @@ def print_case(case: Case) -> None:
         print()
         print_table(case, step_columns(case))
     for row in case.rows:
-        for order, reason in row.failures.items():
-            print(f"\n{row.setting.label} failed at {order}: {reason}")
+        for request, reason in row.failures.items():
+            print(f"\n{row.setting.label} failed at {request}: {reason}")
     print("\n" + "; ".join(sorted({row.version for row in case.rows})), flush=True)
 
 
@@ -180,16 +181,16 @@ def _short(case: Case, row: Row) -> str:
     return row.setting.engine + (f" ({threads} thread)" if threads != case.threads else "")
 
 
-def _seconds(row: Row, order: str) -> str:
-    values = row.all(order)
+def _seconds(row: Row, request: str) -> str:
+    values = row.all(request)
     if not values:
         return "–"
     return f"{statistics.median(values):.3f} ({min(values):.3f}–{max(values):.3f})"
 
 
-def _ratio(peer: Row, order: str) -> Any:
+def _ratio(peer: Row, request: str) -> Any:
     def show(row: Row) -> str:
-        slow, quick = peer.median(order), row.median(order)
+        slow, quick = peer.median(request), row.median(request)
         return f"{slow / quick:.2f}" if slow and quick else "–"
 
     return show

@@ -4,10 +4,10 @@
         [--clouds lidar,room,million] [--modes exact,high,fast] [--training] [--threads 2]
         [--device cpu] [--repeats 5] [--peer-python spconv=/path/to/python] [--json FILE]
 
-Every engine that can be imported runs a MinkUNet of the same weights on the same cloud, each in a
-process of its own. They take turns: each does one pass, kernel maps and all, then the next, so that
-whatever else the machine does hits all alike. Prints Markdown. A peer may lie in another Python:
-say which with ``--peer-python``. Linux only. On a GPU:
+Every engine that can be imported runs a MinkUNet with the same weights on the same cloud, each in a
+process of its own. The engines take turns: each computes one pass, kernel maps included, then the
+next one does, so that other load of the machine affects all equally. Prints Markdown. A peer may be
+installed in another Python, which is named with ``--peer-python``. Linux only. On a GPU:
 
     python -m benchmarks.engines --device cuda --peers spconv,torchsparse --training
 """
@@ -29,10 +29,10 @@ from benchmarks.engine_process import PEERS, EngineError, EngineProcess, Setting
 from benchmarks.engine_report import Case, Row, machine, print_case
 from benchmarks.network import (
     level_counts,
-    made_up_feats,
-    made_up_truth,
-    made_up_weights,
     needed_operations,
+    random_classes,
+    random_feats,
+    random_weights,
 )
 from clip3d_cli import registry
 
@@ -40,16 +40,16 @@ REFERENCE = "torch"
 
 
 def main() -> None:
-    asked = arguments().parse_args()
-    torch.set_num_threads(asked.threads)
-    print(machine(asked.threads, asked.device))
+    options = arguments().parse_args()
+    torch.set_num_threads(options.threads)
+    print(machine(options.threads, options.device))
     cases = []
-    for cloud, layers in itertools.product(asked.clouds, asked.layers):
-        case = run_case(cloud, layers, asked)
+    for cloud, layers in itertools.product(options.clouds, options.layers):
+        case = run_case(cloud, layers, options)
         print_case(case)
         cases.append(case.as_json())
-    if asked.json:
-        asked.json.write_text(json.dumps(cases, indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(cases, indent=1) + "\n")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -57,16 +57,18 @@ def arguments() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     ours = [name for name in registry.names("backends") if name not in PEERS]
-    parser.add_argument("--engines", type=listed, default=ours, help="ours, by name")
+    parser.add_argument("--engines", type=listed, default=ours, help="clip3d's backends to measure")
     parser.add_argument("--peers", type=listed, default=[])
     parser.add_argument("--layers", type=lambda text: [int(n) for n in listed(text)], default=[18])
     parser.add_argument("--clouds", type=listed, default=["lidar", "room"])
     parser.add_argument("--modes", type=listed, default=["exact", "high", "fast"])
-    parser.add_argument("--training", action="store_true", help="also a training step")
+    parser.add_argument("--training", action="store_true", help="also measure a training step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--share", type=float, default=1.0, help="of the cloud, for a quick look")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="part of the cloud to use, for a quick run"
+    )
     parser.add_argument("--peer-python", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     return parser
@@ -76,63 +78,65 @@ def listed(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
-def settings(asked: argparse.Namespace) -> list[Setting]:
-    """All engines in all modes.
+def settings(options: argparse.Namespace) -> list[Setting]:
+    """Return all engines in all modes.
 
-    On a CPU, spconv computes wrong numbers with several threads, so it runs with one as well, and
-    torchsparse is three times slower with several, so it runs with one.
+    On a CPU, spconv computes wrong numbers with several threads, so it also runs with one;
+    torchsparse is three times slower with several, so it runs with one only.
     """
-    pythons = dict(each.split("=", 1) for each in asked.peer_python)
+    pythons = dict(each.split("=", 1) for each in options.peer_python)
     found = [
-        Setting(name, mode, asked.threads, asked.device, sys.executable)
-        for name in asked.engines
-        for mode in asked.modes
+        Setting(name, mode, options.threads, options.device, sys.executable)
+        for name in options.engines
+        for mode in options.modes
     ]
-    for name in asked.peers:
+    for name in options.peers:
         python = pythons.get(name, sys.executable)
-        threads = [asked.threads]
-        if asked.device == "cpu" and name in ("spconv", "torchsparse"):
-            threads = [1] if name == "torchsparse" else sorted({asked.threads, 1}, reverse=True)
-        modes = ["exact"] if asked.device == "cpu" else asked.modes
+        threads = [options.threads]
+        if options.device == "cpu" and name in ("spconv", "torchsparse"):
+            threads = [1] if name == "torchsparse" else sorted({options.threads, 1}, reverse=True)
+        modes = ["exact"] if options.device == "cpu" else options.modes
         found += [
-            Setting(name, mode, count, asked.device, python) for mode in modes for count in threads
+            Setting(name, mode, count, options.device, python)
+            for mode in modes
+            for count in threads
         ]
     return found
 
 
-def run_case(cloud: str, layers: int, asked: argparse.Namespace) -> Case:
-    cells = torch.from_numpy(CLOUDS[cloud](asked.share))
-    state = made_up_weights(layers)
+def run_case(cloud: str, layers: int, options: argparse.Namespace) -> Case:
+    cells = torch.from_numpy(CLOUDS[cloud](options.share))
+    state = random_weights(layers)
     counts = level_counts(cells)
-    case = Case(cloud, layers, counts, needed_operations(state, counts), asked.threads)
+    case = Case(cloud, layers, counts, needed_operations(state, counts), options.threads)
     with tempfile.TemporaryDirectory() as folder:
-        given = Path(folder) / "given.pt"
+        inputs = Path(folder) / "inputs.pt"
         torch.save(
             {
                 "layers": layers,
                 "weights": state,
                 "cells": cells,
-                "feats": made_up_feats(len(cells)),
-                "truth": made_up_truth(len(cells)),
+                "feats": random_feats(len(cells)),
+                "classes": random_classes(len(cells)),
             },
-            given,
+            inputs,
         )
-        started = start(settings(asked), given, case)
+        started = start(settings(options), inputs, case)
         try:
-            measure(started, case, asked, Path(folder))
+            measure(started, case, options, Path(folder))
         finally:
             for process, _ in started:
                 process.stop()
     return case
 
 
-def start(wanted: list[Setting], given: Path, case: Case) -> list[tuple[EngineProcess, Row]]:
-    """The engines that can be loaded; a line is printed of each of the others."""
+def start(wanted: list[Setting], inputs: Path, case: Case) -> list[tuple[EngineProcess, Row]]:
+    """Start the engines that can be loaded; print a line about each of the others."""
     started = []
     for setting in wanted:
         process = EngineProcess(setting)
         try:
-            loaded = process.ask("load", given=str(given), **setting.order())
+            loaded = process.request("load", inputs=str(inputs), **setting.as_request())
         except EngineError as failure:
             print(f"left out: {setting.label}: {failure}")
             process.stop()
@@ -146,30 +150,32 @@ def start(wanted: list[Setting], given: Path, case: Case) -> list[tuple[EnginePr
 def measure(
     started: list[tuple[EngineProcess, Row]],
     case: Case,
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
     folder: Path,
 ) -> None:
-    """Rounds of forward passes, then the answers, then rounds of training steps."""
-    rounds(started, asked.repeats, ("gemm", "maps", "forward"))
+    """Measure forward passes in rounds, compare the results, then measure training steps."""
+    rounds(started, options.repeats, ("gemm", "maps", "forward"))
     for process, row in started:
-        row.take("peak", process.try_asking("peak"))
-        answer = folder / f"{row.setting.label}.pt"
-        if "failed" not in process.try_asking("answer", to=str(answer)):
-            row.answer = torch.load(answer, weights_only=True)
-    case.compare_answers(REFERENCE)
-    if asked.training:
-        rounds(started, max(2, asked.repeats // 2), ("step",))
+        row.add("peak", process.try_request("peak"))
+        result = folder / f"{row.setting.label}.pt"
+        if "failed" not in process.try_request("save_result", to=str(result)):
+            row.result = torch.load(result, weights_only=True)
+    case.compare_results(REFERENCE)
+    if options.training:
+        rounds(started, max(2, options.repeats // 2), ("step",))
         for process, row in started:
-            row.take("step_peak", process.try_asking("peak"))
+            row.add("step_peak", process.try_request("peak"))
 
 
-def rounds(started: list[tuple[EngineProcess, Row]], repeats: int, orders: tuple[str, ...]) -> None:
-    """Every engine in turn, and once beforehand, not counted."""
-    for number, order in itertools.product(range(repeats + 1), orders):
+def rounds(
+    started: list[tuple[EngineProcess, Row]], repeats: int, requests: tuple[str, ...]
+) -> None:
+    """Measure all engines in turn; the first round is a warm-up that is not counted."""
+    for number, request in itertools.product(range(repeats + 1), requests):
         for process, row in started:
-            found: dict[str, Any] = process.try_asking(order)
+            found: dict[str, Any] = process.try_request(request)
             if number or "failed" in found:
-                row.take(order, found)
+                row.add(request, found)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def _finetune(run: Run, args: argparse.Namespace) -> None:
     command += ["--split", "train", "-o", str(folder)]
     command += ["--linear-probe"] if run.start == "probe" else []
     settings = [*_TABLE["settings"], *_TABLE["starts"][run.start], *args.settings]
-    for setting in (*settings, f"data.judged={args.split}", f"run.seed={run.seed}"):
+    for setting in (*settings, f"data.eval_split={args.split}", f"run.seed={run.seed}"):
         command += ["--set", setting]
     if (folder / "config.toml").is_file():
         command = [*command[:4], "--quiet", "--resume", "-o", str(folder)]

@@ -1,4 +1,4 @@
-"""One network for all engines: its weights, and the multiplications it cannot do without."""
+"""The network that all engines compute: random weights, inputs, and its number of operations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ CLASSES = 20
 LEVELS = (1, 2, 4, 8, 16)
 
 
-def made_up_weights(layers: int) -> dict[str, Tensor]:
-    """The state of a MinkUNet with norms that do something; the same for the same ``layers``.
+def random_weights(layers: int) -> dict[str, Tensor]:
+    """Return random weights of a MinkUNet, the same for the same ``layers``.
+
+    Normalizations have random statistics, so that they change the features.
 
     Convolutions are (K³, Cin, Cout), offsets with x slowest, as everywhere in clip3d.
     """
@@ -34,18 +36,18 @@ def made_up_weights(layers: int) -> dict[str, Tensor]:
     return state
 
 
-def made_up_feats(rows: int) -> Tensor:
-    """(rows, 4) float32, normal."""
+def random_feats(rows: int) -> Tensor:
+    """Return (rows, 4) normally distributed float32."""
     return torch.randn(rows, IN_CHANNELS, generator=torch.Generator().manual_seed(rows))
 
 
-def made_up_truth(rows: int) -> Tensor:
-    """(rows,) int64 classes."""
+def random_classes(rows: int) -> Tensor:
+    """Return (rows,) random int64 classes."""
     return torch.randint(CLASSES, (rows,), generator=torch.Generator().manual_seed(rows))
 
 
 def level_counts(cells: Tensor) -> list[tuple[int, int]]:
-    """How many cells every level has, and how many pairs of cells that see each other."""
+    """Return the number of cells of every level, and of pairs of cells that see each other."""
     plan = Plan(cells)
     counts = []
     for stride in LEVELS:
@@ -56,7 +58,7 @@ def level_counts(cells: Tensor) -> list[tuple[int, int]]:
 
 
 def needed_operations(state: dict[str, Tensor], counts: list[tuple[int, int]]) -> int:
-    """Multiplications and additions of one forward pass over pairs of cells that exist."""
+    """Return the multiplications and additions of one forward pass over existing pairs of cells."""
     total = 0
     for name, weight in state.items():
         if weight.ndim < 2:
@@ -65,7 +67,7 @@ def needed_operations(state: dict[str, Tensor], counts: list[tuple[int, int]]) -
         if weight.ndim == 2 or len(weight) == 1:
             used = cells
         else:
-            # A kernel of two cells sees every finer cell once.
+            # A kernel of two cells has one pair for every finer cell.
             used = counts[_level(name) - 1][0] if name.startswith("down") else cells
             used = pairs if len(weight) == 27 else used
         total += 2 * used * weight.shape[-1] * weight.shape[-2]
@@ -73,7 +75,7 @@ def needed_operations(state: dict[str, Tensor], counts: list[tuple[int, int]]) -
 
 
 def _level(name: str) -> int:
-    """At which level the rows lie that a weight fills."""
+    """Return the level of the rows that a weight fills."""
     part, _, rest = name.partition(".")
     if part == "down":
         return int(rest[0]) + 1

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.grouping import group_rows
+from clip3d_cli.core.grouping import group_equal_rows
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary_files import vocabulary_file
+from clip3d_cli.core.vocabulary import vocabulary_path
 from clip3d_cli.datasets.pandaset.dataset import PandaSet
 from clip3d_cli.datasets.sweeps import read_in_world
 
@@ -48,10 +48,10 @@ def _cut(
 ) -> list[tuple[PointCloud, np.ndarray]]:
     """Return points and class ids of each tile with enough labelled points."""
     tile_xy = np.floor(cloud.xyz[:, :2] / args.tile_m).astype(np.int64)
-    _, tile_of_point = group_rows(list(tile_xy.T))
+    _, tile_of_point = group_equal_rows(list(tile_xy.T))
     tiles = [np.flatnonzero(tile_of_point == tile) for tile in range(tile_of_point.max() + 1)]
     return [
-        (cloud.only(rows), class_ids[rows])
+        (cloud.select(rows), class_ids[rows])
         for rows in tiles
         if (class_ids[rows] > 0).sum() >= args.least_points
     ]
@@ -86,7 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--vocabulary",
         type=Path,
-        default=vocabulary_file("pandaset"),
+        default=vocabulary_path("pandaset"),
         help="vocabulary file to write beside the tiles",
     )
     return parser.parse_args()

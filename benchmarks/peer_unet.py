@@ -1,6 +1,6 @@
-"""The same MinkUNet over another library's convolutions.
+"""The same MinkUNet with another library's convolutions.
 
-The library's part is a kit: how it holds features, and its three convolutions.
+A kit adapts the library: how it stores features, and its three convolutions.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ Weights = dict[str, Tensor]
 
 
 class Kit(Protocol):
-    """What a library brings. Weights are given as (K³, Cin, Cout), offsets with x slowest."""
+    """Adapter of a library. Weights are (K³, Cin, Cout), offsets with x slowest."""
 
     def tensor(self, cells: Tensor, feats: Tensor) -> Any:
-        """The library's sparse tensor; cells (M, 4) int32 are unique and not negative."""
+        """Return the library's sparse tensor; cells (M, 4) int32 are unique and not negative."""
 
     def feats(self, sparse: Any) -> Tensor:
-        """(M, C), in the order of the cells given, at least at the finest level."""
+        """Return (M, C) features; at the finest level in the order of the cells."""
 
     def with_feats(self, sparse: Any, feats: Tensor) -> Any:
-        """The same cells with other features."""
+        """Return a tensor with the same cells and other features."""
 
     def same(self, weight: Tensor, level: int) -> nn.Module:
-        """A submanifold convolution at a level (0 is the finest)."""
+        """Return a submanifold convolution at a level (0 is the finest)."""
 
     def down(self, weight: Tensor, level: int) -> nn.Module:
-        """A convolution of 2³ cells from a level to the next coarser."""
+        """Return a convolution of 2³ cells from a level to the next coarser one."""
 
     def up(self, weight: Tensor, level: int) -> nn.Module:
-        """A transposed convolution of 2³ cells from the next coarser level to this one."""
+        """Return a transposed convolution of 2³ cells from the next coarser level to this one."""
 
     def build_maps(self, cells: Tensor) -> None:
-        """Build all kernel maps of the network, and throw them away."""
+        """Build all kernel maps of the network, and discard them."""
 
 
 class PeerUNet(nn.Module):
-    """A MinkUNet made from the state of clip3d's: (M, 4) cells, (M, C) features → (M, D)."""
+    """MinkUNet with the weights of clip3d's: (M, 4) cells, (M, C) features → (M, D)."""
 
     def __init__(self, kit: Kit, weights: Weights) -> None:
         super().__init__()

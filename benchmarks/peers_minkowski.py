@@ -1,4 +1,4 @@
-"""MinkowskiEngine 0.5 beneath `PeerUNet`."""
+"""Adapter of MinkowskiEngine 0.5 for `PeerUNet`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VERSION = ME.__version__
 
 
 class MinkowskiKit:
-    """MinkowskiEngine's convolutions; its odd kernels have x fastest, its even ones too."""
+    """MinkowskiEngine's convolutions; its offsets have x fastest."""
 
     def tensor(self, cells: Tensor, feats: Tensor) -> Any:
         return ME.SparseTensor(feats, coordinates=cells)

@@ -1,4 +1,4 @@
-"""spconv 2.3 beneath `PeerUNet`."""
+"""Adapter of spconv 2.3 for `PeerUNet`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SpconvKit:
     def __init__(self) -> None:
         self._edges: list[int] | None = None
         if not torch.cuda.is_available():
-            # The CPU wheel's backward asks for a CUDA stream that it does not use.
+            # The backward function of the CPU wheel gets a CUDA stream that it does not use.
             ops.get_current_stream = lambda: 0
 
     def tensor(self, cells: Tensor, feats: Tensor) -> Any:
@@ -69,7 +69,7 @@ class SpconvKit:
         return coarse
 
     def _shape(self, cells: Tensor) -> list[int]:
-        """The lattice's edges, which four halvings must divide; read once, as users know theirs."""
+        """Return the edges of the lattice, multiples of 16; computed once, as users know theirs."""
         if self._edges is None:
             highest = cells[:, 1:].amax(dim=0).tolist()
             self._edges = [(edge // 16 + 1) * 16 for edge in highest]

@@ -1,4 +1,4 @@
-"""torchsparse 2.0 and 2.1 beneath `PeerUNet`."""
+"""Adapter of torchsparse 2.0 and 2.1 for `PeerUNet`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ BATCH_LAST = VERSION.startswith("2.0")
 
 
 class TorchsparseKit:
-    """torchsparse's convolutions; the order of its offsets is asked of itself."""
+    """torchsparse's convolutions, in the order of offsets that it reports itself."""
 
     def __init__(self) -> None:
         if not hasattr(torchsparse.backend, "build_mask_from_kmap"):
-            # A build for CPUs lacks the masks, which only its CUDA kernels read.
+            # A CPU build has no masks, which only the CUDA kernels read.
             empty = torch.empty(0, dtype=torch.int32)
             torchsparse.backend.build_mask_from_kmap = lambda *_: (empty, empty)
 

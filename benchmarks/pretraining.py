@@ -62,7 +62,7 @@ def _train_row(args: argparse.Namespace) -> dict[str, object]:
     """Train and evaluate the row ``--one`` with the seed ``--seeds``, and return its scores."""
     from clip3d_cli.pipelines.pretrain.config import PretrainConfig
     from clip3d_cli.pipelines.pretrain.run import pretrain
-    from clip3d_cli.pipelines.training.config_files import with_settings
+    from clip3d_cli.pipelines.training.config_sources import with_settings
 
     rows = {**_TABLE["rows"], **_TABLE["further"]}
     settings = [*_TABLE["base"]["settings"], *rows[args.one], f"run.seed={args.seeds}"]
@@ -70,7 +70,7 @@ def _train_row(args: argparse.Namespace) -> dict[str, object]:
     paths["teacher.features"] = args.out.parent / "features"
     settings += [f"{key}={str(path)!r}" for key, path in paths.items()]
     config = with_settings(PretrainConfig(), settings)
-    judged = pretrain(config, args.out.with_suffix(".run"), resume=False).judged
+    judged = pretrain(config, args.out.with_suffix(".run"), resume=False).evaluation
     if judged is None:
         raise SystemExit("the scenes have no ground truth")
     return {

@@ -30,18 +30,23 @@ import torch
 from torch.nn import functional
 
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
-from clip3d_cli.pipelines.pretrain.model import fresh_trainee
+from clip3d_cli.pipelines.pretrain.model import initial_state
 from clip3d_cli.pipelines.pretrain.run import open_scenes
-from clip3d_cli.pipelines.pretrain.targets import look, open_teacher, targets_of
+from clip3d_cli.pipelines.pretrain.targets import (
+    cache_teacher_features,
+    open_teacher,
+    prepare_targets,
+)
 from clip3d_cli.pipelines.training.config import loop_options
-from clip3d_cli.pipelines.training.config_files import merged, read_config, with_settings
+from clip3d_cli.pipelines.training.config_sources import read_config, with_settings, with_tables
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.training.checkpoints import Checkpoints
 from clip3d_cli.training.clip2scene.batches import NetworkInputs, PosedBatch, PosedBatches
 from clip3d_cli.training.clip2scene.losses import Words
 from clip3d_cli.training.clip2scene.model import Clip2Scene
-from clip3d_cli.training.clip2scene.targets import self_words
-from clip3d_cli.training.distributed import ALONE
+from clip3d_cli.training.clip2scene.targets import nearest_words
+from clip3d_cli.training.distributed import SINGLE_PROCESS
+from clip3d_cli.training.run_folder import with_current_keys
 
 _BATCHES = 6
 # Batches depend on their number only; training has not used numbers this high.
@@ -58,27 +63,29 @@ def main() -> None:
 
 
 def _analyse(run: Path, args: argparse.Namespace) -> None:
-    config = merged(PretrainConfig(), read_config(run / "config.toml"), str(run))
+    tables = with_current_keys(read_config(run / "config.toml"))
+    config = with_tables(PretrainConfig(), tables, str(run))
     paths = {"data.root": args.scenes, "teacher.model": args.teacher}
     config = with_settings(config, [f"{key}={str(path)!r}" for key, path in paths.items()])
     dataset, scenes = open_scenes(config)
     teacher = open_teacher(config, torch.device("cpu"))
     if dataset.vocabulary is None:
         raise SystemExit("the scenes have no ground truth")
-    targets = targets_of(config, teacher, scenes, dataset.vocabulary, run)
-    look(teacher, scenes, targets.folder)
-    trainee = fresh_trainee(config, targets, loop_options(config, len(scenes), ALONE), ALONE)
-    learner = cast(Clip2Scene, trainee.network).train()
+    targets = prepare_targets(config, teacher, scenes, dataset.vocabulary, run)
+    cache_teacher_features(teacher, scenes, targets.folder)
+    options = loop_options(config, len(scenes), SINGLE_PROCESS)
+    state = initial_state(config, targets, options, SINGLE_PROCESS)
+    learner = cast(Clip2Scene, state.network).train()
     inputs = NetworkInputs(learner.encoder.spec.inputs, config.encoder.voxel_sizes_m)
     batch_of = PosedBatches(
         dataset, scenes, targets.files, targets.words, inputs, config.batch, config.run.seed
     )
     batches = [batch_of(_FIRST_BATCH + number) for number in range(_BATCHES)]
     _print_row(run, 0, learner, batches)
-    checkpoint = Checkpoints(run / "checkpoints").latest()
+    checkpoint = Checkpoints(run / "checkpoints").load_latest()
     if checkpoint is not None:
-        trainee.load(checkpoint.snapshot)
-        _print_row(run, trainee.done, learner, batches)
+        state.restore(checkpoint.snapshot)
+        _print_row(run, state.steps_done, learner, batches)
         _print_classes([entry.name for entry in dataset.vocabulary.classes], learner, batches)
 
 
@@ -115,7 +122,7 @@ def _measure(learner: Clip2Scene, batch: PosedBatch) -> list[float]:
         points = learner.point_map(trunk) if separate else vectors
         pixels = learner.pixel_map(batch.pixels) if separate else batch.pixels
         words = Words(learner.word_vectors, learner.class_of_word)
-        own = words.class_of_word[self_words(functional.normalize(vectors, dim=1), words)]
+        own = words.class_of_word[nearest_words(functional.normalize(vectors, dim=1), words)]
     teacher = words.class_of_word[batch.pair_word]
     return [
         *norms,

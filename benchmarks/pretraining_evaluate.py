@@ -18,12 +18,16 @@ from tempfile import TemporaryDirectory
 import torch
 
 from clip3d_cli.labelling.labeller import Labeller
-from clip3d_cli.pipelines.evaluate.run import EvalOptions, Evaluation, evaluate, network_answer
-from clip3d_cli.pipelines.evaluate.teacher import teacher_answer
+from clip3d_cli.pipelines.evaluate.run import EvalOptions, Evaluation, evaluate, network_predictor
+from clip3d_cli.pipelines.evaluate.teacher import teacher_predictor
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
 from clip3d_cli.pipelines.pretrain.run import open_scenes
-from clip3d_cli.pipelines.pretrain.targets import look, open_teacher, targets_of
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.pretrain.targets import (
+    cache_teacher_features,
+    open_teacher,
+    prepare_targets,
+)
+from clip3d_cli.pipelines.training.config_sources import with_settings
 
 
 def main() -> None:
@@ -37,22 +41,24 @@ def main() -> None:
         raise SystemExit("the scenes have no ground truth")
     with TemporaryDirectory() as folder:
         teacher = open_teacher(config, torch.device("cpu"))
-        targets = targets_of(config, teacher, scenes, dataset.vocabulary, Path(folder))
-        look(teacher, scenes, targets.folder)
-        visible = teacher_answer(targets.folder, targets.words, config.batch)
-        projected = teacher_answer(
+        targets = prepare_targets(config, teacher, scenes, dataset.vocabulary, Path(folder))
+        cache_teacher_features(teacher, scenes, targets.folder)
+        visible = teacher_predictor(targets.folder, targets.words, config.batch)
+        projected = teacher_predictor(
             targets.folder, targets.words, replace(config.batch, occlusion="none")
         )
         encoder = Labeller.open(args.weights, device="cpu").encoder
-        network = network_answer(encoder, targets.words)
-        for title, answer, only in (
+        network = network_predictor(encoder, targets.words)
+        for title, predict, restrict_to in (
             ("teacher, points that images show", visible, visible),
             ("network, the same points", network, visible),
             ("teacher, all points", visible, None),
             ("teacher without occlusion test, all points", projected, None),
             ("network, all points", network, None),
         ):
-            _print_scores(title, evaluate(dataset, scenes, answer, EvalOptions(only=only)))
+            _print_scores(
+                title, evaluate(dataset, scenes, predict, EvalOptions(restrict_to=restrict_to))
+            )
 
 
 def _print_scores(title: str, evaluation: Evaluation) -> None:

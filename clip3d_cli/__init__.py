@@ -16,12 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
     from clip3d_cli.core.labels import Labels
     from clip3d_cli.core.point_cloud import PointCloud
-    from clip3d_cli.core.vocabulary import ClassEmbeddings, ClassName, FeatureSpace, Vocabulary
-    from clip3d_cli.core.vocabulary_files import named_vocabulary
+    from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary, load_vocabulary
     from clip3d_cli.errors import Clip3DError, InputError, OutputError, SetupError, UsageError
-    from clip3d_cli.formats.cloud_file import read_cloud, write_labels
+    from clip3d_cli.formats.cloud_file import CloudFile, open_cloud, read_cloud, write_labels
     from clip3d_cli.labelling.class_counts import ClassCount, count_classes
     from clip3d_cli.labelling.label import VoxelFeatures
     from clip3d_cli.labelling.labeller import Labeller
@@ -30,10 +30,11 @@ __version__ = "0.1.0"
 
 _MODULE_OF_NAME = {
     "ClassCount": "clip3d_cli.labelling.class_counts",
-    "ClassEmbeddings": "clip3d_cli.core.vocabulary",
-    "ClassName": "clip3d_cli.core.vocabulary",
+    "ClassEmbeddings": "clip3d_cli.core.embeddings",
+    "SemanticClass": "clip3d_cli.core.vocabulary",
     "Clip3DError": "clip3d_cli.errors",
-    "FeatureSpace": "clip3d_cli.core.vocabulary",
+    "CloudFile": "clip3d_cli.formats.cloud_file",
+    "FeatureSpace": "clip3d_cli.core.embeddings",
     "InputError": "clip3d_cli.errors",
     "Labeller": "clip3d_cli.labelling.labeller",
     "Labels": "clip3d_cli.core.labels",
@@ -44,7 +45,8 @@ _MODULE_OF_NAME = {
     "Vocabulary": "clip3d_cli.core.vocabulary",
     "VoxelFeatures": "clip3d_cli.labelling.label",
     "count_classes": "clip3d_cli.labelling.class_counts",
-    "named_vocabulary": "clip3d_cli.core.vocabulary_files",
+    "load_vocabulary": "clip3d_cli.core.vocabulary",
+    "open_cloud": "clip3d_cli.formats.cloud_file",
     "read_cloud": "clip3d_cli.formats.cloud_file",
     "write_labels": "clip3d_cli.formats.cloud_file",
 }
@@ -52,21 +54,23 @@ _MODULE_OF_NAME = {
 __all__ = [
     "ClassCount",
     "ClassEmbeddings",
-    "ClassName",
     "Clip3DError",
+    "CloudFile",
     "FeatureSpace",
     "InputError",
     "Labeller",
     "Labels",
     "OutputError",
     "PointCloud",
+    "SemanticClass",
     "SetupError",
     "UsageError",
     "Vocabulary",
     "VoxelFeatures",
     "__version__",
     "count_classes",
-    "named_vocabulary",
+    "load_vocabulary",
+    "open_cloud",
     "read_cloud",
     "write_labels",
 ]

@@ -1,34 +1,31 @@
-"""The parts by name: a row here is all that a new part needs besides its own file.
+"""Registry of replaceable parts: formats, backends, encoders, data sets, teachers.
 
-A row is ``name: "module:attribute"``; the module is imported when the part is asked for.
-Packages add rows through entry points in the group ``clip3d.<kind>``.
+To add a part to clip3d, add its file and an entry ``name: "module:attribute"`` here. Another
+package adds a part by an entry point in the group ``clip3d.<kind>``. A module is imported only when
+its part is loaded.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clip3d_cli.errors import SetupError, UsageError
+from clip3d_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
 Kind = Literal["formats", "backends", "text_encoders", "point_encoders", "datasets", "teachers"]
 
-DEFAULT_WEIGHTS = "points-default"
-_PICKLES = frozenset({".pth", ".pt", ".ckpt", ".pkl"})
-
-_ROWS: dict[Kind, dict[str, str]] = {
+_ENTRIES: dict[Kind, dict[str, str]] = {
     "formats": {
         "ply": "clip3d_cli.formats.ply.format:PlyFormat",
         "las": "clip3d_cli.formats.las.format:LasFormat",
         "pcd": "clip3d_cli.formats.pcd.format:PcdFormat",
         "npy": "clip3d_cli.formats.npy.format:NumpyFormat",
-        # Last: it has no first bytes to go by, only its name.
+        # Last, because it is recognized by the file name only, not by the first bytes.
         "bin": "clip3d_cli.formats.bin.format:BinFormat",
     },
     "backends": {
@@ -61,9 +58,9 @@ _ROWS: dict[Kind, dict[str, str]] = {
 
 
 def names(kind: Kind) -> list[str]:
-    """The names of all parts of a kind, ours first, then those of installed packages."""
-    plugged = sorted(point.name for point in _plugged(kind))
-    return [*_ROWS[kind], *(name for name in plugged if name not in _ROWS[kind])]
+    """Return the names of all parts of a kind: clip3d's own, then those of other packages."""
+    others = sorted(point.name for point in _entry_points(kind))
+    return [*_ENTRIES[kind], *(name for name in others if name not in _ENTRIES[kind])]
 
 
 def shipped_names(kind: Kind) -> list[str]:
@@ -74,124 +71,78 @@ def shipped_names(kind: Kind) -> list[str]:
     Args:
         kind: kind of part.
     """
-    return list(_ROWS[kind])
+    return list(_ENTRIES[kind])
 
 
-def parts(kind: Kind) -> Iterator[Any]:
-    """All parts of a kind, ours first; installed packages are asked when ours are used up."""
-    for name in _ROWS[kind]:
-        yield part(kind, name)
-    for point in sorted(_plugged(kind), key=lambda point: point.name):
-        if point.name not in _ROWS[kind]:
-            yield point.load()
-
-
-def part(kind: Kind, name: str) -> Any:
-    """The class or function registered under a name.
-
-    Raises:
-        UsageError: nothing has that name; it lists what there is.
-    """
-    target = _ROWS[kind].get(name)
-    if target is None:
-        for point in _plugged(kind):
-            if point.name == name:
-                return point.load()
-        raise unknown_name(kind.replace("_", " "), name, names(kind))
-    module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-def part_folder(kind: Kind, name: str) -> Path:
-    """Return the folder of the package that a part is in; the part itself is not imported.
-
-    Args:
-        kind: kind of part.
-        name: registered name.
+def load(kind: Kind, name: str) -> Any:
+    """Import a part and return it, a class or a function.
 
     Raises:
         UsageError: E_UNKNOWN_NAME: nothing is registered under that name.
     """
+    target = _ENTRIES[kind].get(name)
+    if target is None:
+        for point in _entry_points(kind):
+            if point.name == name:
+                return point.load()
+        raise unknown_name_error(kind.replace("_", " "), name, names(kind))
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def load_all(kind: Kind) -> Iterator[Any]:
+    """Import and yield all parts of a kind: clip3d's own, then those of other packages.
+
+    Other packages are searched only after the last of clip3d's own parts, because that is slow.
+    """
+    for name in _ENTRIES[kind]:
+        yield load(kind, name)
+    for point in sorted(_entry_points(kind), key=lambda point: point.name):
+        if point.name not in _ENTRIES[kind]:
+            yield point.load()
+
+
+def package_folder(kind: Kind, name: str) -> Path:
+    """Return the folder of the package that contains a part, without importing the part.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: nothing is registered under that name.
+        ImportError: the module of the part does not exist.
+    """
     from importlib.util import find_spec
 
-    target = _ROWS[kind].get(name)
-    for point in _plugged(kind) if target is None else ():
+    target = _ENTRIES[kind].get(name)
+    for point in _entry_points(kind) if target is None else ():
         if point.name == name:
             target = point.value
     if target is None:
-        raise unknown_name(kind.replace("_", " "), name, names(kind))
+        raise unknown_name_error(kind.replace("_", " "), name, names(kind))
     spec = find_spec(target.partition(":")[0].strip())
     if spec is None or spec.origin is None:
         raise ImportError(f"{target} cannot be imported", name=target)
     return Path(spec.origin).parent
 
 
-def unknown_name(where: str, name: str, known: Iterable[str]) -> UsageError:
-    """The refusal of a name that is not among the known ones, with the nearest of them."""
+def unknown_name_error(where: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for an unknown name; its remedy lists the known names.
+
+    Args:
+        where: option or kind of name, for the message.
+        name: the unknown name.
+        known: all valid names; one that is similar to ``name`` is suggested.
+    """
     import difflib
 
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    similar = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {similar[0]}? " if similar else ""
     return UsageError(
         "E_UNKNOWN_NAME", where, f"there is no {name!r}", f"{hint}There is: {', '.join(known)}."
     )
 
 
-def _plugged(kind: Kind) -> EntryPoints:
-    # Imported where it is needed: it takes as long as labelling a few thousand points.
+def _entry_points(kind: Kind) -> EntryPoints:
+    # Imported here because the import takes as long as labelling a few thousand points.
     from importlib.metadata import entry_points
 
     return entry_points(group=f"clip3d.{kind}")
-
-
-def weights_folders() -> list[Path]:
-    """Where weights are looked for: ``CLIP3D_WEIGHTS``, the installed package, the checkout."""
-    package = Path(__file__).resolve().parent
-    folders = [package / "weights", package.parent / "weights"]
-    if os.environ.get("CLIP3D_WEIGHTS"):
-        folders.insert(0, Path(os.environ["CLIP3D_WEIGHTS"]))
-    return folders
-
-
-def is_weights_name(text: str) -> bool:
-    """Whether a text names weights that clip3d brings, and is no path."""
-    path = Path(text)
-    return path.parent == Path() and path.suffix.lower() != ".safetensors" and not path.is_dir()
-
-
-def weights_path(text: str) -> Path:
-    """The file of weights, by name or path.
-
-    Raises:
-        SetupError: there is none, or it is a pickle, which may run code when it is read.
-    """
-    path = Path(text)
-    if path.suffix.lower() in _PICKLES:
-        raise SetupError(
-            "E_PICKLE",
-            path,
-            "may run code when it is read, so clip3d does not read it",
-            "Use weights in safetensors format.",
-        )
-    if is_weights_name(text):
-        return weights_file(text)
-    if not path.exists():
-        raise SetupError("E_WEIGHTS", path, "is not there", "Check the path in --weights.")
-    return path
-
-
-def weights_file(name: str) -> Path:
-    """The file of a set of weights that clip3d brings, by its name without suffix.
-
-    Raises:
-        SetupError: it is in none of the folders.
-    """
-    for folder in weights_folders():
-        path = folder / f"{name}.safetensors"
-        if path.is_file():
-            return path
-    places = ", ".join(str(folder) for folder in weights_folders())
-    raise SetupError(
-        "E_WEIGHTS", name, f"is not in {places}", "Install clip3d again, or set CLIP3D_WEIGHTS."
-    )

@@ -6,6 +6,7 @@ cannot disagree with it.
 
 from __future__ import annotations
 
+import html
 import inspect
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from clip3d_cli.cli.app import app
-from clip3d_cli.core.vocabulary_files import named_vocabulary, vocabulary_names
+from clip3d_cli.core.vocabulary import load_vocabulary, vocabulary_names
 
 ROOT = Path(__file__).resolve().parents[1]
 # Links of files outside docs/, such as the README, to where the site has the same page.
@@ -63,7 +64,7 @@ def commands_page() -> str:
                 panels.setdefault("Arguments" if is_argument else panel, []).append(record)
         for panel, records in panels.items():
             lines += [f"**{panel}**", "", "| option | meaning |", "|---|---|"]
-            lines += [f"| `{_cell(option)}` | {_cell(text)} |" for option, text in records]
+            lines += [f"| {_code(option)} | {_cell(text)} |" for option, text in records]
             lines.append("")
     return "\n".join(lines)
 
@@ -81,15 +82,15 @@ def config_page() -> str:
     """Return a table of every configuration key of each training command."""
     from clip3d_cli.pipelines.finetune.config import FinetuneConfig
     from clip3d_cli.pipelines.pretrain.config import PretrainConfig
-    from clip3d_cli.pipelines.training.config_files import config_reference
+    from clip3d_cli.pipelines.training.config_reference import config_reference
 
     lines = ["# Configuration", ""]
     for name, config in (("pretrain", PretrainConfig), ("finetune", FinetuneConfig)):
         lines += [f"## clip3d {name}", "", "| key | default | values | meaning |"]
         lines.append("|---|---|---|---|")
         for key in config_reference(config):
-            cells = (f"`{key.name}`", f"`{key.default}`", key.values, key.description)
-            lines.append(f"| {' | '.join(map(_cell, cells))} |")
+            cells = (_code(key.name), _code(key.default), _cell(key.values), _cell(key.description))
+            lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -98,13 +99,18 @@ def vocabularies_page() -> str:
     """Return a table of the classes of every vocabulary."""
     lines = ["# Vocabularies", ""]
     for name in vocabulary_names():
-        vocabulary = named_vocabulary(name)
+        vocabulary = load_vocabulary(name)
         lines += [f"## {name}", "", f"{vocabulary.title}. {vocabulary.source}", ""]
         lines += ["| class | id | words |", "|---|---|---|"]
         for entry in vocabulary.classes:
             lines.append(f"| {entry.name} | {entry.class_id} | {', '.join(entry.words)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _code(text: object) -> str:
+    """Return a text as code in a table cell; Markdown shows an escaped bar with its backslash."""
+    return f"<code>{html.escape(str(text)).replace('|', '&#124;')}</code>"
 
 
 def _cell(text: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-UNLABELED = (160, 160, 160)
+UNLABELED_INDEX = (160, 160, 160)
 
 
 def read_labelled(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ def draw(
     xyz, number = xyz[near], number[near]
     order = np.argsort(xyz[:, 2], kind="stable")
     column, row = ((xyz[order, :2] - middle + half) / (2 * half) * (pixels - 2)).astype(int).T
-    colors = np.array([classes.get(n, ("", UNLABELED))[1] for n in number[order]], np.uint8)
+    colors = np.array([classes.get(n, ("", UNLABELED_INDEX))[1] for n in number[order]], np.uint8)
     canvas = np.full((pixels, pixels, 3), 18, np.uint8)
     for right, up in ((0, 0), (1, 0), (0, 1), (1, 1)):
         canvas[pixels - 1 - (row + up), column + right] = colors

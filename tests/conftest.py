@@ -42,8 +42,8 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=registry.names("backends"))
 def backend(request: pytest.FixtureRequest) -> Any:
     """Every backend of sparse convolution that runs here."""
-    part = registry.part("backends", request.param)()
-    reason = part.available()
+    part = registry.load("backends", request.param)()
+    reason = part.unavailable_reason()
     if reason is not None:
         pytest.skip(f"{request.param}: {reason}")
     return part

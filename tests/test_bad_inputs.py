@@ -1,4 +1,4 @@
-"""Every broken file ends in one clear line, in bounded memory and time, and leaves no trace."""
+"""Bad input files end in one clear error, within limits of memory and time, and change no file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bad_inputs import CASES, Case
 from in_child import Outcome
 from sample_clouds import write_ply
 
-from clip3d_cli.registry import DEFAULT_WEIGHTS
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and memory limits"),
@@ -78,7 +78,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def run_all(commands: list[list[str]], warm_up: Path) -> list[Outcome]:
-    """How each command line ended; ``warm_up`` is a sound file."""
+    """How each command line ended; ``warm_up`` is a valid file."""
     hexed = [[os.fsencode(word).hex() for word in words] for words in commands]
     runner = Path(__file__).parent / "support" / "in_child.py"
     environment = {
@@ -123,7 +123,7 @@ def test_labelling_refuses_the_same(trials: Trials, name: str) -> None:
 
 
 def require_order(trial: Trial, case: Case) -> None:
-    """The promised exit code, no traceback, and every file as it was."""
+    """The expected exit code, no traceback, and no file changed."""
     assert "Traceback" not in trial.outcome.err
     assert trial.outcome.code == case.exits, trial.outcome.err
     assert contents(trial.folder) == trial.before

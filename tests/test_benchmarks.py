@@ -16,10 +16,10 @@ from benchmarks.engine_process import EngineError, EngineProcess, Setting
 from benchmarks.engine_report import Case, Row, print_case
 from benchmarks.network import (
     level_counts,
-    made_up_feats,
-    made_up_truth,
-    made_up_weights,
     needed_operations,
+    random_classes,
+    random_feats,
+    random_weights,
 )
 from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.sparse.plan import Plan
@@ -99,7 +99,7 @@ def test_operations_are_counted_where_they_happen() -> None:
     cells = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1]], dtype=torch.int32)
     counts = level_counts(cells)
     assert counts == [(2, 4), (1, 1), (1, 1), (1, 1), (1, 1)]
-    state = made_up_weights(14)
+    state = random_weights(14)
     wanted = 0
     for name, weight in state.items():
         if weight.ndim == 1 or name.endswith("num_batches_tracked"):
@@ -114,33 +114,33 @@ def test_an_engine_answers_from_a_process_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = torch.from_numpy(CLOUDS["room"](SHARE))
-    state, feats = made_up_weights(14), made_up_feats(len(cells))
-    given = {"layers": 14, "weights": state, "cells": cells, "feats": feats}
-    torch.save({**given, "truth": made_up_truth(len(cells))}, tmp_path / "given.pt")
+    state, feats = random_weights(14), random_feats(len(cells))
+    inputs = {"layers": 14, "weights": state, "cells": cells, "feats": feats}
+    torch.save({**inputs, "classes": random_classes(len(cells))}, tmp_path / "inputs.pt")
     counts = level_counts(cells)
     case = Case("room", 14, counts, needed_operations(state, counts), 1)
     setting = Setting("torch", "exact", 1, "cpu", sys.executable)
     process = EngineProcess(setting)
     try:
-        loaded = process.ask("load", given=str(tmp_path / "given.pt"), **setting.order())
+        loaded = process.request("load", inputs=str(tmp_path / "inputs.pt"), **setting.as_request())
         row = Row(setting, loaded["version"])
         case.rows.append(row)
-        for order in ("maps", "forward", "step", "peak"):
-            row.take(order, process.ask(order))
-        process.ask("answer", to=str(tmp_path / "answer.pt"))
+        for request in ("maps", "forward", "step", "peak"):
+            row.add(request, process.request(request))
+        process.request("save_result", to=str(tmp_path / "result.pt"))
         with pytest.raises(EngineError, match="AttributeError"):
-            process.ask("dance")
+            process.request("dance")
     finally:
         process.stop()
     network = MinkUNet(4, 20, layers=14)
     network.load_state_dict(state)
-    # The step came before the answer, and a step in training moves the running statistics.
+    # The step came before the result, and a step in training moves the running statistics.
     network.train()(SparseTensor(cells, feats))
     with torch.no_grad():
         wanted = network.eval()(SparseTensor(cells, feats), Plan(cells))
-    row.answer = torch.load(tmp_path / "answer.pt", weights_only=True)
-    torch.testing.assert_close(row.answer, wanted, rtol=1e-4, atol=1e-4)
-    case.compare_answers("torch")
+    row.result = torch.load(tmp_path / "result.pt", weights_only=True)
+    torch.testing.assert_close(row.result, wanted, rtol=1e-4, atol=1e-4)
+    case.compare_results("torch")
     assert (row.error, row.agreement) == (0, 1)
     assert row.all("step", "loss")[0] > 0
     print_case(case)
@@ -151,11 +151,11 @@ def test_an_engine_answers_from_a_process_of_its_own(
 
 
 def test_an_engine_that_cannot_run_says_why(tmp_path: Path) -> None:
-    torch.save({}, tmp_path / "given.pt")
+    torch.save({}, tmp_path / "inputs.pt")
     setting = Setting("minkowski", "exact", 1, "cpu", sys.executable)
     process = EngineProcess(setting)
     try:
         with pytest.raises(EngineError, match="No module named 'MinkowskiEngine'"):
-            process.ask("load", given=str(tmp_path / "given.pt"), **setting.order())
+            process.request("load", inputs=str(tmp_path / "inputs.pt"), **setting.as_request())
     finally:
         process.stop()

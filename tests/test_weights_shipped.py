@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from plyfile import PlyData
 
-from clip3d_cli import registry
 from clip3d_cli.labelling.labeller import Labeller
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
+from clip3d_cli.weights_files import shipped_weights
 from weights.recipe.points.evaluate import SUITES, evaluate, open_labeller
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def labeller() -> Labeller:
-    return open_labeller(registry.weights_file("points-default"))
+    return open_labeller(shipped_weights("points-default"))
 
 
 def test_words_and_points_share_a_space(labeller: Labeller) -> None:
@@ -32,8 +32,8 @@ def test_words_and_points_share_a_space(labeller: Labeller) -> None:
 
 
 def test_weights_are_as_small_as_promised() -> None:
-    assert registry.weights_file("points-default").stat().st_size < 30e6
-    assert registry.weights_file("mini-text-b32").stat().st_size < 15e6
+    assert shipped_weights("points-default").stat().st_size < 30e6
+    assert shipped_weights("mini-text-b32").stat().st_size < 15e6
 
 
 @pytest.mark.slow

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clip3d_cli.cli.terminal import Reporter, escaped
-from clip3d_cli.core.vocabulary import Vocabulary
-from clip3d_cli.core.vocabulary_files import named_vocabulary, vocabulary_names
+from clip3d_cli.core.vocabulary import Vocabulary, load_vocabulary, vocabulary_names
 from clip3d_cli.errors import UsageError
 
 # No list of classes is larger: such a file is something else, for example a scan.
@@ -30,7 +29,7 @@ def parse_classes(
         InputError: E_VOCABULARY: a TOML file is invalid.
     """
     if classes is None:
-        return None if vocabulary is None else named_vocabulary(vocabulary)
+        return None if vocabulary is None else load_vocabulary(vocabulary)
     if vocabulary is not None:
         raise no_classes("both --classes and --vocabulary given")
     path = Path(classes.removeprefix("@"))
@@ -68,7 +67,7 @@ def _vocabulary_of(texts: Sequence[str], name: str, reporter: Reporter) -> Vocab
             reporter.warning("--classes", f"{label!r} is given twice; the first one is used")
         elif entry:
             entry_of_name[label] = entry
-    return Vocabulary.of_words(list(entry_of_name.values()), name)
+    return Vocabulary.from_names(list(entry_of_name.values()), name)
 
 
 def _read_lines(path: Path, option: str) -> list[str]:

@@ -129,7 +129,7 @@ def launch(
         sys.argv[1:],
         processes=per_node,
         nodes=processes.nodes,
-        meeting_point=processes.meet,
+        endpoint=processes.meet,
     )
     reporter.detail(f"processes: {per_node} on each of {processes.nodes} machines")
     return _run_torchrun(command[command.index(_TORCHRUN) + 1 :])
@@ -196,7 +196,7 @@ def leave_together(world: World) -> Iterator[Signals]:
     try:
         yield handler
     except Clip3DError:
-        if not world.leads:
+        if not world.is_rank_0:
             # torchrun stops this process as soon as rank 0 has failed.
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)

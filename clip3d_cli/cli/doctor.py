@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,17 +24,6 @@ SCHEMA = "clip3d.doctor/1"
 GOOD, NOTE, FAULT = "good", "note", "fault"
 _MARK_OF_STATE = {GOOD: "ok  ", NOTE: "note", FAULT: "FAIL"}
 _TRIAL_CLASSES = ("road", "car", "building")
-_PACKAGES = (
-    "torch",
-    "open_clip_torch",
-    "safetensors",
-    "numpy",
-    "laspy",
-    "lazrs",
-    "plyfile",
-    "typer",
-    "rich",
-)
 
 
 def doctor(as_json: AsJson = False) -> int:
@@ -93,7 +82,6 @@ def examine() -> list[Finding]:
         ("torchvision", NOTE, _torchvision),
         ("engine", FAULT, _engine),
         ("backends", NOTE, _backends),
-        ("tokens", FAULT, _tokens),
         ("weights", FAULT, _weights),
         ("cache", NOTE, _cache),
         ("trial run", FAULT, _trial),
@@ -111,18 +99,24 @@ def examine() -> list[Finding]:
 
 def _packages() -> Iterator[Finding]:
     from clip3d_cli import __version__
+    from clip3d_cli.labelling.installation import check_installation
 
     machine = f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores"
     yield Finding("clip3d", GOOD, f"{__version__}, {machine}")
-    installed, missing = [], []
-    for name in _PACKAGES:
-        try:
-            installed.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            missing.append(name)
-    yield Finding("packages", GOOD, ", ".join(installed))
-    if missing:
-        yield Finding("packages", FAULT, f"missing: {', '.join(missing)}", "Install clip3d again.")
+    installation = check_installation()
+    installed = ", ".join(f"{name} {number}" for name, number in installation.versions.items())
+    yield Finding("packages", GOOD, installed)
+    if installation.missing:
+        missing = ", ".join(installation.missing)
+        yield Finding("packages", FAULT, f"missing: {missing}", "Install clip3d again.")
+    elif installation.is_light:
+        yield Finding(
+            "packages",
+            NOTE,
+            "complete for labelling on a CPU; not installed: "
+            f"{', '.join(installation.left_out)} (for GPUs, training and evaluation)",
+            "To add them: pip install clip3d",
+        )
 
 
 def _devices() -> Iterator[Finding]:
@@ -134,6 +128,10 @@ def _devices() -> Iterator[Finding]:
 
 
 def _torchvision() -> Iterator[Finding]:
+    from clip3d_cli.labelling.installation import has_torch
+
+    if not has_torch():
+        return
     # A torchvision that was built for another torch fails only on import.
     import_module("torchvision")
     yield Finding("torchvision", GOOD, f"{version('torchvision')}, fits torch (for openclip)")
@@ -141,11 +139,11 @@ def _torchvision() -> Iterator[Finding]:
 
 def _engine() -> Iterator[Finding]:
     from clip3d_cli.labelling.open_encoder import why_not_native
-    from clip3d_cli.native.library import status
+    from clip3d_cli.native.library import engine_status
 
     reason = why_not_native()
     if reason is None:
-        engine = status()
+        engine = engine_status()
         text = f"CPU labelling uses the native engine: {engine.isa}, {engine.max_threads} threads"
         yield Finding("engine", GOOD, text)
     else:
@@ -159,9 +157,13 @@ def _engine() -> Iterator[Finding]:
 
 def _backends() -> Iterator[Finding]:
     from clip3d_cli import registry
+    from clip3d_cli.labelling.installation import has_torch
 
+    if not has_torch():
+        return
     reasons = {
-        name: registry.part("backends", name)().available() for name in registry.names("backends")
+        name: registry.load("backends", name)().unavailable_reason()
+        for name in registry.names("backends")
     }
     ready = ", ".join(name for name, reason in reasons.items() if reason is None)
     yield Finding("backends", GOOD, f"available: {ready}")
@@ -170,22 +172,14 @@ def _backends() -> Iterator[Finding]:
             yield Finding("backends", NOTE, f"{name} is not available: {reason}")
 
 
-def _tokens() -> Iterator[Finding]:
-    from clip3d_cli.text.bpe import ClipTokenizer, vocabulary_path
-
-    ClipTokenizer.installed()
-    text = f"{vocabulary_path()} (for words outside the lexicon of mini)"
-    yield Finding("tokens", GOOD, text)
-
-
 def _weights() -> Iterator[Finding]:
-    from clip3d_cli import registry
     from clip3d_cli.encoders.weights_file import file_sha256
     from clip3d_cli.errors import SetupError
     from clip3d_cli.labelling.open_encoder import open_encoder
     from clip3d_cli.text.mini.encoder import WEIGHTS_NAME, MiniTextEncoder
+    from clip3d_cli.weights_files import weights_folders
 
-    folders = [folder for folder in registry.weights_folders() if folder.is_dir()]
+    folders = [folder for folder in weights_folders() if folder.is_dir()]
     for path in (path for folder in folders for path in sorted(folder.glob("*.safetensors"))):
         text = f"{path}: {path.stat().st_size / 1e6:.1f} MB, sha256 {file_sha256(path)}"
         try:
@@ -223,7 +217,6 @@ def trial_run() -> str:
         Clip3DError: it cannot be labelled on this machine.
     """
     from clip3d_cli.formats.cloud_file import read_cloud, write_labels
-    from clip3d_cli.formats.format import ReadOptions
     from clip3d_cli.labelling.class_counts import count_classes
     from clip3d_cli.labelling.labeller import Labeller
 
@@ -233,9 +226,9 @@ def trial_run() -> str:
         began = time.perf_counter()
         labeller = Labeller.open()
         loaded = time.perf_counter()
-        cloud, _ = read_cloud(source, ReadOptions())
+        cloud = read_cloud(source)
         labels = labeller.label(cloud, _TRIAL_CLASSES)
-        write_labels(labels, source, source.with_suffix(".clip3d.ply"), ReadOptions())
+        write_labels(labels, source, source.with_suffix(".clip3d.ply"))
         seconds = time.perf_counter() - loaded
     shares = ", ".join(f"{each.entry.name} {each.share:.0%}" for each in count_classes(labels))
     load = loaded - began

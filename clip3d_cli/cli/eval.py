@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from clip3d_cli.datasets.dataset import Dataset, Submission
     from clip3d_cli.encoders.spec import HeadName
     from clip3d_cli.labelling.labeller import ModelChoice
-    from clip3d_cli.pipelines.evaluate.run import Answer, ClassIndex, EvalOptions
+    from clip3d_cli.pipelines.evaluate.run import ClassIndex, EvalOptions, Predictor
 
 _METRICS = "Metrics"
 _DEFAULT_SPLIT = "val"
@@ -181,7 +181,7 @@ def evaluate(
 
     Every point of every key frame is labelled exactly as clip3d label does, with the words of the
     data set's classes. Every point with ground truth counts; an unlabeled point counts as wrong.
-    docs/evaluation.md defines each metric.
+    docs/guides/evaluate.md defines each metric.
 
     \b
     Examples:
@@ -192,7 +192,7 @@ def evaluate(
     from clip3d_cli.cli.models import model_choice
     from clip3d_cli.cli.terminal import Reporter
     from clip3d_cli.datasets.splits import default_split, limit_scenes
-    from clip3d_cli.pipelines.evaluate.run import EvalOptions, judged_vocabulary, require_options
+    from clip3d_cli.pipelines.evaluate.run import EvalOptions, require_options, require_vocabulary
 
     choice = model_choice(
         weights,
@@ -203,7 +203,7 @@ def evaluate(
         backend=backend,
     )
     data = _open_dataset(dataset, root)
-    vocabulary = _with_prompts(judged_vocabulary(data), prompts)
+    vocabulary = _with_prompts(require_vocabulary(data), prompts)
     options = EvalOptions(
         convention=metric.value,
         bands_m=_parse_bands(bands),
@@ -258,12 +258,12 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
     from clip3d_cli.cli.models import open_model
     from clip3d_cli.cli.terminal import count_of, print_json
     from clip3d_cli.pipelines.evaluate.document import (
-        About,
+        EvaluationSetup,
         evaluation_document,
         write_document,
     )
     from clip3d_cli.pipelines.evaluate.run import evaluate as evaluate_scenes
-    from clip3d_cli.pipelines.evaluate.run import network_answer
+    from clip3d_cli.pipelines.evaluate.run import network_predictor
 
     dataset, options, choice = request.dataset, request.options, request.choice
     with ExitStack() as stack:
@@ -276,7 +276,7 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
         model = open_model(choice, request.vocabulary, reporter)
         labeller = model.labeller
         began = time.perf_counter()
-        predict = _TimedPrediction(network_answer(labeller.encoder, model.classes))
+        predict = _TimedPrediction(network_predictor(labeller.encoder, model.classes))
         evaluation = evaluate_scenes(
             dataset,
             request.scenes,
@@ -292,7 +292,7 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
         f"{choice.head} head"
     )
     print_evaluation(evaluation, options, request.split, reporter)
-    about = About(
+    setup = EvaluationSetup(
         dataset=dataset.name,
         root=dataset.root,
         split=request.split,
@@ -307,22 +307,21 @@ def _run(request: EvalRequest, output: Path | None, reporter: Reporter, *, as_js
         precision=labeller.precision,
         seconds={"load": model.load_seconds, "label": predict.seconds, "read and count": rest},
     )
-    document = evaluation_document(evaluation, options, about)
+    document = evaluation_document(evaluation, options, setup, submission=submitted)
     if submitted is not None:
-        document["submission"] = str(submitted)
         reporter.info(f"submission: {submitted}")
     if output is not None:
         write_document(document, output)
         reporter.info(f"written: {output}")
     if as_json:
-        print_json(document)
+        print_json(document.as_json())
     return 0
 
 
 class _TimedPrediction:
     """A prediction function that counts the points it labelled, and the seconds it took."""
 
-    def __init__(self, predict: Answer) -> None:
+    def __init__(self, predict: Predictor) -> None:
         self._predict = predict
         self.seconds = 0.0
         self.points = 0
@@ -351,7 +350,7 @@ def _open_dataset(name: str | None, root: Path | None) -> Dataset:
 
     known = registry.names("datasets")
     if name is not None and name not in known:
-        raise registry.unknown_name("--dataset", name, known)
+        raise registry.unknown_name_error("--dataset", name, known)
     if name is None or root is None:
         raise UsageError(
             "E_USAGE",
@@ -359,7 +358,7 @@ def _open_dataset(name: str | None, root: Path | None) -> Dataset:
             "is not given",
             f"Use --dataset NAME --root DIR, where NAME is one of {', '.join(known)}.",
         )
-    dataset: Dataset = registry.part("datasets", name)(root)
+    dataset: Dataset = registry.load("datasets", name)(root)
     return dataset
 
 
@@ -424,7 +423,7 @@ def _submission_class(dataset: Dataset) -> Callable[[Dataset, Path, str], Submis
     if dataset.submission is not None:
         return dataset.submission
     names = registry.names("datasets")
-    servers = [name for name in names if registry.part("datasets", name).submission is not None]
+    servers = [name for name in names if registry.load("datasets", name).submission is not None]
     raise UsageError(
         "E_UNSUPPORTED",
         "--submission",

@@ -17,7 +17,7 @@ from clip3d_cli.metrics.scores import (
     metric_name,
     scores_of,
 )
-from clip3d_cli.pipelines.evaluate.run import Band, EvalOptions, Evaluation, class_indices
+from clip3d_cli.pipelines.evaluate.run import DistanceBand, EvalOptions, Evaluation, class_indices
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -36,10 +36,9 @@ def print_evaluation(
     if not evaluation.points:
         reporter.info(f"split {split}: no point has ground truth, so there are no scores")
         return
-    if evaluation.passed_over:
-        reporter.info(
-            f"skipped, because without ground truth: {count_of(evaluation.passed_over, 'scene')}"
-        )
+    if evaluation.scenes_without_ground_truth:
+        skipped = count_of(evaluation.scenes_without_ground_truth, "scene")
+        reporter.info(f"skipped, because without ground truth: {skipped}")
     reporter.info(
         f"split {split}: {count_of(evaluation.points, 'point')} in "
         f"{count_of(evaluation.scenes, 'scene')} evaluated"
@@ -145,7 +144,7 @@ def _remarks(evaluation: Evaluation, options: EvalOptions, scores: Scores) -> It
         yield f"absent: {', '.join(names)}"
 
 
-def _band_title(band: Band) -> str:
+def _band_title(band: DistanceBand) -> str:
     if math.isinf(band.to_m):
         return f"{band.from_m:g} m and beyond"
     return f"{band.from_m:g} to {band.to_m:g} m"

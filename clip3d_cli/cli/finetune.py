@@ -34,7 +34,7 @@ from clip3d_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from clip3d_cli.cli.terminal import Reporter
-    from clip3d_cli.pipelines.finetune.run import Finetuned
+    from clip3d_cli.pipelines.finetune.run import FinetuneResult
 
 _SCRATCH = "scratch"
 
@@ -144,12 +144,12 @@ def finetune(
     request.check(needs_folder=not dry_run)
     with reporter.busy("starting"):
         # PyTorch takes seconds to import: errors that can be found without it were raised above.
-        from clip3d_cli.pipelines.finetune.config import FREE, FinetuneConfig, preset
+        from clip3d_cli.pipelines.finetune.config import RESUMABLE_KEYS, FinetuneConfig, preset
         from clip3d_cli.pipelines.finetune.run import finetune as train
         from clip3d_cli.pipelines.finetune.run import open_scenes
 
     defaults = FinetuneConfig()
-    settled = resolve_config(request, defaults, preset, FREE)
+    settled = resolve_config(request, defaults, preset, RESUMABLE_KEYS)
     if dry_run:
         return print_plan(request, settled, *open_scenes(settled), reporter)
     if request.processes.total > 1 and rank_from_environment() is None:
@@ -162,34 +162,36 @@ def finetune(
             resume=resume,
             world=process.world,
             command_line=process.command_line,
-            hearing=process.callbacks,
+            callbacks=process.callbacks,
         )
-        if process.world.leads and result.finished:
+        if process.world.is_rank_0 and result.finished:
             print_finetuned(result, reporter)
         entries = {
             "labelled_scenes": result.labelled,
             "split": result.split or None,
-            "evaluations": {head: judged.document for head, judged in result.judged.items()},
-            "before": None if result.before is None else result.before.document,
+            "evaluations": {
+                head: each.document.as_json() for head, each in result.evaluations.items()
+            },
+            "before": None if result.before is None else result.before.document.as_json(),
         }
         return finish(request, process, result, entries)
 
 
-def print_finetuned(result: Finetuned, reporter: Reporter) -> None:
+def print_finetuned(result: FinetuneResult, reporter: Reporter) -> None:
     """Print where the weights are, the scores of both heads, and the next commands."""
     if reporter.quiet:
         return
     reporter.info(f"{result.steps:,} steps done; weights in {result.weights}")
-    if result.judged:
+    if result.evaluations:
         _print_scores(result, reporter)
     else:
-        reporter.info('not evaluated: no other split has labels, or data.judged is "none"')
+        reporter.info("not evaluated: no other split has labels, or data.eval_split is empty")
     label = ["clip3d", "label", "scan.ply", "--weights", str(result.weights)]
     reporter.info(f"next: {shlex.join([*label, '--head', 'closed'])}")
     reporter.info(f"or any words: {shlex.join([*label, '--classes', 'car,tree,plastic bag'])}")
 
 
-def _print_scores(result: Finetuned, reporter: Reporter) -> None:
+def _print_scores(result: FinetuneResult, reporter: Reporter) -> None:
     """Print a row for each class that is present: points, and IoU of the start and both heads."""
     from clip3d_cli.cli.eval_output import percent
     from clip3d_cli.cli.terminal import count_of, print_table, stderr_console, with_color
@@ -197,7 +199,7 @@ def _print_scores(result: Finetuned, reporter: Reporter) -> None:
     from clip3d_cli.pipelines.evaluate.run import EvalOptions
     from clip3d_cli.pipelines.finetune.run import HEADS
 
-    evaluation_of = {f"{head} head IoU": result.judged[head].evaluation for head in HEADS}
+    evaluation_of = {f"{head} head IoU": result.evaluations[head].evaluation for head in HEADS}
     if result.before is not None:
         evaluation_of = {"before IoU": result.before.evaluation, **evaluation_of}
     evaluations = list(evaluation_of.values())
@@ -248,9 +250,9 @@ def _start_weights(start: str | None) -> str | None:
         SetupError: the file does not exist, or is a pickle.
     """
     from clip3d_cli.cli.training import absolute
-    from clip3d_cli.registry import is_weights_name, weights_path
+    from clip3d_cli.weights_files import find_weights, is_weights_name
 
     if start is None or start == _SCRATCH:
         return start
-    path = weights_path(start)
+    path = find_weights(start)
     return start if is_weights_name(start) else absolute(path)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 SCHEMA = "clip3d.info/1"
 _WEIGHTS_SUFFIX = ".safetensors"
 _WEIGHTS_FORMAT = "clip3d weights"
-# Scans with more points are described from their header: reading this many takes about a second.
-_MAX_POINTS_READ = 2_000_000
 _MAX_FIELDS_SHOWN = 40
 _MAX_LETTERS_SHOWN = 80
 
@@ -82,12 +80,13 @@ def info(
 
 def _describe_scan(path: Path, reading: ReadOptions) -> tuple[dict[str, object], Iterable[str]]:
     """Return the description of a scan as a JSON entry and as lines for people."""
-    from clip3d_cli.formats.cloud_file import inspect_cloud, read_cloud
+    from clip3d_cli.formats.cloud_file import open_cloud
     from clip3d_cli.labelling.class_counts import points_per_m2
 
-    facts, density = inspect_cloud(path, reading), None
-    if facts.points <= _MAX_POINTS_READ and facts.memory <= reading.max_memory:
-        density = points_per_m2(read_cloud(path, reading)[0])
+    cloud_file = open_cloud(path, reading)
+    cloud = cloud_file.read_if_small()
+    density = None if cloud is None else points_per_m2(cloud)
+    facts = cloud_file.facts
     bounds = facts.bounds
     entry = {
         "input": str(path),

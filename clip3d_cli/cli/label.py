@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from clip3d_cli.cli.models import OpenModel
     from clip3d_cli.cli.terminal import Reporter
     from clip3d_cli.core.vocabulary import Vocabulary
+    from clip3d_cli.formats.cloud_file import CloudFile
     from clip3d_cli.formats.format import ReadOptions
     from clip3d_cli.labelling.label import LabelOptions
     from clip3d_cli.labelling.labeller import ModelChoice
@@ -272,16 +273,19 @@ class Job:
     """One file to label.
 
     Attributes:
-        source: file to read.
+        file: the opened file to read.
         target: file to write; it is never an input.
-        reading: how to read the source.
         overwrite: replace the target if it exists.
     """
 
-    source: Path
+    file: CloudFile
     target: Path
-    reading: ReadOptions
     overwrite: bool
+
+    @property
+    def source(self) -> Path:
+        """File to read."""
+        return self.file.path
 
 
 def _label_file(
@@ -290,15 +294,15 @@ def _label_file(
     """Read, label and write one file; report errors instead of raising them."""
     from clip3d_cli.cli.errors import print_error, to_clip3d_error, with_source
     from clip3d_cli.cli.label_output import Failed, LabelledFile, print_line
-    from clip3d_cli.formats.cloud_file import read_cloud, write_labels
     from clip3d_cli.labelling.class_counts import count_classes
     from clip3d_cli.labelling.label import label_cloud, suitable_voxel_m
 
     encoder = model.labeller.encoder
     times = [time.perf_counter()]
     try:
-        cloud, facts = read_cloud(job.source, job.reading)
-        for warning in facts.warnings:
+        cloud = job.file.read()
+        warnings = job.file.facts.warnings
+        for warning in warnings:
             reporter.warning(job.source, warning)
         times.append(time.perf_counter())
         voxel_m = options.voxel_m or suitable_voxel_m(cloud, encoder)
@@ -307,9 +311,7 @@ def _label_file(
         labels = label_cloud(cloud, encoder, model.classes, options, progress=reporter.progress)
         times.append(time.perf_counter())
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        written = write_labels(
-            labels, job.source, job.target, job.reading, overwrite=job.overwrite, facts=facts
-        )
+        written = job.file.write(labels, job.target, overwrite=job.overwrite)
         times.append(time.perf_counter())
     except Exception as error:  # noqa: BLE001 - one bad file must not stop the others
         converted = with_source(to_clip3d_error(error), job.source)
@@ -324,7 +326,7 @@ def _label_file(
         seconds={
             step: end - start for step, (start, end) in zip(_STEPS, pairwise(times), strict=True)
         },
-        warnings=facts.warnings,
+        warnings=warnings,
     )
     print_line(done, reporter)
     return done
@@ -375,19 +377,18 @@ def _plan(
     """
     from clip3d_cli.cli.errors import to_clip3d_error
     from clip3d_cli.cli.label_output import Failed
-    from clip3d_cli.formats.cloud_file import check_target, target_path
-    from clip3d_cli.formats.file_checks import require_file
+    from clip3d_cli.formats.cloud_file import open_cloud
 
     _check_output_options(sources, output, out_dir)
     jobs, failed = [], []
     for source in sources:
         try:
-            require_file(source)
+            file = open_cloud(source, reading)
             if out_dir is None:
-                target = target_path(source, output)
+                target = file.target_path(output)
             else:
-                target = out_dir / target_path(source, None).name
-            jobs.append(Job(source, target, reading, overwrite))
+                target = out_dir / file.target_path().name
+            jobs.append(Job(file, target, overwrite))
         except (InputError, OSError) as error:
             failed.append(Failed(source, to_clip3d_error(error)))
     _refuse_shared_targets(jobs, sources)
@@ -399,7 +400,7 @@ def _plan(
         try:
             # A folder that does not exist yet holds no file that could be in the way.
             if out_dir is None or out_dir.is_dir():
-                check_target(job.source, job.target, reading, overwrite=overwrite)
+                job.file.check_target(job.target, overwrite=overwrite)
             checked.append(job)
         except (InputError, OSError) as error:
             failed.append(Failed(job.source, to_clip3d_error(error)))
@@ -469,13 +470,13 @@ def _dry_run(
     from clip3d_cli.cli.errors import exit_code, print_error, to_clip3d_error
     from clip3d_cli.cli.label_output import Failed, plan_document
     from clip3d_cli.cli.terminal import print_json, print_result
-    from clip3d_cli.formats.cloud_file import inspect_cloud
 
     failed = [*failed]
     planned: list[tuple[Job, int]] = []
     for job in jobs:
         try:
-            planned.append((job, inspect_cloud(job.source, job.reading).points))
+            job.file.read_if_small()
+            planned.append((job, job.file.facts.points))
         except Exception as error:  # noqa: BLE001 - one bad file must not stop the others
             failed.append(Failed(job.source, to_clip3d_error(error)))
     for each in failed:

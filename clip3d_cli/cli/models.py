@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from clip3d_cli import registry
 from clip3d_cli.cli.terminal import Reporter, count_of
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.labeller import Labeller, ModelChoice
 from clip3d_cli.text.templates import select_templates
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS, find_weights
 
 _SHOWN_LETTERS = 60
 
@@ -43,7 +45,7 @@ def model_choice(
         kind, colon, _ = text_encoder.partition(":")
         if kind not in registry.names("text_encoders"):
             known = registry.names("text_encoders")
-            raise registry.unknown_name("--text-encoder", text_encoder, known)
+            raise registry.unknown_name_error("--text-encoder", text_encoder, known)
         if colon and kind == "mini":
             raise UsageError(
                 "E_UNKNOWN_NAME",
@@ -52,7 +54,7 @@ def model_choice(
                 "Use --text-encoder mini.",
             )
     return ModelChoice(
-        weights=registry.weights_path(weights or registry.DEFAULT_WEIGHTS),
+        weights=find_weights(weights or DEFAULT_WEIGHTS),
         text_encoder=text_encoder,
         templates=select_templates(templates or "photo"),
         head=head,

@@ -43,7 +43,7 @@ DatasetName = Annotated[
         "--dataset",
         metavar="NAME",
         help=f"{', '.join(registry.shipped_names('datasets'))}, or the data set of an installed "
-        "package. folder is for your own scenes (see docs/folder.md for their layout).",
+        "package. folder is for your own scenes (see docs/guides/own-data.md for their layout).",
         rich_help_panel=SCENES,
     ),
 ]

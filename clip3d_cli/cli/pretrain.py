@@ -36,7 +36,7 @@ from clip3d_cli.errors import UsageError
 if TYPE_CHECKING:
     from clip3d_cli.cli.terminal import Reporter
     from clip3d_cli.pipelines.pretrain.config import PretrainConfig
-    from clip3d_cli.pipelines.pretrain.run import Pretrained
+    from clip3d_cli.pipelines.pretrain.run import PretrainResult
 
 METHODS = ("clip2scene",)
 _CHECKED_SCENES = 3
@@ -115,7 +115,7 @@ def pretrain(
     )
 
     if method not in METHODS:
-        raise registry.unknown_name("--method", method, METHODS)
+        raise registry.unknown_name_error("--method", method, METHODS)
     if check and (resume or dry_run):
         other = "--resume" if resume else "--dry-run"
         raise UsageError(
@@ -142,12 +142,12 @@ def pretrain(
     request.check(needs_folder=not (check or dry_run))
     with reporter.busy("starting"):
         # PyTorch takes seconds to import: errors that can be found without it were raised above.
-        from clip3d_cli.pipelines.pretrain.config import FREE, PretrainConfig, preset
+        from clip3d_cli.pipelines.pretrain.config import RESUMABLE_KEYS, PretrainConfig, preset
         from clip3d_cli.pipelines.pretrain.run import open_scenes
         from clip3d_cli.pipelines.pretrain.run import pretrain as train
 
     defaults = PretrainConfig()
-    settled = resolve_config(request, defaults, preset, FREE)
+    settled = resolve_config(request, defaults, preset, RESUMABLE_KEYS)
     if check:
         from clip3d_cli.cli.pretrain_check import run_check
 
@@ -164,15 +164,16 @@ def pretrain(
             resume=resume,
             world=process.world,
             command_line=process.command_line,
-            hearing=process.callbacks,
+            callbacks=process.callbacks,
         )
-        if process.world.leads and result.finished:
+        if process.world.is_rank_0 and result.finished:
             _print_result(result, settled, reporter)
-        evaluation = None if result.judged is None else result.judged.document
-        return finish(request, process, result, {"evaluation": evaluation})
+        evaluation = result.evaluation
+        document = None if evaluation is None else evaluation.document.as_json()
+        return finish(request, process, result, {"evaluation": document})
 
 
-def _print_result(result: Pretrained, config: PretrainConfig, reporter: Reporter) -> None:
+def _print_result(result: PretrainResult, config: PretrainConfig, reporter: Reporter) -> None:
     """Print where the weights are, their scores, and the next command."""
     from clip3d_cli.cli.eval_output import print_evaluation
     from clip3d_cli.pipelines.evaluate.run import EvalOptions
@@ -180,8 +181,9 @@ def _print_result(result: Pretrained, config: PretrainConfig, reporter: Reporter
     if reporter.quiet:
         return
     reporter.info(f"{result.steps:,} steps done; weights in {result.weights}")
-    if result.judged is not None:
-        print_evaluation(result.judged.evaluation, EvalOptions(), config.data.judged, reporter)
+    if result.evaluation is not None:
+        split = config.data.eval_split
+        print_evaluation(result.evaluation.evaluation, EvalOptions(), split, reporter)
     command = ["clip3d", "label", "scan.ply", "--weights", str(result.weights)]
     reporter.info(f"next: {shlex.join([*command, *_word_options(config)])}")
 

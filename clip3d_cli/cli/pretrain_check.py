@@ -52,14 +52,14 @@ def run_check(config: PretrainConfig, folder: Path, reporter: Reporter, *, as_js
                 "scenes": [_scene_entry(each) for each in checks],
             }
         )
-    unseen = sum(not each.seen for each in checks)
+    unseen = sum(not each.visible for each in checks)
     if not unseen:
         return 0
     return SOME_FAILED if unseen < len(checks) else 1
 
 
 def _print_scene(scene: SceneCheck, reporter: Reporter) -> None:
-    share = f"{scene.seen_share:.1%} of {scene.points:,} points are visible"
+    share = f"{scene.visible_share:.1%} of {scene.points:,} points are visible"
     reporter.info(f"{scene.name}: {share} in {count_of(len(scene.views), 'image')}")
     rows = [_row(view) for view in scene.views[:_MAX_VIEWS_SHOWN]]
     columns = ("image", "points inside", "visible", "median depth", "warnings")
@@ -86,21 +86,21 @@ def _print_view_warnings(views: Sequence[ViewCheck], reporter: Reporter) -> None
 def _row(view: ViewCheck) -> tuple[str, ...]:
     depth = "" if view.median_depth_m is None else f"{view.median_depth_m:.1f} m"
     warnings = str(len(view.warnings)) if view.warnings else ""
-    return view.image.name, f"{view.inside:,}", f"{view.visible:,}", depth, warnings
+    return view.image.name, f"{view.projected:,}", f"{view.visible:,}", depth, warnings
 
 
 def _scene_entry(scene: SceneCheck) -> dict[str, object]:
     return {
         "name": scene.name,
         "points": scene.points,
-        "seen": scene.seen,
-        "seen_share": round(scene.seen_share, 6),
+        "seen": scene.visible,
+        "seen_share": round(scene.visible_share, 6),
         "sheet": None if scene.sheet is None else str(scene.sheet),
         "warnings": list(scene.warnings),
         "views": [
             {
                 "image": str(view.image),
-                "inside": view.inside,
+                "inside": view.projected,
                 "visible": view.visible,
                 "median_depth_m": view.median_depth_m,
                 "picture": None if view.picture is None else str(view.picture),

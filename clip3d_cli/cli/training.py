@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from clip3d_cli.core.scenes import PosedScene
     from clip3d_cli.datasets.dataset import Dataset
     from clip3d_cli.pipelines.training.config import TrainingConfig
-    from clip3d_cli.pipelines.training.run import Ended, Hearing
+    from clip3d_cli.pipelines.training.config_sources import ConfigSources
+    from clip3d_cli.pipelines.training.run import Callbacks, RunResult
     from clip3d_cli.training.distributed import World
 
 Config = TypeVar("Config", bound="TrainingConfig")
@@ -164,7 +165,7 @@ class TrainingRequest:
 
         dataset = self.flags.get("data.dataset")
         if isinstance(dataset, str) and dataset not in registry.names("datasets"):
-            raise registry.unknown_name("--dataset", dataset, registry.names("datasets"))
+            raise registry.unknown_name_error("--dataset", dataset, registry.names("datasets"))
         if self.folder is None and (self.resume or needs_folder):
             raise UsageError("E_USAGE", "-o", "no run folder is given", "Add -o runs/a.")
         self.processes.check()
@@ -192,26 +193,28 @@ def resolve_config(
         InputError: there is no run to resume, or it has another configuration.
         OutputError: E_EXISTS: the folder of a new run holds another run.
     """
-    from clip3d_cli.pipelines.training.config_files import merged, read_config, with_settings
-    from clip3d_cli.training.run_folder import CONFIG, RunFolder
+    from clip3d_cli.pipelines.training.config_sources import (
+        ConfigSources,
+        read_config,
+        with_tables,
+    )
+    from clip3d_cli.training.run_folder import CONFIG, RunFolder, with_current_keys
 
-    file_tables = read_config(request.config) if request.config else {}
+    sources = ConfigSources.read(request.config, request.settings, _tables(request.flags))
     own = None if request.folder is None else request.folder / CONFIG
     if request.resume and own is not None:
         if not own.is_file():
             raise InputError(
                 "E_NOT_FOUND", own.parent, "holds no run to resume", "Start it without --resume."
             )
-        base = merged(defaults, read_config(own), str(own))
+        base = with_tables(defaults, with_current_keys(read_config(own)), str(own))
     else:
-        base = preset(_dataset_name(request, file_tables, defaults))
-    config = merged(base, file_tables, str(request.config))
-    config = with_settings(config, request.settings)
-    config = merged(config, _tables(request.flags), "the options")
+        base = preset(_dataset_name(sources, defaults))
+    config = sources.apply(base)
     if own is None:
         return config
     if request.resume:
-        RunFolder(own.parent).require_same(config.tables(), free=resumable_keys)
+        RunFolder(own.parent).require_same_config(config.tables(), resumable_keys=resumable_keys)
     elif own.exists():
         raise OutputError(
             "E_EXISTS", own.parent, "holds another run", "Add --resume, or name another -o."
@@ -229,8 +232,8 @@ def print_plan(
     """Print what a training would do, and return exit code 0."""
     from clip3d_cli.cli.training_output import plan_document
     from clip3d_cli.pipelines.training.config import loop_options
+    from clip3d_cli.pipelines.training.config_reference import commented_toml
     from clip3d_cli.training.distributed import World
-    from clip3d_cli.training.toml_text import toml_text
 
     size = request.processes.total
     steps = loop_options(config, len(scenes), World(size=size)).steps
@@ -238,7 +241,7 @@ def print_plan(
         plan = {"scenes": len(scenes), "steps": steps, "processes": size}
         print_json(plan_document(request.command, config, request.folder, plan))
         return 0
-    for line in toml_text(config.tables()).splitlines():
+    for line in commented_toml(config).splitlines():
         print_result(line)
     reporter.info(f"{config.data.dataset}: {len(scenes):,} scenes in {dataset.root}")
     per_step = count_of(config.batch.scenes, "scene")
@@ -260,7 +263,7 @@ class TrainingProcess:
     """
 
     world: World
-    callbacks: Hearing
+    callbacks: Callbacks
     reporter: Reporter
     command_line: tuple[str, ...]
     began_s: float
@@ -284,10 +287,10 @@ def training_process(
     """
     from clip3d_cli.cli.distributed import leave_together, worker_errors
     from clip3d_cli.cli.training_output import StepReporter, report_config
-    from clip3d_cli.pipelines.training.run import Hearing
-    from clip3d_cli.training.distributed import World, joined_world
-    from clip3d_cli.training.loop import Step
-    from clip3d_cli.training.tensorboard import Curves, open_curves
+    from clip3d_cli.pipelines.training.run import Callbacks
+    from clip3d_cli.training.distributed import World, process_group
+    from clip3d_cli.training.loop import StepReport
+    from clip3d_cli.training.tensorboard import TensorBoardWriter, open_tensorboard
 
     ranks = rank_from_environment()
     with ExitStack() as stack:
@@ -299,33 +302,38 @@ def training_process(
             from clip3d_cli.cli.distributed import device_type_for_all
 
             world = World(*ranks, device_type_for_all(config.run.device))
-            if world.leads:
+            if world.is_rank_0:
                 reporter.info(f"device: {world.device.type}, {world.size} processes")
             else:
                 reporter = Reporter(quiet=True, bars=False)
             signals = stack.enter_context(leave_together(world))
         report_config(config, defaults, reporter)
         steps = stack.enter_context(StepReporter(reporter))
-        stack.enter_context(joined_world(world))
+        stack.enter_context(process_group(world))
         stack.enter_context(worker_errors())
-        curves: list[Curves] = []
+        curves: list[TensorBoardWriter] = []
 
         def on_start(total: int, done: int) -> None:
             if signals is not None:
                 signals.training_started()
-            if config.run.tensorboard and world.leads:
+            if config.run.tensorboard and world.is_rank_0:
                 folder = (request.folder or Path()) / "tensorboard"
-                curves.append(stack.enter_context(open_curves(folder, done)))
+                curves.append(stack.enter_context(open_tensorboard(folder, done)))
             steps.start(total, done)
 
-        def on_step(step: Step) -> None:
+        def on_step(step: StepReport) -> None:
             steps.step(step)
             for each in curves:
                 each.add(step.number, {"loss": step.loss, **step.parts})
 
         yield TrainingProcess(
             world,
-            Hearing(reporter.progress, reporter.info, on_step, on_start),
+            Callbacks(
+                progress=reporter.progress,
+                note=reporter.info,
+                on_start=on_start,
+                on_step=on_step,
+            ),
             reporter,
             ("clip3d", *sys.argv[1:]),
             time.perf_counter(),
@@ -335,7 +343,7 @@ def training_process(
 def finish(
     request: TrainingRequest,
     process: TrainingProcess,
-    result: Ended,
+    result: RunResult,
     entries: Mapping[str, Any],
 ) -> int:
     """Report the end of a training on rank 0, and return the exit code.
@@ -354,7 +362,7 @@ def finish(
     """
     from clip3d_cli.cli.training_output import run_document
 
-    if process.world.leads:
+    if process.world.is_rank_0:
         if not result.finished:
             options = ["--resume", "-o", str(result.folder), *request.processes.options]
             command = shlex.join(["clip3d", request.command, *options])
@@ -385,21 +393,16 @@ def _tables(flags: Mapping[str, object]) -> dict[str, dict[str, object]]:
     return tables
 
 
-def _dataset_name(
-    request: TrainingRequest, file_tables: Mapping[str, Any], defaults: TrainingConfig
-) -> str:
+def _dataset_name(sources: ConfigSources, defaults: TrainingConfig) -> str:
     """Return the data set that the options, --set or --config name.
 
     Raises:
         UsageError: E_USAGE: data set or root are not given; E_UNKNOWN_NAME: it does not exist.
     """
     from clip3d_cli import registry
-    from clip3d_cli.pipelines.training.config_files import merged, with_settings
 
     for key in ("dataset", "root"):
-        is_set = any(text.partition("=")[0].strip() == f"data.{key}" for text in request.settings)
-        is_flag = request.flags.get(f"data.{key}") is not None
-        if not (is_set or is_flag or key in file_tables.get("data", {})):
+        if not sources.sets(f"data.{key}"):
             raise UsageError(
                 "E_USAGE",
                 f"--{key}",
@@ -407,10 +410,9 @@ def _dataset_name(
                 f"Use --dataset NAME --root DIR, where NAME is one of "
                 f"{', '.join(registry.names('datasets'))}.",
             )
-    config = with_settings(merged(defaults, file_tables, str(request.config)), request.settings)
-    name = str(request.flags.get("data.dataset") or config.data.dataset)
+    name = sources.apply(defaults).data.dataset
     if name not in registry.names("datasets"):
-        raise registry.unknown_name("data.dataset", name, registry.names("datasets"))
+        raise registry.unknown_name_error("data.dataset", name, registry.names("datasets"))
     return name
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from clip3d_cli import __version__
 from clip3d_cli.cli.terminal import Reporter, stderr_console
 from clip3d_cli.pipelines.training.config import TrainingConfig
-from clip3d_cli.pipelines.training.run import Ended
-from clip3d_cli.training.loop import Step
-from clip3d_cli.training.toml_text import flat
+from clip3d_cli.pipelines.training.run import RunResult
+from clip3d_cli.training.loop import StepReport
+from clip3d_cli.training.toml_text import flatten_tables
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -72,7 +72,7 @@ class StepReporter:
             self._bar.add_task("first step", total=total, completed=done)
             self._bar.start()
 
-    def step(self, step: Step) -> None:
+    def step(self, step: StepReport) -> None:
         """Report a step."""
         self._recent.append((step.number, step.seconds))
         if self._bar is not None:
@@ -84,7 +84,7 @@ class StepReporter:
             self._last_line_s = step.seconds
             self._reporter.info(self._line(step))
 
-    def _line(self, step: Step) -> str:
+    def _line(self, step: StepReport) -> str:
         parts = ", ".join(f"{name} {value:.3f}" for name, value in sorted(step.parts.items()))
         # At the end, because narrow terminals cut the line.
         losses = f"  ({parts})" if parts else ""
@@ -109,14 +109,14 @@ def duration(seconds: float) -> str:
 
 def report_config(config: TrainingConfig, defaults: TrainingConfig, reporter: Reporter) -> None:
     """Report, as details, the values that differ from the defaults."""
-    default_of_key = flat(defaults.tables())
-    for key, value in flat(config.tables()).items():
+    default_of_key = flatten_tables(defaults.tables())
+    for key, value in flatten_tables(config.tables()).items():
         if value != default_of_key[key]:
             reporter.detail(f"{key} = {value!r}")
 
 
 def run_document(
-    command: str, result: Ended, seconds: float, entries: Mapping[str, Any]
+    command: str, result: RunResult, seconds: float, entries: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the JSON document of a run.
 

@@ -34,13 +34,12 @@ def vocabularies(
       clip3d vocabularies semantickitti19
     """  # noqa: D301
     from clip3d_cli.cli.terminal import print_json, print_result, print_table, stdout_console
-    from clip3d_cli.core.vocabulary import Vocabulary
-    from clip3d_cli.core.vocabulary_files import named_vocabulary, vocabulary_names
+    from clip3d_cli.core.vocabulary import Vocabulary, load_vocabulary, vocabulary_names
 
     if name is not None and name.endswith(".toml"):
         shown = [Vocabulary.read(Path(name))]
     else:
-        shown = [named_vocabulary(each) for each in ([name] if name else vocabulary_names())]
+        shown = [load_vocabulary(each) for each in ([name] if name else vocabulary_names())]
     if as_json:
         print_json({"schema": SCHEMA, "vocabularies": [_entry(each) for each in shown]})
         return

@@ -1,1 +1,1 @@
-"""The types that all rooms share: clouds, voxels, words, labels."""
+"""Types and algorithms that all packages use: clouds, voxels, cameras, vocabularies, labels."""

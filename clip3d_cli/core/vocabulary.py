@@ -1,4 +1,4 @@
-"""Class names, the space their vectors live in, and the vectors."""
+"""Vocabularies: classes with their words, numbers and colors, from names or TOML files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.checks import check_array
-from clip3d_cli.errors import InputError, SetupError, UsageError
+from clip3d_cli import registry
+from clip3d_cli.errors import InputError, UsageError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,17 +22,26 @@ else:
 
 _CLASS_KEYS = frozenset({"name", "words", "id", "color"})
 _FILE_KEYS = frozenset({"title", "source", "class"})
+_SHIPPED = Path(__file__).resolve().parents[1] / "vocabularies"
+# Eight colors that people with color blindness can tell apart (Okabe and Ito 2008).
+_OKABE_ITO = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
+    (0, 114, 178), (213, 94, 0), (204, 121, 167), (120, 94, 240),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class ClassName:
-    """One class: what it is called, the words that find it, its number and color in files.
+class SemanticClass:
+    """A class of points.
 
     Attributes:
-        name: shown in tables and written to files.
-        words: the prompts and synonyms that are embedded; at least one.
-        class_id: the number of the class in label files; 0 means unlabeled there.
-        color: red, green, blue, 0…255.
+        name: name in tables and in label files.
+        words: words and phrases that are embedded for the class, at least one; often synonyms.
+        class_id: number in label files, 1 to 65535; 0 means unlabeled there.
+        color: red, green and blue, 0 to 255.
+
+    Raises:
+        ValueError: there is no word.
     """
 
     name: str
@@ -47,17 +56,17 @@ class ClassName:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The classes of one question, in order: a class's position is its class index.
+    """An ordered list of K classes; the position of a class is its class index.
 
     Attributes:
-        name: what the vocabulary is called.
-        classes: K classes.
-        title: what it is, in a line; may be empty.
-        source: where names and numbers come from; may be empty.
+        name: name of the vocabulary.
+        classes: the K classes.
+        title: description in one line; may be empty.
+        source: where the names and numbers come from; may be empty.
     """
 
     name: str
-    classes: tuple[ClassName, ...]
+    classes: tuple[SemanticClass, ...]
     title: str = ""
     source: str = ""
 
@@ -66,44 +75,54 @@ class Vocabulary:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The K class names, in class-index order."""
+        """The K class names, by class index."""
         return tuple(entry.name for entry in self.classes)
 
     @property
     def class_ids(self) -> npt.NDArray[np.int64]:
-        """(K,) int64: the number of each class in files."""
+        """Number of each class in label files, (K,) int64, by class index."""
         return np.array([entry.class_id for entry in self.classes], dtype=np.int64)
 
     @classmethod
-    def of_words(cls, names: Sequence[str], name: str = "classes") -> Vocabulary:
-        """The vocabulary of plain names, numbered from 1 in the order given.
+    def from_names(cls, names: Sequence[str], name: str = "classes") -> Vocabulary:
+        """Return the vocabulary of class names, with the numbers 1 to K in their order.
 
-        A name may carry synonyms: ``car=sedan|van`` is the class *car*, found by any of the
-        three words.
+        Args:
+            names: a name may have synonyms: ``car=sedan|van`` is the class *car* with the three
+                words *car*, *sedan* and *van*.
+            name: name of the vocabulary.
 
         Raises:
-            UsageError: no name, an empty name, or a name given twice.
+            UsageError: E_CLASSES: there is no name, a name is empty, or a name occurs twice.
         """
-        entries: list[ClassName] = []
-        for position, text in enumerate(names):
+        entries: list[SemanticClass] = []
+        for index, text in enumerate(names):
             label, _, synonyms = text.partition("=")
             words = [word.strip() for word in (label, *synonyms.split("|")) if word.strip()]
             if not label.strip():
                 raise UsageError(
-                    "E_CLASSES", "--classes", f"class {position + 1} has no name", "Name it."
+                    "E_CLASSES",
+                    "--classes",
+                    f"class {index + 1} has no name",
+                    'Give each class a name, such as "car" or "car=sedan|van".',
                 )
             entries.append(
-                ClassName(label.strip(), tuple(words), position + 1, palette_color(position))
+                SemanticClass(label.strip(), tuple(words), index + 1, palette_color(index))
             )
         _check_names(name, entries)
         return cls(name, tuple(entries))
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
-        """The vocabulary of a TOML file: ``[[class]]`` tables with name, words, id, color.
+        """Read a vocabulary from a TOML file with one ``[[class]]`` table per class.
+
+        Args:
+            path: TOML file. A table has the keys ``name``, ``words``, ``id`` and ``color``, of
+                which only the name is required.
 
         Raises:
-            InputError: not TOML, an unknown key, or a value of the wrong kind; it names the class.
+            InputError: E_VOCABULARY: the file is not TOML, has an unknown key or a wrong value.
+            UsageError: E_CLASSES: a name occurs twice.
         """
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -111,78 +130,75 @@ class Vocabulary:
             raise InputError(
                 "E_VOCABULARY", path, f"is not TOML: {error}", "See clip3d vocabularies --help."
             ) from error
-        _refuse_unknown(path, "the file", table, _FILE_KEYS)
+        _reject_unknown_keys(path, "the file", table, _FILE_KEYS)
         rows = table.get("class", [])
         if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
-            raise InputError("E_VOCABULARY", path, "has no [[class]] tables", "Add one per class.")
-        entries = [_class_of_row(path, position, row) for position, row in enumerate(rows)]
+            raise InputError(
+                "E_VOCABULARY", path, "has no [[class]] tables", "Add one for each class."
+            )
+        entries = [_class_from_table(path, index, row) for index, row in enumerate(rows)]
         _check_names(str(path), entries)
         title, source = (str(table.get(key, "")) for key in ("title", "source"))
         return cls(path.stem, tuple(entries), title, source)
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureSpace:
-    """Where vectors can be compared: vectors of two spaces never can, even of equal width."""
-
-    name: str
-    dim: int
-
-    def require(self, other: FeatureSpace, what: str) -> None:
-        """Refuse to compare with vectors of another space.
-
-        Raises:
-            SetupError: the spaces differ; it names both.
-        """
-        if self != other:
-            raise SetupError(
-                "E_SPACE_MISMATCH",
-                what,
-                f"lives in {other.name} ({other.dim}), the points in {self.name} ({self.dim})",
-                f"Choose a text encoder of {self.name}, or other weights.",
-            )
+def vocabulary_names() -> list[str]:
+    """Return the names of all vocabularies: those of clip3d and those of the data sets, sorted."""
+    return sorted(_path_of_name())
 
 
-@dataclass(frozen=True, slots=True)
-class ClassEmbeddings:
-    """Unit vectors of every word of a vocabulary.
+def vocabulary_path(name: str) -> Path:
+    """Return the TOML file of a vocabulary.
 
-    Attributes:
-        vectors: (W, D) float32, unit length, one row per word.
-        class_of_vector: (W,) int32, the class index of each row: a class is as near as the
-            nearest of its words.
-        vocabulary: K classes.
-        space: where the vectors live.
+    Args:
+        name: name of the vocabulary. The number of classes may be omitted where that is
+            unambiguous: ``semantickitti`` means ``semantickitti19``.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: no vocabulary, or more than one, has that name.
     """
-
-    vectors: npt.NDArray[np.float32]
-    class_of_vector: npt.NDArray[np.int32]
-    vocabulary: Vocabulary
-    space: FeatureSpace
-
-    def __post_init__(self) -> None:
-        check_array("vectors", self.vectors, np.float32, (None, self.space.dim))
-        check_array("class_of_vector", self.class_of_vector, np.int32, (len(self.vectors),))
-        if not np.allclose(np.linalg.norm(self.vectors, axis=1), 1, atol=1e-4):
-            raise ValueError("vectors must have unit length")
-        if set(self.class_of_vector.tolist()) != set(range(len(self.vocabulary))):
-            raise ValueError("every class needs a vector, and every vector a class")
+    paths = _path_of_name()
+    if name not in paths:
+        matches = [full for full in paths if full.rstrip("0123456789") == name]
+        if len(matches) != 1:
+            raise registry.unknown_name_error("--vocabulary", name, sorted(paths))
+        name = matches[0]
+    return paths[name]
 
 
-def palette_color(position: int) -> tuple[int, int, int]:
-    """A stable color for the class at a position: Okabe and Ito's eight, then golden-angle hues."""
-    okabe_ito = (
-        (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
-        (0, 114, 178), (213, 94, 0), (204, 121, 167), (120, 94, 240),
-    )  # fmt: skip
-    if position < len(okabe_ito):
-        return okabe_ito[position]
-    value = 0.9 if position % 2 else 0.65
-    red, green, blue = colorsys.hsv_to_rgb(position * 0.618034 % 1, 0.65, value)
+def load_vocabulary(name: str) -> Vocabulary:
+    """Read the vocabulary of a name.
+
+    Args:
+        name: see `vocabulary_path`.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: no vocabulary, or more than one, has that name.
+    """
+    return Vocabulary.read(vocabulary_path(name))
+
+
+def palette_color(index: int) -> tuple[int, int, int]:
+    """Return a default color for a class index, red, green and blue, 0 to 255.
+
+    The first eight are Okabe and Ito's; the hues of all others are a golden angle apart.
+    """
+    if index < len(_OKABE_ITO):
+        return _OKABE_ITO[index]
+    value = 0.9 if index % 2 else 0.65
+    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.65, value)
     return int(red * 255), int(green * 255), int(blue * 255)
 
 
-def _check_names(where: str, entries: Sequence[ClassName]) -> None:
+def _path_of_name() -> dict[str, Path]:
+    """Return the file of each vocabulary: those of clip3d, then those of the data sets."""
+    folders = [_SHIPPED]
+    for dataset in registry.names("datasets"):
+        folders.append(registry.package_folder("datasets", dataset) / "vocabularies")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+
+def _check_names(where: str, entries: Sequence[SemanticClass]) -> None:
     if not entries:
         raise UsageError("E_CLASSES", where, "names no class", 'Give some: "car,tree,road".')
     seen: set[str] = set()
@@ -194,8 +210,10 @@ def _check_names(where: str, entries: Sequence[ClassName]) -> None:
         seen.add(entry.name)
 
 
-def _refuse_unknown(path: Path, what: str, row: Mapping[str, Any], known: frozenset[str]) -> None:
-    unknown = sorted(set(row) - known)
+def _reject_unknown_keys(
+    path: Path, what: str, table: Mapping[str, Any], known: frozenset[str]
+) -> None:
+    unknown = sorted(set(table) - known)
     if unknown:
         raise InputError(
             "E_VOCABULARY",
@@ -205,15 +223,16 @@ def _refuse_unknown(path: Path, what: str, row: Mapping[str, Any], known: frozen
         )
 
 
-def _class_of_row(path: Path, position: int, row: Mapping[str, Any]) -> ClassName:
-    name = row.get("name")
-    what = f"class {position + 1}" + (f" ({name})" if "name" in row else "")
-    _refuse_unknown(path, what, row, _CLASS_KEYS)
-    words = row.get("words", [name])
-    class_id = row.get("id", position + 1)
-    color = row.get("color", palette_color(position))
+def _class_from_table(path: Path, index: int, table: Mapping[str, Any]) -> SemanticClass:
+    """Check one ``[[class]]`` table and return the class."""
+    name = table.get("name")
+    what = f"class {index + 1}" + (f" ({name})" if "name" in table else "")
+    _reject_unknown_keys(path, what, table, _CLASS_KEYS)
+    words = table.get("words", [name])
+    class_id = table.get("id", index + 1)
+    color = table.get("color", palette_color(index))
     checks = (
-        # Names stand in headers of files, where a line break would begin another entry.
+        # Names are written into file headers, where a line break would begin another entry.
         (
             isinstance(name, str) and bool(name.strip()) and name.isprintable(),
             "name must be text without control characters",
@@ -230,7 +249,7 @@ def _class_of_row(path: Path, position: int, row: Mapping[str, Any]) -> ClassNam
             "color must be three numbers 0…255",
         ),
     )
-    for holds, fault in checks:
-        if not holds:
-            raise InputError("E_VOCABULARY", path, f"{what}: {fault}", "Mend the entry.")
-    return ClassName(str(name), tuple(words) or (str(name),), class_id, tuple(color))
+    for is_valid, fault in checks:
+        if not is_valid:
+            raise InputError("E_VOCABULARY", path, f"{what}: {fault}", "Correct the entry.")
+    return SemanticClass(str(name), tuple(words) or (str(name),), class_id, tuple(color))

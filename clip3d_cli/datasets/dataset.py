@@ -172,6 +172,6 @@ def read_toml(dataset: str, file: str) -> dict[str, Any]:
         dataset: name in the registry.
         file: name of the file, such as ``splits.toml``.
     """
-    path = registry.part_folder("datasets", dataset) / file
+    path = registry.package_folder("datasets", dataset) / file
     table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     return table

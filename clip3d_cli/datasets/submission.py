@@ -14,12 +14,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.checks import check_array
-from clip3d_cli.core.labels import UNLABELED
+from clip3d_cli.core.labels import UNLABELED_INDEX
 from clip3d_cli.core.scenes import PosedScene
+from clip3d_cli.core.validation import validate_array
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.errors import OutputError, UsageError
-from clip3d_cli.formats.atomic import part_beside, write_refusal
+from clip3d_cli.formats.atomic import part_path, write_error
 
 ClassIndex = npt.NDArray[np.int32]
 ClassIds = npt.NDArray[np.int64]
@@ -63,15 +63,16 @@ class FolderSubmission(ABC):
                     "E_EXISTS", folder, "exists already", "Name a new folder for the submission."
                 )
             self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._part = part_beside(self._target)
+            self._part = part_path(self._target)
             self._part.mkdir()
 
     def add(self, scene: PosedScene, class_index: ClassIndex) -> None:
         """Write the predictions for one scene: see `Submission.add`."""
         points = len(self.dataset.cloud(scene.sweeps[0]))
-        check_array("class_index", class_index, np.int32, (points,))
-        if points and not UNLABELED <= class_index.min() <= class_index.max() < len(self._ids):
-            raise ValueError(f"class_index is not within -1 and {len(self._ids) - 1}")
+        validate_array("class_index", class_index, np.int32, (points,))
+        last = len(self._ids) - 1
+        if points and not UNLABELED_INDEX <= class_index.min() <= class_index.max() <= last:
+            raise ValueError(f"class_index is not within -1 and {last}")
         if scene.name in self._added:
             raise ValueError(f"scene {scene.name!r} was added before")
         self._added.add(scene.name)
@@ -130,7 +131,7 @@ class FolderSubmission(ABC):
         try:
             yield
         except OSError as error:
-            raise write_refusal(self._target, error) from error
+            raise write_error(self._target, error) from error
 
 
 def write_synced(path: Path, content: bytes) -> None:

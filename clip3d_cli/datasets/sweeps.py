@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.checks import check_array
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.scenes import Sweep, moved
+from clip3d_cli.core.scenes import Sweep, transform_points
+from clip3d_cli.core.validation import validate_array
 from clip3d_cli.datasets.dataset import Dataset
 
 
@@ -27,7 +27,7 @@ class MergedSweeps:
     sweep_of_point: npt.NDArray[np.int16]
 
     def __post_init__(self) -> None:
-        check_array("sweep_of_point", self.sweep_of_point, np.int16, (len(self.cloud),))
+        validate_array("sweep_of_point", self.sweep_of_point, np.int16, (len(self.cloud),))
 
 
 def merge_sweeps(dataset: Dataset, sweeps: Sequence[Sweep]) -> MergedSweeps:
@@ -62,8 +62,8 @@ def read_in_world(dataset: Dataset, sweep: Sweep) -> tuple[PointCloud, npt.NDArr
     """
     cloud = dataset.cloud(sweep)
     keep = usable_mask(dataset, cloud)
-    kept = cloud.only(keep)
-    return replace(kept, xyz=moved(sweep.world_from_sensor, kept.xyz)), keep
+    kept = cloud.select(keep)
+    return replace(kept, xyz=transform_points(sweep.world_from_sensor, kept.xyz)), keep
 
 
 def usable_mask(dataset: Dataset, cloud: PointCloud) -> npt.NDArray[np.bool_]:

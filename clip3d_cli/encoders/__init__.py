@@ -1,1 +1,1 @@
-"""Point networks that give every voxel a vector in a text space."""
+"""Point networks, their weights files, and the encoders that run them."""

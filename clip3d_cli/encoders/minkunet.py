@@ -1,27 +1,35 @@
-"""The MinkUNet family: residual U-Nets of sparse convolutions (Choy et al. 2019)."""
+"""The MinkUNet family in PyTorch: residual U-Nets of sparse convolutions (Choy et al. 2019)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from clip3d_cli.encoders.unet import UNetShape
+from clip3d_cli.encoders.minkunet_shape import MinkUNetShape
 from clip3d_cli.sparse.backend import Features
 from clip3d_cli.sparse.layers import (
+    BatchNorm,
     DownConv3d,
     ResidualBlock,
-    RowNorm,
     SubmanifoldConv3d,
     UpConv3d,
+    conv_norm_relu,
 )
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
 
 
-class Blocks(nn.ModuleList):
-    """Residual blocks one after another at one stride."""
+class ResidualBlocks(nn.ModuleList):
+    """Residual blocks in sequence, at one stride.
+
+    Args:
+        in_channels: Cin of the first block.
+        out_channels: Cout of all blocks.
+        count: number of blocks.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, count: int) -> None:
         first = [ResidualBlock(in_channels, out_channels)]
@@ -30,52 +38,79 @@ class Blocks(nn.ModuleList):
         )
 
     def forward(self, feats: Features, plan: Plan, stride: int) -> Tensor:
-        """The features at the same stride; several given ones stand side by side."""
-        first, *rest = self
-        answer: Tensor = first(feats, plan, stride)
-        for block in rest:
-            answer = block(answer, plan, stride, spare=True)
-        return answer
+        """Return (M, Cout) features; ``feats`` may be a tuple whose columns are side by side."""
+        first, *others = self
+        result: Tensor = first(feats, plan, stride)
+        for block in others:
+            # The result of the block before is not used anywhere else.
+            result = block(result, plan, stride, overwrite_input=True)
+        return result
 
 
 class DownStage(nn.Module):
-    """To cells twice as wide, then residual blocks."""
+    """Stage of the encoder: a convolution to twice the stride, then residual blocks.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the result.
+        blocks: number of residual blocks.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, blocks: int) -> None:
         super().__init__()
         self.conv = DownConv3d(in_channels, in_channels)
-        self.norm = RowNorm(in_channels)
-        self.blocks = Blocks(in_channels, out_channels, blocks)
+        self.norm = BatchNorm(in_channels)
+        self.blocks = ResidualBlocks(in_channels, out_channels, blocks)
 
     def forward(self, feats: Tensor, plan: Plan, stride: int) -> Tensor:
-        """Features at ``stride`` → features at twice that."""
-        feats = self.norm.after(partial(self.conv, feats, plan, stride), plan)
-        blocks: Tensor = self.blocks(feats, plan, 2 * stride)
-        return blocks
+        """Return the features at ``2 * stride`` of features at ``stride``."""
+        feats = conv_norm_relu(partial(self.conv, feats, plan, stride), self.norm, plan)
+        result: Tensor = self.blocks(feats, plan, 2 * stride)
+        return result
 
 
 class UpStage(nn.Module):
-    """To cells half as wide, joined with what the way down knew there, then residual blocks."""
+    """Stage of the decoder: a transposed convolution to half the stride, then residual blocks.
+
+    The residual blocks read the result of the convolution and, beside it, the skip connection.
+
+    Args:
+        in_channels: channels of the input.
+        skip_channels: channels of the skip connection.
+        out_channels: channels of the result.
+        blocks: number of residual blocks.
+    """
 
     def __init__(
         self, in_channels: int, skip_channels: int, out_channels: int, blocks: int
     ) -> None:
         super().__init__()
         self.conv = UpConv3d(in_channels, out_channels)
-        self.norm = RowNorm(out_channels)
-        self.blocks = Blocks(out_channels + skip_channels, out_channels, blocks)
+        self.norm = BatchNorm(out_channels)
+        self.blocks = ResidualBlocks(out_channels + skip_channels, out_channels, blocks)
 
     def forward(self, feats: Tensor, skip: Tensor, plan: Plan, stride: int) -> Tensor:
-        """Features at ``stride`` and at half of it → features at half of it."""
-        upper = self.norm.after(partial(self.conv, feats, plan, stride), plan)
-        blocks: Tensor = self.blocks((upper, skip), plan, stride // 2)
-        return blocks
+        """Return the features at ``stride // 2``.
+
+        Args:
+            feats: features at ``stride``.
+            skip: features of the way down at ``stride // 2``.
+            plan: plan of the cells.
+            stride: stride of ``feats``.
+        """
+        upsampled = conv_norm_relu(partial(self.conv, feats, plan, stride), self.norm, plan)
+        result: Tensor = self.blocks((upsampled, skip), plan, stride // 2)
+        return result
 
 
 class MinkUNet(nn.Module):
-    """Four stages down, four up, with skips: every voxel gets a vector.
+    """U-Net with four stages down and four up: (M, C) voxel features → (M, D).
 
-    Args: see `UNetShape`.
+    Args: see `MinkUNetShape`.
+
+    Attributes:
+        stride: edge of the coarsest cells, in voxels.
+        reach: radius of the receptive field, in voxels.
     """
 
     stride = 16
@@ -89,39 +124,48 @@ class MinkUNet(nn.Module):
         width: float = 1.0,
         stem_kernel: int = 3,
         head_bias: bool = True,
+        channels: Sequence[int] = (),
+        blocks: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        shape = UNetShape(in_channels, out_channels, layers, width, stem_kernel, head_bias)
-        self.stem = SubmanifoldConv3d(in_channels, shape.stem, stem_kernel)
-        self.stem_norm = RowNorm(shape.stem)
+        shape = MinkUNetShape(
+            in_channels, out_channels, layers, width, stem_kernel, head_bias, channels, blocks
+        )
+        self.stem = SubmanifoldConv3d(in_channels, shape.stem_channels, stem_kernel)
+        self.stem_norm = BatchNorm(shape.stem_channels)
         self.down = nn.ModuleList(
-            DownStage(stage.inner, stage.outer, stage.blocks) for stage in shape.down
+            DownStage(stage.in_channels, stage.out_channels, stage.blocks) for stage in shape.down
         )
         self.up = nn.ModuleList(
-            UpStage(stage.inner, stage.skip, stage.outer, stage.blocks) for stage in shape.up
+            UpStage(stage.in_channels, stage.skip_channels, stage.out_channels, stage.blocks)
+            for stage in shape.up
         )
-        self.head = nn.Linear(shape.trunk, out_channels, bias=head_bias)
+        self.head = nn.Linear(shape.trunk_channels, out_channels, bias=head_bias)
         self.reach = shape.reach
 
     def forward(self, tensor: SparseTensor, plan: Plan | None = None) -> Tensor:
-        """(M, D): a vector for every cell, in the order of the tensor's rows.
+        """Return (M, D), a vector for every cell, in the order of the tensor's rows.
 
         Args:
             tensor: M cells at stride 1 with ``in_channels`` features.
-            plan: of the same cells, if it is already made.
+            plan: plan of the same cells; built if not given.
         """
         feats = self.trunk(tensor, plan or Plan(tensor.cells))
         bias = None if self.head.bias is None else self.head.bias.to(feats.dtype)
         return F.linear(feats, self.head.weight.to(feats.dtype), bias)
 
     def trunk(self, tensor: SparseTensor, plan: Plan) -> Tensor:
-        """(M, C): what the head turns into vectors; training picks rows of it first."""
+        """Return the features that the head reads, (M, trunk channels), in the tensor's order.
+
+        Separate from `forward` because training applies heads to some rows only.
+        """
         feats = plan.to_plan_order(tensor.feats)
-        feats = self.stem_norm.after(partial(self.stem, feats, plan, 1), plan)
+        feats = conv_norm_relu(partial(self.stem, feats, plan, 1), self.stem_norm, plan)
         skips = [feats]
         for level, stage in enumerate(self.down):
             feats = stage(feats, plan, 1 << level)
             skips.append(feats)
+        # The last entry is the coarsest level itself.
         skips.pop()
         for level, stage in enumerate(self.up):
             feats = stage(feats, skips.pop(), plan, self.stride >> level)

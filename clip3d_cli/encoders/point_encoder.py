@@ -1,4 +1,4 @@
-"""A point network together with what must be known to use it."""
+"""Point encoder in PyTorch: a network with its specification, on any device and backend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.sparse.backend import Backend
@@ -19,20 +19,22 @@ from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
 
 _CPU_ROWS, _GPU_ROWS = 1 << 14, 1 << 18
+# Largest number of similarities that are in memory at once.
 _SIMILARITIES = 1 << 25
-_LEAST_VOXELS = 500_000
+_MIN_VOXELS = 500_000
 # Measured on CPUs: about 2 kB of features and, in clip3d's space, 2 kB of vectors.
-_BYTES_A_VOXEL = 4096
-_SHARE_OF_FREE = 0.6
+_BYTES_PER_VOXEL = 4096
+_SHARE_OF_FREE_MEMORY = 0.6
+_MIN_LENGTH = 1e-6
 
 
 class PointEncoder(nn.Module):
-    """Gives every voxel a unit vector in a text space, or the logits of a closed head.
+    """Computes a unit vector in the text space for every voxel, or logits of a closed head.
 
     Args:
-        spec: what the network is.
-        network: of that spec; fresh weights if not given.
-        backend: computes the convolutions, in its precision; plain PyTorch if not given.
+        spec: specification of the network.
+        network: network of that specification; with new, random weights if not given.
+        backend: computes the convolutions, in its precision; plain PyTorch by default.
     """
 
     def __init__(
@@ -44,49 +46,54 @@ class PointEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.network = _fresh_network(spec) if network is None else network
+        self.network = _new_network(spec) if network is None else network
         self.backend = backend
 
     @property
     def space(self) -> FeatureSpace:
-        """Where the answers live."""
+        """Space of the results."""
         return self.spec.space
 
     @property
     def voxel_sizes_m(self) -> tuple[float, ...]:
-        """The voxel edges it was trained at, metres."""
+        """Edges of the voxels it was trained with, metres."""
         return self.spec.voxel_sizes_m
 
     @property
     def max_voxels(self) -> int:
-        """How many voxels it takes at once: on a CPU in two gigabytes, on a GPU in what is free.
+        """Number of voxels to compute at once: on a CPU in about 2 GB, on a GPU in free memory.
 
-        A GPU starves on small tiles: it is given as much as it holds.
+        Small tiles leave a GPU idle, so it gets as many voxels as fit.
         """
         device = next(self.parameters()).device
         if device.type != "cuda":
-            return _LEAST_VOXELS
+            return _MIN_VOXELS
         free_bytes, _ = torch.cuda.mem_get_info(device)
-        return max(_LEAST_VOXELS, int(_SHARE_OF_FREE * free_bytes / _BYTES_A_VOXEL))
+        return max(_MIN_VOXELS, int(_SHARE_OF_FREE_MEMORY * free_bytes / _BYTES_PER_VOXEL))
 
     @property
     def stride(self) -> int:
-        """The edge of the widest cells, in voxels: answers follow shifts by multiples of it."""
+        """Edge of the coarsest cells in voxels: a shift by a multiple of it shifts the results."""
         return int(self.network.stride)  # type: ignore[arg-type]
 
     @property
     def reach(self) -> int:
-        """How many voxels away the input can still change an answer."""
+        """Radius of the receptive field in voxels: an input farther away changes nothing."""
         return int(self.network.reach)  # type: ignore[arg-type]
 
     def forward(self, tensor: SparseTensor) -> Tensor:
-        """(M, D) float32, unit length: a vector for every voxel, in the order of the rows.
+        """Return a vector for every voxel, in the order of the tensor's rows.
 
-        Through a closed head (``spec.head``) they are the logits of its D classes instead.
+        Args:
+            tensor: M voxels at stride 1, of one cloud or a batch, with the C channels that
+                ``spec.inputs`` names.
+
+        Returns:
+            (M, D) float32 unit vectors; with a closed head the logits of its D classes.
 
         Raises:
-            InputError: E_VOXEL_RANGE, a cell beyond what keys hold.
-            ValueError: the number of channels is not that of ``spec.inputs``.
+            InputError: E_VOXEL_RANGE, a cell that no key can hold.
+            ValueError: another number of channels.
         """
         if tensor.feats.shape[1] != len(self.spec.inputs):
             raise ValueError(
@@ -99,40 +106,56 @@ class PointEncoder(nn.Module):
         if self.spec.head == "closed":
             return self._logits(tensor, plan)
         feats = self.network(tensor, plan).float()
-        # 512 channels of every voxel are the most that is ever held: not twice.
+        # (M, D) is the largest tensor of all: without gradients it is normalized in place.
         in_place = not torch.is_grad_enabled() and feats is not tensor.feats
-        return F.normalize(feats, dim=1, eps=1e-6, out=feats if in_place else None)
-
-    def classify(
-        self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32], query: ClassQuery
-    ) -> RankedClasses:
-        """The nearest classes of every voxel: see `VoxelEncoder`."""
-        batched = torch.zeros((len(cells), 4), dtype=torch.int32)
-        batched[:, 1:] = torch.from_numpy(cells)
-        device = next(self.parameters()).device
-        with torch.inference_mode():
-            vectors = self(SparseTensor(batched, torch.from_numpy(channels)).to(device))
-            if self.spec.head == "closed":
-                return choose(vectors, query, self.spec.logit_scale)
-            return compare(vectors, query, self.spec.logit_scale)
+        return F.normalize(feats, dim=1, eps=_MIN_LENGTH, out=feats if in_place else None)
 
     def embed(
         self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
-        """Return a unit vector for every voxel: see `VoxelEncoder`."""
-        if self.spec.head == "closed":
-            raise ValueError("a closed head has no vectors in the text space")
-        batched = torch.zeros((len(cells), 4), dtype=torch.int32)
-        batched[:, 1:] = torch.from_numpy(cells)
-        device = next(self.parameters()).device
+        """Return the unit vector of every voxel in the text space.
+
+        Args:
+            cells: (M, 3) int32, sorted by x, then y, then z; unique.
+            channels: (M, C) float32, the channels that ``spec.inputs`` names.
+
+        Returns:
+            (M, D) float32, unit length, in the order of ``cells``.
+
+        Raises:
+            InputError: E_VOXEL_RANGE, a cell that no key can hold.
+            ValueError: another number of channels, or the encoder was opened with its closed head.
+        """
+        self.spec.require_text_head()
         with torch.inference_mode():
-            vectors: npt.NDArray[np.float32] = (
-                self(SparseTensor(batched, torch.from_numpy(channels)).to(device)).cpu().numpy()
-            )
+            vectors: npt.NDArray[np.float32] = self(self._tensor(cells, channels)).cpu().numpy()
         return vectors
 
+    def classify(
+        self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32], query: ClassQuery
+    ) -> RankedClasses:
+        """Return the best classes of every voxel: see `VoxelEncoder`."""
+        with torch.inference_mode():
+            vectors = self(self._tensor(cells, channels))
+            if self.spec.head == "closed":
+                return choose(vectors, query, self.spec.logit_scale)
+            return compare(vectors, query, self.spec.logit_scale)
+
+    def _tensor(
+        self, cells: npt.NDArray[np.int32], channels: npt.NDArray[np.float32]
+    ) -> SparseTensor:
+        """Return voxels of one cloud as a sparse tensor on the encoder's device."""
+        with_batch = torch.zeros((len(cells), 4), dtype=torch.int32)
+        with_batch[:, 1:] = torch.from_numpy(cells)
+        device = next(self.parameters()).device
+        return SparseTensor(with_batch, torch.from_numpy(channels)).to(device)
+
     def _logits(self, tensor: SparseTensor, plan: Plan) -> Tensor:
-        """(M, D) float32: the head in float32 always, for halves often tie near the top."""
+        """Return (M, D) float32 logits.
+
+        The head is always computed in float32: in half precision the greatest logits of a voxel
+        are often equal.
+        """
         network: Any = self.network
         feats = network.trunk(tensor, plan)
         head: nn.Linear = network.head
@@ -140,14 +163,15 @@ class PointEncoder(nn.Module):
 
 
 def choose(logits: Tensor, query: ClassQuery, logit_scale: float) -> RankedClasses:
-    """Rank a closed head's classes on the logits' device; as `rank_by_logits` does in numpy.
+    """Rank the classes of a closed head on the device of the logits, as `rank_by_logits` in numpy.
 
     Args:
         logits: (M, D) float32, of all classes of the head.
-        query: K of them; a score is the share of each in the softmax over all D.
-        logit_scale: what the logits are multiplied by before the softmax.
+        query: the K classes to rank. A score is the class's probability in the softmax over
+            all D classes.
+        logit_scale: factor of the logits before the softmax.
     """
-    # By index, not by a product with the one-hot rows, which a GPU may round.
+    # By index, not by a product with the one-hot rows, which a GPU may compute in TF32.
     columns = torch.from_numpy(query.columns).to(logits.device)
     index = logits[:, columns].topk(query.width, dim=1).indices
     score = torch.softmax(logits * logit_scale, dim=1).gather(1, columns[index])
@@ -155,44 +179,46 @@ def choose(logits: Tensor, query: ClassQuery, logit_scale: float) -> RankedClass
 
 
 def compare(vectors: Tensor, query: ClassQuery, logit_scale: float) -> RankedClasses:
-    """Rank the classes of every voxel on the vectors' device; as `rank` does in numpy.
+    """Rank the classes of voxels on the device of the vectors, as `rank_by_similarity` in numpy.
 
     Args:
         vectors: (M, D) float32, unit length.
-        query: the words.
-        logit_scale: turns similarity into scores.
+        query: the words of K classes.
+        logit_scale: factor of the similarities before the softmax.
     """
     words = torch.from_numpy(query.words).to(vectors.device)
     words_of_class = _words_of_class(query).to(vectors.device)
     ranking = torch.empty(len(vectors), query.width, dtype=torch.int32, device=vectors.device)
     score = torch.empty(len(vectors), query.width, device=vectors.device)
     most = _CPU_ROWS if vectors.device.type == "cpu" else _GPU_ROWS
-    # Many words for one class among many would pad the others to as many.
+    # words_of_class is padded to the class with the most words: with very many the number of rows
+    # has to be smaller.
     rows = max(1, min(most, _SIMILARITIES // words_of_class.numel()))
     done = 0
     for chunk in torch.split(vectors, rows):
+        # (rows, W) → (rows, K, S) → (rows, K): the similarity to the nearest word of each class.
         nearest = (chunk @ words.T)[:, words_of_class].amax(dim=2)
         best, index = nearest.topk(query.width, dim=1)
         # The class "none of these" has similarity 0 to everything.
         logits = F.pad(nearest * logit_scale, (1, 0))
-        here = slice(done, done + len(chunk))
-        ranking[here] = index
-        score[here] = (best * logit_scale - torch.logsumexp(logits, dim=1, keepdim=True)).exp()
+        part = slice(done, done + len(chunk))
+        ranking[part] = index
+        score[part] = (best * logit_scale - torch.logsumexp(logits, dim=1, keepdim=True)).exp()
         done += len(chunk)
-    # One wait for the device, not one a chunk.
+    # Copied once, because every copy waits until the device is done.
     return RankedClasses(ranking.cpu().numpy(), score.cpu().numpy())
 
 
 def _words_of_class(query: ClassQuery) -> Tensor:
-    """(K, S) int64: the rows of each class's words; short rows repeat their first word."""
+    """Return (K, S) int64 rows of each class's words; the first word fills up shorter lists."""
     first = query.first_word
     count = np.diff(first, append=len(query.words))
-    place = np.arange(count.max())
-    return torch.from_numpy(first[:, None] + np.where(place < count[:, None], place, 0))
+    position = np.arange(count.max())
+    return torch.from_numpy(first[:, None] + np.where(position < count[:, None], position, 0))
 
 
-def _fresh_network(spec: EncoderSpec) -> nn.Module:
-    network: nn.Module = registry.part("point_encoders", spec.architecture)(
+def _new_network(spec: EncoderSpec) -> nn.Module:
+    network: nn.Module = registry.load("point_encoders", spec.architecture)(
         len(spec.inputs), spec.space.dim, **spec.config
     )
     return network

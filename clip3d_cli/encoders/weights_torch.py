@@ -1,9 +1,8 @@
-"""Encoders on disk: safetensors whose metadata say all that is needed to use them."""
+"""Saving PyTorch encoders to weights files, and loading them."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,14 +14,14 @@ from clip3d_cli.encoders.spec import EncoderSpec, HeadName
 from clip3d_cli.encoders.weights_file import (
     CLOSED_BIAS,
     CLOSED_WEIGHT,
-    DESCRIPTION,
+    SPEC_KEY,
     State,
     check_tensors,
     read_weights,
-    weights_fault,
+    weights_error,
 )
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.sparse.backend import Backend
 
 
@@ -33,21 +32,21 @@ def save_encoder(
     *,
     closed: nn.Linear | None = None,
 ) -> None:
-    """Write an encoder, with its closed head if one is given, whole or not at all.
+    """Write an encoder to a weights file, completely or not at all.
 
     Args:
-        encoder: its parameters and its spec are written; its own head is the text head.
-        path: the file; it is replaced only when the new one is complete.
-        dtype: of the parameters in the file; running statistics and the closed head stay
-            float32: a variance can leave the range of float16, and K rows take no space.
-        closed: (C → K), the layer that gives a logit for each class of ``encoder.spec.closed``
-            from what the text head sees too. Without it the file has no closed head, whatever
-            the spec says.
+        encoder: its parameters and specification are written; its head becomes the text head.
+        path: the file; an older one is replaced only when the new one is complete.
+        dtype: dtype of the parameters in the file. Running statistics and the closed head stay
+            float32: a variance can exceed the range of float16, and K rows need little space.
+        closed: (C → K) closed head: a linear layer that gives a logit for each class of
+            ``encoder.spec.closed`` from the features that the text head reads. Without it the file
+            has no closed head, whatever the specification says.
 
     Raises:
-        ValueError: the closed layer is not that of the spec, or the encoder answers through its
-            closed head and has no text head to write.
-        OutputError: E_NO_SPACE, or E_NOT_WRITABLE: no such folder, no permission.
+        ValueError: ``closed`` does not match the specification, or the encoder was opened with its
+            closed head and so has no text head.
+        OutputError: E_NO_SPACE, the disk is full; E_NOT_WRITABLE, no such folder or no permission.
     """
     if encoder.spec.head == "closed":
         raise ValueError("the encoder was opened with its closed head: it has no text head")
@@ -59,10 +58,10 @@ def save_encoder(
     }
     if closed is not None:
         state |= _closed_state(encoder, closed)
-    blob = save(state, {DESCRIPTION: _described(spec)})
-    with landing(path) as part:
-        # safetensors would write a file that nobody else may read.
-        part.write_bytes(blob)
+    content = save(state, {SPEC_KEY: spec.to_json()})
+    with atomic_write(path) as partial:
+        # Written here, because safetensors' own save_file sets permissions for the owner only.
+        partial.write_bytes(content)
 
 
 def load_encoder(
@@ -72,17 +71,18 @@ def load_encoder(
     backend: Backend | None = None,
     head: HeadName = "text",
 ) -> PointEncoder:
-    """The encoder of a file, in evaluation mode, its weights in float32.
+    """Load the encoder of a weights file, in evaluation mode, with float32 weights.
 
     Args:
-        path: what `save_encoder` wrote.
-        device: where the weights go.
+        path: a file that `save_encoder` wrote.
+        device: device of the weights.
         backend: see `PointEncoder`.
-        head: which of the file's heads answers.
+        head: which of the file's heads to use.
 
     Raises:
-        SetupError: E_WEIGHTS: not there, not safetensors, cut off, without or with a wrong
-            description, without that head, or with tensors that do not fit; the fault names them.
+        SetupError: E_WEIGHTS: no such file, not safetensors, truncated, without a valid
+            specification, without that head, or with tensors that do not match; the fault names
+            them.
     """
     return encoder_of_state(*read_weights(path, head), path, device=device, backend=backend)
 
@@ -95,20 +95,25 @@ def encoder_of_state(
     device: torch.device | str = "cpu",
     backend: Backend | None = None,
 ) -> PointEncoder:
-    """The encoder of what `read_weights` read from a file: see `load_encoder`."""
+    """Return the encoder of what `read_weights` returned: see `load_encoder`."""
     try:
         encoder = PointEncoder(spec, backend=backend)
     except (Clip3DError, TypeError, ValueError, RuntimeError) as error:
-        raise weights_fault(path, f"describes a network that cannot be built: {error}") from error
+        raise weights_error(path, f"specifies a network that cannot be built: {error}") from error
     load_state(encoder.network, state, path)
     return encoder.to(device).eval()
 
 
-def load_state(network: torch.nn.Module, state: State, path: Path) -> None:
-    """Give a network exactly its own tensors.
+def load_state(network: nn.Module, state: State, path: Path) -> None:
+    """Set all tensors of a network.
+
+    Args:
+        network: its tensors keep their dtypes.
+        state: arrays by name.
+        path: file they come from, for messages.
 
     Raises:
-        SetupError: E_WEIGHTS: see `check_tensors`.
+        SetupError: E_WEIGHTS, they are not exactly the network's tensors: see `check_tensors`.
     """
     own = network.state_dict()
     check_tensors({name: tuple(value.shape) for name, value in own.items()}, state, path)
@@ -116,22 +121,14 @@ def load_state(network: torch.nn.Module, state: State, path: Path) -> None:
     network.load_state_dict(tensors, strict=True, assign=True)
 
 
-def _described(spec: EncoderSpec) -> str:
-    fields = asdict(spec)
-    if spec.closed is None:
-        # As files were before there were closed heads, for readers of that time.
-        del fields["closed"]
-    return json.dumps(fields, sort_keys=True)
-
-
 def _closed_state(encoder: PointEncoder, closed: nn.Linear) -> dict[str, Tensor]:
-    """The tensors of a closed layer, checked against the spec and the text head."""
+    """Return the tensors of a closed head after checking them against specification and network."""
     head = encoder.spec.closed
     if head is None:
-        raise ValueError("a closed layer needs the spec's closed head, which names its classes")
+        raise ValueError("a closed head needs the specification's closed head, with its classes")
     channels = encoder.network.get_parameter("head.weight").shape[1]
-    wanted, found = (len(head.names), channels), tuple(closed.weight.shape)
-    if found != wanted or closed.bias is None:
-        raise ValueError(f"the closed layer must be {wanted} with a bias, not {found}")
+    expected, actual = (len(head.names), channels), tuple(closed.weight.shape)
+    if actual != expected or closed.bias is None:
+        raise ValueError(f"the closed head must be {expected} with a bias, not {actual}")
     tensors = {CLOSED_WEIGHT: closed.weight, CLOSED_BIAS: closed.bias}
     return {name: each.detach().float().cpu().contiguous() for name, each in tensors.items()}

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Files that appear under their names only when they are complete."""
 
 from __future__ import annotations
 
@@ -12,37 +12,56 @@ from pathlib import Path
 
 from clip3d_cli.errors import OutputError, UsageError
 
-# Letters of up to four bytes each, in names of at most 255 bytes.
-_LONGEST_STEM = 60
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Characters of a target's name in that of its part: they take up to four bytes each, and file
+# systems allow 255 bytes.
+_MAX_STEM = 60
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def landing(target: Path) -> Iterator[Path]:
-    """A new file beside the target, which takes its place when the block ends well.
+def atomic_write(target: Path) -> Iterator[Path]:
+    """Yield an empty file beside the target; it replaces the target when the block ends well.
 
-    Whatever ends the block otherwise, an interrupt included, removes the file.
+    If the block raises, also by an interrupt, the file is removed and the target stays as it was.
 
     Raises:
         OutputError: E_NO_SPACE or E_NOT_WRITABLE.
     """
-    part = part_beside(target)
-    try:
-        part.touch(exist_ok=False)
+    with atomic_writes(target) as (part,):
         yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise write_refusal(target, error) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+
+
+@contextmanager
+def atomic_writes(*targets: Path) -> Iterator[tuple[Path, ...]]:
+    """Do what ``atomic_write`` does for files that belong together.
+
+    All files are on the disk before the first one takes its name, so a full disk leaves every
+    target as it was. An error of the block is reported for the first target.
+    """
+    parts = tuple(part_path(target) for target in targets)
+    try:
+        for target, part in zip(targets, parts, strict=True):
+            with _write_errors(target):
+                part.touch(exist_ok=False)
+        with _write_errors(targets[0]):
+            yield parts
+        for target, part in zip(targets, parts, strict=True):
+            with _write_errors(target), part.open("rb+") as file:
+                os.fsync(file.fileno())
+        for target, part in zip(targets, parts, strict=True):
+            with _write_errors(target):
+                part.replace(target)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
 
 
 def require_space(target: Path, need: int) -> None:
-    """Refuse to begin a file that the disk has no room for.
+    """Raise if the disk has no room for a file.
+
+    Args:
+        target: file to write.
+        need: its size in bytes, an estimate.
 
     Raises:
         OutputError: E_NO_SPACE, with the bytes needed and free.
@@ -58,7 +77,7 @@ def require_space(target: Path, need: int) -> None:
 
 
 def require_folder(target: Path) -> None:
-    """Refuse a target whose folder is missing or may not be written.
+    """Raise if the folder of a target is missing or may not be written to.
 
     Raises:
         OutputError: E_NOT_WRITABLE.
@@ -73,10 +92,14 @@ def require_folder(target: Path) -> None:
 
 
 def require_new(target: Path, *, overwrite: bool) -> None:
-    """Refuse to write a file over what is there, unless that was asked for.
+    """Raise if a target is a folder, or a file that may not be replaced.
+
+    Args:
+        target: file to write.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        UsageError: E_EXISTS: a folder, or a file that may not be replaced.
+        UsageError: E_EXISTS.
     """
     if target.is_dir():
         raise UsageError("E_EXISTS", target, "is a folder", "Name another file with -o.")
@@ -86,14 +109,22 @@ def require_new(target: Path, *, overwrite: bool) -> None:
         )
 
 
-def part_beside(target: Path) -> Path:
-    """Where to write what shall become the target: a name beside it that nothing has yet."""
-    return target.with_name(f"{target.name[:_LONGEST_STEM]}.{secrets.token_hex(4)}.part")
+def part_path(target: Path) -> Path:
+    """Return a new name beside the target for the file while it is written: ``….part``."""
+    return target.with_name(f"{target.name[:_MAX_STEM]}.{secrets.token_hex(4)}.part")
 
 
-def write_refusal(target: Path, error: OSError) -> OutputError:
-    """The refusal of a target that the system would not let us write."""
-    if error.errno in _FULL:
+@contextmanager
+def _write_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def write_error(target: Path, error: OSError) -> OutputError:
+    """Return the error for a target that the operating system did not let us write."""
+    if error.errno in _DISK_FULL:
         return OutputError(
             "E_NO_SPACE", target, "the disk is full", "Free some space, or write elsewhere."
         )

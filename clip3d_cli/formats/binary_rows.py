@@ -1,4 +1,4 @@
-"""Tables of fixed-length rows inside files, read and copied in chunks to keep memory flat."""
+"""Tables of fixed-length binary rows in files, read and copied in chunks of 32 MB."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _CHUNK_BYTES = 32 << 20
 def row_chunks(
     path: Path, start: int, dtype: np.dtype[np.void], count: int
 ) -> Iterator[tuple[slice, npt.NDArray[np.void]]]:
-    """Chunks of a table, each with the slice of rows it holds.
+    """Yield chunks of a table, each with the slice of rows that it holds.
 
     Args:
-        path: the file.
-        start: bytes before the first row.
-        dtype: of a row.
-        count: rows to read.
+        path: file with the table.
+        start: byte at which the first row starts.
+        dtype: structured dtype of a row.
+        count: number of rows to read.
 
     Raises:
-        InputError: the file ends before the last row.
+        InputError: E_TRUNCATED: the file ends before the last row.
     """
     step = max(1, _CHUNK_BYTES // dtype.itemsize)
     with path.open("rb") as file:
@@ -36,8 +36,8 @@ def row_chunks(
             rows = min(step, count - first)
             raw = file.read(rows * dtype.itemsize)
             if len(raw) < rows * dtype.itemsize:
-                held = first + len(raw) // dtype.itemsize
-                raise truncated(path, f"data ends after {held:,} of {count:,} points")
+                available = first + len(raw) // dtype.itemsize
+                raise truncated(path, f"data ends after {available:,} of {count:,} points")
             yield slice(first, first + rows), np.frombuffer(raw, dtype)
 
 
@@ -47,7 +47,17 @@ def read_columns(
     dtype: np.dtype[np.void],
     count: int,
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """The named columns, one number each, of a table of ``count`` rows, in native byte order."""
+    """Read columns of a table into arrays of their own.
+
+    Args:
+        chunks: all rows of the table, see ``row_chunks``.
+        names: columns of one number per row.
+        dtype: structured dtype of a row.
+        count: N, the number of rows.
+
+    Returns:
+        (N,) numbers in native byte order by column name.
+    """
     columns = {name: np.empty(count, dtype[name].base.newbyteorder("=")) for name in names}
     for rows, chunk in chunks:
         for name in names:
@@ -61,13 +71,13 @@ def append_columns(
     kept: Sequence[str],
     added: Sequence[LabelColumn],
 ) -> None:
-    """Write a table's rows: the kept fields in their order, then the added columns.
+    """Write the rows of a table: the kept fields in their order, then the added columns.
 
     Args:
-        file: where the rows go.
-        chunks: the source's rows.
-        kept: names of the fields to copy, byte for byte.
-        added: columns of as many rows as the chunks hold together, in the file's byte order.
+        file: open file, positioned where the rows go.
+        chunks: all rows of the source, see ``row_chunks``.
+        kept: names of the fields to copy byte for byte.
+        added: columns with one number per row, in the byte order of the file.
     """
     for rows, chunk in chunks:
         fields = [(name, chunk.dtype[name]) for name in kept]
@@ -80,16 +90,16 @@ def append_columns(
 
 
 def stack_xyz(columns: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float64]:
-    """(N, 3) float64 of the columns x, y and z."""
+    """Return (N, 3) float64 of the (N,) columns x, y and z."""
     xyz = np.empty((len(columns["x"]), 3), np.float64)
-    with np.errstate(invalid="ignore"):  # a missing number may be of the signaling kind
+    with np.errstate(invalid="ignore"):  # converting a signaling NaN warns
         for axis, name in enumerate("xyz"):
             xyz[:, axis] = columns[name]
     return xyz
 
 
 def in_byte_order(added: Sequence[LabelColumn], byte_order: str) -> list[LabelColumn]:
-    """The columns with the dtypes of a file of that byte order, ``<`` or ``>``."""
+    """Return the columns with values in byte order ``<`` or ``>``."""
     return [
         LabelColumn(c.name, c.values.astype(byte_order + c.values.dtype.str[1:])) for c in added
     ]

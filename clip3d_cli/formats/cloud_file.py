@@ -1,185 +1,349 @@
-"""The door to point cloud files: inspected, read, and written back with labels.
+"""Open, read and label point cloud files of any format.
 
-Files are told apart by their first bytes, never trusted, and never changed.
+The format is recognised by the first bytes of a file, not by its name. A file that was opened is
+never changed: labels go into a copy.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clip3d_cli import registry
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.errors import InputError, OutputError, UsageError
-from clip3d_cli.formats.atomic import landing, require_folder, require_new, require_space
+from clip3d_cli.formats.atomic import atomic_writes, require_folder, require_new, require_space
 from clip3d_cli.formats.exports import (
     SIDECAR,
     classes_json,
     write_label_file,
     write_npz_file,
+    write_ply_file,
 )
 from clip3d_cli.formats.file_checks import read_head, require_file, require_unchanged, stamp_of
-from clip3d_cli.formats.format import CloudFacts, Format, ReadOptions
+from clip3d_cli.formats.format import CloudFacts, Format, FormatFile, ReadOptions
 from clip3d_cli.formats.label_fields import require_length
-from clip3d_cli.formats.ply.export import write_ply_file
-from clip3d_cli.formats.point_checks import surveyed
+from clip3d_cli.formats.point_checks import with_point_facts
 
 __all__ = [
     "CloudFacts",
+    "CloudFile",
     "ReadOptions",
-    "check_target",
     "inspect_cloud",
+    "open_cloud",
     "read_cloud",
     "suffixes",
-    "target_path",
     "write_labels",
 ]
 
-_CHEAP_POINTS = 2_000_000
+# Reading this many points takes about a second.
+_SMALL_POINTS = 2_000_000
 _EXPORTS = (".label", ".npz", ".ply")
 _LABEL_BYTES = 16
 
 
-def suffixes() -> tuple[str, ...]:
-    """The suffixes of the files that clip3d reads, lower case."""
-    return tuple(suffix for kind in _formats() for suffix in kind.suffixes)
+class CloudFile:
+    """A point cloud file that was opened: its header is parsed, its points can be read.
 
-
-def inspect_cloud(path: Path, options: ReadOptions) -> CloudFacts:
-    """What a file says about itself; up to two million points are read and looked at, too.
-
-    Raises:
-        InputError: it is not a point cloud, cannot be true, ends early or is corrupt.
-    """
-    kind, facts = _look(path, options)
-    if facts.points > _CHEAP_POINTS or facts.memory > options.max_memory:
-        return facts
-    return _read(path, options, kind, facts)[1]
-
-
-def read_cloud(path: Path, options: ReadOptions) -> tuple[PointCloud, CloudFacts]:
-    """The points of a file in its order, in metres, and what there is to say about them.
-
-    Raises:
-        InputError: it is not a point cloud, cannot be true, ends early, is corrupt, needs more
-            memory than ``options`` allow, or changes while it is read.
-    """
-    kind, facts = _look(path, options)
-    if facts.memory > options.max_memory:
-        raise InputError(
-            "E_TOO_LARGE",
-            path,
-            f"takes {facts.memory / 1e9:.1f} GB to read, {options.max_memory / 1e9:.1f} GB allowed",
-            "Allow more with --max-memory, or split the file.",
-        )
-    return _read(path, options, kind, facts)
-
-
-def target_path(source: Path, out: Path | None) -> Path:
-    """Where the labelled copy goes: ``<stem>.clip3d.<ext>`` beside the source, or as asked.
+    No file handle is kept. If the file is changed after it was opened, reading and writing raise
+    E_CHANGED.
 
     Args:
-        source: the file to be labelled.
-        out: a file, a folder for the usual name, or None.
-    """
-    if out is not None and not out.is_dir():
-        return out
-    kind = _kind_of(source)
-    suffix = source.suffix.lower()
-    if suffix not in kind.writes:
-        suffix = kind.writes[0]
-    # x.copc.laz and x.pcd.bin carry a second suffix that the copy does not deserve.
-    stem = source.stem.removesuffix(".copc").removesuffix(".pcd")
-    return (out or source.parent) / f"{stem}.clip3d{suffix}"
+        path: file to open.
+        options: how to read it.
 
-
-def check_target(source: Path, target: Path, options: ReadOptions, *, overwrite: bool) -> None:
-    """Refuse a target before any work is done: the same checks as before writing.
+    Attributes:
+        path: the file.
+        facts: facts from the header; after ``read`` also those from the points.
 
     Raises:
-        UsageError: E_EXISTS, E_SAME_FILE, E_LABEL_FIELD (the source has label fields already),
-            or E_UNSUPPORTED (the suffix is of no kind that can be written).
-        OutputError: its folder is missing or may not be written.
+        InputError: the file is missing, is no point cloud, or has an invalid header.
     """
-    kind, facts = _look(source, options)
-    possible = dict.fromkeys((*kind.writes, *_EXPORTS))
-    suffix = target.suffix.lower()
-    if suffix not in possible:
-        raise UsageError(
-            "E_UNSUPPORTED",
-            target,
-            f"labels of {kind.name} cannot be written as {suffix or 'a file without suffix'}",
-            f"Possible are {', '.join(possible)}.",
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        state = require_file(path)
+        self.path = path
+        self._options = options
+        self._stamp = stamp_of(state)
+        self._bytes = state.st_size
+        self._format = _format_of(path)
+        self._file: FormatFile = self._format.open(path, options)
+        self._header_facts = _with_suffix_warning(self._file.facts, path, self._format)
+        self._was_read = False
+        self.facts: CloudFacts = self._header_facts
+
+    def read(self) -> PointCloud:
+        """Return the points in file order, in metres; afterwards ``facts`` describe them too.
+
+        Raises:
+            InputError: the file ends early, is corrupt, was changed since it was opened, or needs
+                more memory than the options allow.
+        """
+        need, allowed = self._header_facts.memory, self._options.max_memory
+        if need > allowed:
+            raise InputError(
+                "E_TOO_LARGE",
+                self.path,
+                f"needs {need / 1e9:.1f} GB of memory, {allowed / 1e9:.1f} GB are allowed",
+                "Allow more with --max-memory, or split the file.",
+            )
+        require_unchanged(self.path, self._stamp)
+        cloud, notes = self._file.read()
+        require_unchanged(self.path, self._stamp)
+        facts = dataclasses.replace(
+            self._header_facts, points=len(cloud), notes=(*notes, *self._header_facts.notes)
         )
-    require_folder(target)
-    if target.exists() and target.samefile(source):
-        raise UsageError(
-            "E_SAME_FILE", target, "is the input itself", "clip3d never writes over its input."
-        )
-    _refuse_existing(target, overwrite)
-    if facts.label_fields and suffix in kind.writes and not overwrite:
-        raise UsageError(
-            "E_LABEL_FIELD",
-            source,
-            f"already has {', '.join(facts.label_fields)}",
-            "Replace them in the copy with --overwrite; the input stays as it is.",
-        )
+        self.facts = with_point_facts(facts, cloud)
+        self._was_read = True
+        return cloud
+
+    def read_if_small(self) -> PointCloud | None:
+        """Return the points if there are at most two million and memory allows it, else None.
+
+        Raises:
+            InputError: see ``read``.
+        """
+        facts = self._header_facts
+        if facts.points > _SMALL_POINTS or facts.memory > self._options.max_memory:
+            return None
+        return self.read()
+
+    def target_path(self, out: Path | None = None) -> Path:
+        """Return where the labelled copy goes.
+
+        Args:
+            out: a file, a folder for the default name, or None for the folder of the file. The
+                default name is ``scan.clip3d.ply`` for ``scan.ply``.
+        """
+        if out is not None and not out.is_dir():
+            return out
+        suffix = self.path.suffix.lower()
+        if suffix not in self._format.writes:
+            suffix = self._format.writes[0]
+        # The copy of x.copc.laz is no COPC file, and that of x.pcd.bin no PCD file.
+        stem = self.path.stem.removesuffix(".copc").removesuffix(".pcd")
+        return (out or self.path.parent) / f"{stem}.clip3d{suffix}"
+
+    def check_target(self, target: Path, *, overwrite: bool = False) -> None:
+        """Raise if ``write`` would reject the target; writes nothing.
+
+        Args:
+            target: file to write.
+            overwrite: whether existing results and label fields may be replaced.
+
+        Raises:
+            UsageError: E_EXISTS; E_SAME_FILE: the target is the file itself; E_LABEL_FIELD: the
+                file has label fields already; E_UNSUPPORTED: the suffix cannot be written.
+            OutputError: E_NOT_WRITABLE: the folder is missing or may not be written to.
+        """
+        possible = dict.fromkeys((*self._format.writes, *_EXPORTS))
+        suffix = target.suffix.lower()
+        if suffix not in possible:
+            raise UsageError(
+                "E_UNSUPPORTED",
+                target,
+                f"labels of {self._format.name} cannot be written as "
+                f"{suffix or 'a file without suffix'}",
+                f"Possible are {', '.join(possible)}.",
+            )
+        require_folder(target)
+        if target.exists() and target.samefile(self.path):
+            raise UsageError(
+                "E_SAME_FILE", target, "is the input itself", "Write to another file with -o."
+            )
+        for path in (target, _sidecar_of(target)):
+            require_new(path, overwrite=overwrite)
+        label_fields = self._header_facts.label_fields
+        if label_fields and suffix in self._format.writes and not overwrite:
+            raise UsageError(
+                "E_LABEL_FIELD",
+                self.path,
+                f"already has {', '.join(label_fields)}",
+                "Replace them in the copy with --overwrite; the input stays as it is.",
+            )
+
+    def write(self, labels: Labels, target: Path, *, overwrite: bool = False) -> list[Path]:
+        """Write a labelled copy of the file, and beside it a JSON file with the class names.
+
+        A target of another format takes the labels alone (``.label``, ``.npz``) or with the
+        points (``.ply``). A file appears under its name only when it is complete, so a write that
+        fails leaves an older result as it was.
+
+        Args:
+            labels: N labels, one per point in file order.
+            target: file to write.
+            overwrite: whether existing results and label fields may be replaced.
+
+        Returns:
+            The files written, the copy first.
+
+        Raises:
+            UsageError: see ``check_target``.
+            InputError: E_CHANGED: the file was changed since it was opened, or has another number
+                of points than there are labels; E_TRUNCATED, E_CORRUPT: see ``read``.
+            OutputError: E_NO_SPACE, E_NOT_WRITABLE.
+        """
+        require_unchanged(self.path, self._stamp)
+        self.check_target(target, overwrite=overwrite)
+        require_space(target, self._bytes + _LABEL_BYTES * len(labels))
+        sidecar = _sidecar_of(target)
+        with atomic_writes(target, sidecar) as (target_part, sidecar_part):
+            sidecar_part.write_text(classes_json(labels), encoding="utf-8")
+            self._write_part(labels, target, target_part)
+            require_unchanged(self.path, self._stamp)
+        return [target, sidecar]
+
+    def _write_part(self, labels: Labels, target: Path, part: Path) -> None:
+        suffix = target.suffix.lower()
+        if suffix in self._format.writes:
+            self._file.write_copy(labels, part, suffix)
+            self._check_copy(target, part, len(labels))
+            return
+        if suffix == ".ply":
+            cloud = self.read()
+            require_length(self.path, len(cloud), labels)
+            write_ply_file(labels, cloud, part)
+            return
+        # The header of a truncated file may count points that are not there.
+        points = self.facts.points if self._was_read else len(self.read())
+        require_length(self.path, points, labels)
+        if suffix == ".label":
+            write_label_file(labels, part)
+        else:
+            write_npz_file(labels, part)
+
+    def _check_copy(self, target: Path, part: Path, points: int) -> None:
+        """Parse the header of the copy before it takes its name."""
+        if target.suffix.lower() not in self._format.suffixes:
+            return
+        written = self._format.open(part, ReadOptions()).facts.points
+        if written != points:
+            raise OutputError(
+                "E_NOT_WRITABLE",
+                target,
+                f"was written with {written:,} of {points:,} points",
+                "Try again.",
+            )
+
+
+def open_cloud(path: str | Path, options: ReadOptions | None = None) -> CloudFile:
+    """Open a point cloud file: recognise its format and parse its header.
+
+    Args:
+        path: PLY, LAS, LAZ, PCD, BIN, NPY or NPZ file.
+        options: how to read it; None for the defaults.
+
+    Raises:
+        InputError: the file is missing, is no point cloud, or has an invalid header.
+        UsageError: E_COLUMNS: the columns of a ``.bin`` or ``.npy`` file must be named.
+    """
+    return CloudFile(Path(path), ReadOptions() if options is None else options)
+
+
+def read_cloud(
+    path: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    allow_truncated: bool = False,
+    max_memory: int | None = None,
+) -> PointCloud:
+    """Read the points of a file, in file order, in metres.
+
+    Args:
+        path: PLY, LAS, LAZ, PCD, BIN, NPY or NPZ file.
+        columns: column names of a ``.bin`` or ``.npy`` file; None infers them from the values.
+        allow_truncated: read the points that are there when the file ends early.
+        max_memory: bytes that the read may take; None for three quarters of the machine's.
+
+    Raises:
+        InputError: the file is no point cloud, ends early, is corrupt, or needs more memory.
+        UsageError: E_COLUMNS: the columns must be named.
+    """
+    return open_cloud(path, _options(columns, allow_truncated, max_memory)).read()
+
+
+def inspect_cloud(
+    path: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    allow_truncated: bool = False,
+    max_memory: int | None = None,
+) -> CloudFacts:
+    """Return the facts about a file; up to two million points are read for it.
+
+    Args:
+        path: PLY, LAS, LAZ, PCD, BIN, NPY or NPZ file.
+        columns: see ``read_cloud``.
+        allow_truncated: see ``read_cloud``.
+        max_memory: see ``read_cloud``; the points of a larger file are not read.
+
+    Raises:
+        InputError: see ``read_cloud``.
+        UsageError: see ``read_cloud``.
+    """
+    cloud_file = open_cloud(path, _options(columns, allow_truncated, max_memory))
+    cloud_file.read_if_small()
+    return cloud_file.facts
 
 
 def write_labels(
     labels: Labels,
-    source: Path,
-    target: Path,
-    options: ReadOptions,
+    source: str | Path,
+    target: str | Path,
     *,
     overwrite: bool = False,
-    facts: CloudFacts | None = None,
+    columns: Sequence[str] | None = None,
+    allow_truncated: bool = False,
 ) -> list[Path]:
-    """Write a copy of the source with label fields, and beside it the names of the classes.
-
-    Both appear complete or not at all. A target of another kind takes the labels alone
-    (``.label``, ``.npz``) or with the points (``.ply``).
+    """Write a copy of a file with labels, and beside it a JSON file with the class names.
 
     Args:
-        labels: one per point of the source, in its order.
-        source: the file that was read.
-        target: the file to write.
-        options: as the source was read.
-        overwrite: replace the target if it exists.
-        facts: those that the read gave; a source that changed since is refused.
+        labels: N labels, one per point in file order.
+        source: file that was labelled; it is not changed.
+        target: file to write, with the suffix of the source, ``.label``, ``.npz`` or ``.ply``.
+        overwrite: whether an existing target and existing label fields may be replaced.
+        columns: as the source was read.
+        allow_truncated: as the source was read.
 
     Returns:
-        The files written.
+        The files written, the copy first.
 
     Raises:
-        UsageError: see ``check_target``.
-        InputError: E_CHANGED, or whatever reading the source again finds.
+        UsageError: E_EXISTS, E_SAME_FILE, E_LABEL_FIELD, E_UNSUPPORTED: see
+            ``CloudFile.check_target``.
+        InputError: E_CHANGED: the source has another number of points than there are labels; or
+            the source cannot be read.
         OutputError: E_NO_SPACE, E_NOT_WRITABLE.
     """
-    state = require_file(source)
-    stamp = facts.stamp if facts is not None and facts.stamp else stamp_of(state)
-    require_unchanged(source, stamp)
-    check_target(source, target, options, overwrite=overwrite)
-    require_space(target, state.st_size + _LABEL_BYTES * len(labels))
-    sidecar = _sidecar_of(target)
-    with landing(sidecar) as sidecar_part, landing(target) as target_part:
-        sidecar_part.write_text(classes_json(labels), encoding="utf-8")
-        _write_part(labels, source, target, target_part, options, facts)
-        require_unchanged(source, stamp)
-    return [target, sidecar]
+    cloud_file = open_cloud(source, _options(columns, allow_truncated, None))
+    return cloud_file.write(labels, Path(target), overwrite=overwrite)
+
+
+def suffixes() -> tuple[str, ...]:
+    """Return the suffixes of the files that clip3d reads, lower case."""
+    return tuple(suffix for format_ in _formats() for suffix in format_.suffixes)
+
+
+def _options(
+    columns: Sequence[str] | None, allow_truncated: bool, max_memory: int | None
+) -> ReadOptions:
+    names = None if columns is None else tuple(columns)
+    if max_memory is None:
+        return ReadOptions(names, allow_truncated)
+    return ReadOptions(names, allow_truncated, max_memory)
 
 
 def _formats() -> Iterator[Format]:
-    return (kind() for kind in registry.parts("formats"))
+    return (format_class() for format_class in registry.load_all("formats"))
 
 
-def _kind_of(path: Path) -> Format:
+def _format_of(path: Path) -> Format:
     head = read_head(path)
-    for kind in _formats():
-        if kind.sniff(path, head):
-            return kind
+    for format_ in _formats():
+        if format_.sniff(path, head):
+            return format_
     raise InputError(
         "E_NOT_A_CLOUD",
         path,
@@ -188,76 +352,12 @@ def _kind_of(path: Path) -> Format:
     )
 
 
-def _look(path: Path, options: ReadOptions) -> tuple[Format, CloudFacts]:
-    state = require_file(path)
-    kind = _kind_of(path)
-    facts = kind.inspect(path, options)
-    warnings = facts.warnings
-    if path.suffix.lower() not in kind.suffixes:
-        warnings = (
-            f"the name says {path.suffix or 'nothing'}, the bytes say {kind.name}",
-            *warnings,
-        )
-    return kind, dataclasses.replace(facts, warnings=warnings, stamp=stamp_of(state))
-
-
-def _read(
-    path: Path, options: ReadOptions, kind: Format, facts: CloudFacts
-) -> tuple[PointCloud, CloudFacts]:
-    cloud, told = kind.read(path, options)
-    if facts.stamp is not None:
-        require_unchanged(path, facts.stamp)
-    extra = tuple(warning for warning in told.warnings if warning not in facts.warnings)
-    told = dataclasses.replace(told, warnings=(*facts.warnings, *extra), stamp=facts.stamp)
-    return cloud, surveyed(told, cloud)
+def _with_suffix_warning(facts: CloudFacts, path: Path, format_: Format) -> CloudFacts:
+    if path.suffix.lower() in format_.suffixes:
+        return facts
+    warning = f"the suffix is {path.suffix or 'missing'}, but the content is {format_.name}"
+    return dataclasses.replace(facts, warnings=(warning, *facts.warnings))
 
 
 def _sidecar_of(target: Path) -> Path:
     return target.with_name(target.stem + SIDECAR)
-
-
-def _refuse_existing(target: Path, overwrite: bool) -> None:
-    for path in (target, _sidecar_of(target)):
-        require_new(path, overwrite=overwrite)
-
-
-def _write_part(
-    labels: Labels,
-    source: Path,
-    target: Path,
-    part: Path,
-    options: ReadOptions,
-    facts: CloudFacts | None,
-) -> None:
-    kind = _kind_of(source)
-    suffix = target.suffix.lower()
-    if suffix in kind.writes:
-        kind.write(labels, source, part, options, suffix)
-        _require_whole(kind, target, part, len(labels))
-        return
-    if suffix == ".ply":
-        cloud, _ = read_cloud(source, options)
-        require_length(source, len(cloud), labels)
-        write_ply_file(labels, cloud, part)
-        return
-    # The file is unchanged since the read that gave the facts: no need to read it again.
-    points = facts.points if facts is not None else len(read_cloud(source, options)[0])
-    require_length(source, points, labels)
-    if suffix == ".label":
-        write_label_file(labels, part)
-    else:
-        write_npz_file(labels, part)
-
-
-def _require_whole(kind: Format, target: Path, part: Path, points: int) -> None:
-    """Look at the copy again as a reader would, before it takes its name."""
-    if target.suffix.lower() not in kind.suffixes:
-        return
-    written = kind.inspect(part, ReadOptions()).points
-    if written != points:
-        raise OutputError(
-            "E_NOT_WRITABLE",
-            target,
-            f"came out with {written:,} of {points:,} points",
-            "Try again.",
-        )

@@ -1,11 +1,11 @@
-"""Colors and intensities as clip3d computes with them, from the many ways files store them."""
+"""Conversion of the colors and intensities that files store to those of a ``PointCloud``."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-# What the columns of tables are called, the first match first.
+# Column names of tables; the first that a table has are used.
 COLOR_COLUMNS = (("red", "green", "blue"), ("r", "g", "b"))
 INTENSITY_COLUMNS = ("intensity", "i", "reflectance", "remission")
 
@@ -13,10 +13,14 @@ _FULL_SCALES = (1.0, 255.0, 4095.0, 65535.0)
 
 
 def unit_intensity(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """(N,) float32 in 0…1: values over the smallest usual full scale that holds them.
+    """Return intensities over the smallest common full scale that holds them.
 
-    Full scales are 1 (floats only), 255, 4095 and 65535; beyond that, the largest value.
-    Negative and missing values become 0.
+    Args:
+        values: (N,) numbers. Negative and missing values become 0.
+
+    Returns:
+        (N,) float32 in 0…1. Full scales are 1 (floats only), 255, 4095 and 65535; beyond that,
+        the largest value.
     """
     known = _known(values)
     if not known.size:
@@ -29,9 +33,14 @@ def unit_intensity(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
 
 
 def byte_colors(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8] | None:
-    """(N, 3) uint8 from bytes, 16-bit numbers or floats in 0…1; None where all are zero.
+    """Return colors as bytes, or None if all of them are black.
 
-    16-bit fields often hold 8-bit values: they are scaled down only if one exceeds 255.
+    Args:
+        values: (N, 3) red, green, blue: bytes, 16-bit integers, or floats in 0…1 or 0…255.
+
+    Returns:
+        (N, 3) uint8. Many 16-bit fields hold 8-bit values: integers are divided by 256 only if
+        one exceeds 255.
     """
     if not values.size or not values.any():
         return None
@@ -46,12 +55,13 @@ def byte_colors(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8] | None
 
 
 def split_packed(packed: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """(N, 3) uint8 red, green, blue of PCD's packed colors, whose four bytes are b, g, r, a."""
-    four = np.ascontiguousarray(packed.astype(packed.dtype.newbyteorder("<"))).view(np.uint8)
-    return np.ascontiguousarray(four.reshape(-1, 4)[:, 2::-1])
+    """Return (N, 3) uint8 red, green, blue of N packed colors of PCD, 0xAARRGGBB in 4 bytes."""
+    little = np.ascontiguousarray(packed.astype(packed.dtype.newbyteorder("<")))
+    bgra = little.view(np.uint8).reshape(-1, 4)
+    return np.ascontiguousarray(bgra[:, 2::-1])
 
 
 def _known(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """float32 with 0 for what is missing or infinite: those would poison a maximum."""
+    """Return float32 with 0 for missing and infinite values, which would spoil a maximum."""
     with np.errstate(invalid="ignore", over="ignore"):
         return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)

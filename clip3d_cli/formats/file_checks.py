@@ -1,4 +1,4 @@
-"""The first look at an input: what is not a point cloud is refused before anything is read."""
+"""Checks of an input file before its points are read, and the errors that formats share."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from clip3d_cli.errors import InputError
 
 HEAD_BYTES = 4096
 
-_LIE_FACTOR = 1000
-_IMPOSTORS = (
+# A header that claims more than this many times the points that fit is wrong, not cut off.
+_MAX_CUT_FACTOR = 1000
+# First bytes (lower case) of files that are often mistaken for point clouds.
+_OTHER_FILES = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself", "Run git lfs pull."),
-    (b"<!doctype html", "is an HTML page", "The download gave an error page; fetch it again."),
-    (b"<html", "is an HTML page", "The download gave an error page; fetch it again."),
-    (b"<?xml", "is an XML document", "The download gave an error message; fetch it again."),
+    (b"<!doctype html", "is an HTML page", "The server sent an error page; download it again."),
+    (b"<html", "is an HTML page", "The server sent an error page; download it again."),
+    (b"<?xml", "is an XML document", "The server sent an error message; download it again."),
     (b"\x1f\x8b", "is a gzip archive", "Unpack it first: gunzip."),
     (b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive", "Unpack it first."),
     (b"astm-e57", "is an E57 file, which clip3d does not read", "Convert it to LAZ or PLY."),
@@ -24,10 +26,11 @@ _IMPOSTORS = (
 
 
 def require_file(path: Path) -> os.stat_result:
-    """The ``stat`` of a regular, readable file that is not empty.
+    """Return the ``stat`` of a regular, readable file that is not empty.
 
     Raises:
-        InputError: it is none of these; a sibling of nearly the same name is suggested.
+        InputError: E_NOT_FOUND, with a file of a similar name if there is one; E_NO_INPUT for a
+            folder; E_NOT_A_CLOUD for a pipe, device or socket; E_EMPTY_FILE; E_PERMISSION.
     """
     try:
         state = path.stat()
@@ -42,38 +45,42 @@ def require_file(path: Path) -> os.stat_result:
             "E_NOT_A_CLOUD", path, "is not a regular file", "Pipes and devices cannot be labelled."
         )
     if state.st_size == 0:
-        raise InputError("E_EMPTY_FILE", path, "has no bytes", "Fetch or export it again.")
+        raise InputError("E_EMPTY_FILE", path, "has no bytes", "Download or export it again.")
     return state
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of a file, none of which say that it is something else than a cloud.
+    """Return the first 4096 bytes of a file.
 
     Raises:
-        InputError: it may not be read, or is a web page, a Git LFS pointer or an archive.
+        InputError: E_PERMISSION; E_NOT_A_CLOUD for a web page, a Git LFS pointer or an archive.
     """
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except PermissionError as error:
         raise _no_permission(path) from error
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for magic, fault, remedy in _IMPOSTORS:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()  # behind a byte order mark and white space
+    for magic, fault, remedy in _OTHER_FILES:
         if text.startswith(magic):
             raise InputError("E_NOT_A_CLOUD", path, fault, remedy)
     return head
 
 
 def stamp_of(state: os.stat_result) -> tuple[int, int]:
-    """Size and time of change: what must not move while a file is read."""
+    """Return size in bytes and time of change in nanoseconds: both stay unless a file changes."""
     return state.st_size, state.st_mtime_ns
 
 
 def require_unchanged(path: Path, stamp: tuple[int, int]) -> None:
-    """Refuse a file that is no longer what it was.
+    """Raise if a file is no longer the one that was opened.
+
+    Args:
+        path: the file.
+        stamp: its ``stamp_of`` when it was opened.
 
     Raises:
-        InputError: size or time of change differ from the stamp.
+        InputError: E_CHANGED: size or time of change differ.
     """
     if stamp_of(require_file(path)) != stamp:
         raise InputError(
@@ -81,39 +88,46 @@ def require_unchanged(path: Path, stamp: tuple[int, int]) -> None:
         )
 
 
-def usable_points(path: Path, claimed: int, held: int, allow_truncated: bool) -> int:
-    """How many points to take where a header claims one number and the file holds another.
+def checked_point_count(path: Path, claimed: int, available: int, allow_truncated: bool) -> int:
+    """Return how many points to read.
+
+    Args:
+        path: the file.
+        claimed: number of points that the header claims.
+        available: number of points that fit into the file.
+        allow_truncated: whether fewer points than claimed are accepted.
 
     Raises:
-        InputError: E_TRUNCATED where the file ends early and that was not allowed,
-            E_COUNT_MISMATCH where the claim cannot be true.
+        InputError: E_TRUNCATED: the file ends early and that is not allowed; E_COUNT_MISMATCH: the
+            claim is so far off that the header must be wrong.
     """
-    if held >= claimed:
+    if available >= claimed:
         return claimed
-    if claimed > _LIE_FACTOR * max(held, 1):
+    if claimed > _MAX_CUT_FACTOR * max(available, 1):
         raise InputError(
             "E_COUNT_MISMATCH",
             path,
-            f"the header says {claimed:,} points, the file has room for {held:,}",
+            f"the header says {claimed:,} points, the file has room for {available:,}",
             "The header is wrong or the file is not what it says; export it again.",
         )
     if allow_truncated:
-        return held
-    raise truncated(path, f"the header says {claimed:,} points, data ends after {held:,}")
+        return available
+    raise truncated(path, f"the header says {claimed:,} points, data ends after {available:,}")
 
 
 def truncated(path: Path, fault: str) -> InputError:
-    """The refusal of a file that ends early."""
+    """Return the error for a file that ends early."""
     return InputError(
         "E_TRUNCATED",
         path,
         fault,
-        "The copy was cut off: fetch it again. clip3d label --allow-truncated takes what is there.",
+        "The file is incomplete: copy or download it again. clip3d label --allow-truncated "
+        "takes the points that are there.",
     )
 
 
 def bad_header(path: Path, fault: str) -> InputError:
-    """The refusal of a header that says what cannot be true."""
+    """Return the error for a header that is invalid or contradicts the file."""
     return InputError("E_BAD_HEADER", path, fault, "Export the file again.")
 
 
@@ -123,7 +137,7 @@ def _no_permission(path: Path) -> InputError:
 
 def _sibling_hint(path: Path) -> str:
     if path.is_symlink():
-        return "It is a link that leads nowhere."
+        return "It is a link to a file that does not exist."
     try:
         siblings = [entry.name for entry in path.parent.iterdir()]
     except OSError:

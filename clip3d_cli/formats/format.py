@@ -1,4 +1,4 @@
-"""What a file format offers, what a caller may ask of it, and what it tells about a file."""
+"""The interface of a file format, the options of a read, and the facts about a file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ import numpy.typing as npt
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
 
-_UNKNOWN_MEMORY = 8 << 30
+_MEMORY_IF_UNKNOWN = 8 << 30
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def memory_budget() -> int:
-    """Bytes a read may take: three quarters of what the machine, container and process allow."""
-    limits = [_UNKNOWN_MEMORY]
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):  # Windows has neither
+    """Return the bytes that reading a file may take by default.
+
+    It is three quarters of the smallest of these: the machine's memory, the limit of the
+    container (cgroup v2), and the address space limit of the process.
+    """
+    limits = [_MEMORY_IF_UNKNOWN]
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):  # not on Windows
         limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     if _CONTAINER_LIMIT.is_file():
         text = _CONTAINER_LIMIT.read_text().strip()
@@ -40,13 +44,14 @@ def _process_limit() -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How to read a file that does not say everything itself.
+    """Options for reading a point cloud file.
 
     Attributes:
-        columns: names of the columns of ``.bin`` and ``.npy``, such as ``("x", "y", "z",
-            "intensity", "ring")``; None decides by evidence.
-        allow_truncated: take the points that are there when the file ends early.
-        max_memory: bytes that a read may justify.
+        columns: column names of a ``.bin`` file or ``.npy`` table, in file order, such as
+            ``("x", "y", "z", "intensity", "ring")``. None infers them from the values.
+        allow_truncated: read the points that are there when a file ends early, instead of
+            raising E_TRUNCATED.
+        max_memory: bytes that a read may take; a larger file raises E_TOO_LARGE.
     """
 
     columns: tuple[str, ...] | None = None
@@ -56,19 +61,18 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloudFacts:
-    """What a file says about itself, and what its points say where they were read.
+    """Facts about a point cloud file, from its header and, once it was read, from its points.
 
     Attributes:
-        format: kind and version, for people.
-        points: how many points a read gives.
-        fields: names of the columns with their dtypes.
-        bounds: (2, 3) float64, metres: low and high corner, or None where unknown.
-        crs: the name of the coordinate reference system, or None.
-        notes: facts for people.
-        warnings: what may surprise.
-        label_fields: the label fields that the file has already.
-        memory: bytes that reading takes.
-        stamp: size in bytes and time of change in nanoseconds when it was looked at.
+        format: name and version of the format, for people, such as "LAS 1.4 point format 6".
+        points: number of points that a read returns.
+        fields: name and dtype of every column, such as "intensity uint16".
+        bounds: (2, 3) float64, metres: low and high corner. None if unknown.
+        crs: name of the coordinate reference system. None if the file has none.
+        notes: remarks for people.
+        warnings: remarks on what may surprise a user.
+        label_fields: names of the label columns that the file has already.
+        memory: bytes that reading the file takes, an estimate.
     """
 
     format: str
@@ -80,16 +84,46 @@ class CloudFacts:
     warnings: tuple[str, ...] = ()
     label_fields: tuple[str, ...] = ()
     memory: int = 0
-    stamp: tuple[int, int] | None = None
+
+
+class FormatFile(Protocol):
+    """A file of one format whose header was parsed; its points were not read yet.
+
+    Attributes:
+        facts: facts from the header, checked against the size of the file.
+    """
+
+    facts: CloudFacts
+
+    def read(self) -> tuple[PointCloud, tuple[str, ...]]:
+        """Return the points in file order, in metres, and notes about their values.
+
+        Raises:
+            InputError: the file ends early or is corrupt.
+        """
+
+    def write_copy(self, labels: Labels, target: Path, suffix: str) -> None:
+        """Write a copy of the file with label columns.
+
+        Args:
+            labels: N labels, one per point in file order.
+            target: file to write; the name may have any suffix.
+            suffix: one of the ``writes`` of the format; it selects the kind of copy.
+
+        Raises:
+            InputError: the number of labels differs from the number of points, or the file is
+                corrupt.
+            OutputError: the copy cannot be written.
+        """
 
 
 class Format(Protocol):
-    """One kind of file: a class with these, and a row in the registry.
+    """A file format. A new one needs a class with these members and an entry in the registry.
 
     Attributes:
-        name: the registry's name.
-        suffixes: of the files it reads, lower case.
-        writes: suffixes of the labelled copies it makes, the usual one first.
+        name: name in the registry.
+        suffixes: lower-case suffixes of the files that it reads.
+        writes: lower-case suffixes of the labelled copies that it writes, the default first.
     """
 
     name: str
@@ -97,28 +131,11 @@ class Format(Protocol):
     writes: tuple[str, ...]
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether the first bytes are of this kind."""
+        """Return whether a file is of this format, by its first bytes (at most 4096)."""
 
-    def inspect(self, path: Path, options: ReadOptions) -> CloudFacts:
-        """The facts of the header, checked against the file's size; allocates little.
-
-        Raises:
-            InputError: the header says what cannot be true.
-        """
-
-    def read(self, path: Path, options: ReadOptions) -> tuple[PointCloud, CloudFacts]:
-        """The points, and the facts they add to the header's.
+    def open(self, path: Path, options: ReadOptions) -> FormatFile:
+        """Parse the header of a file and check it against the file's size.
 
         Raises:
-            InputError: the file ends early, or is corrupt.
-        """
-
-    def write(
-        self, labels: Labels, source: Path, part: Path, options: ReadOptions, suffix: str
-    ) -> None:
-        """Write a copy of ``source`` with label fields to ``part``, as ``suffix`` asks.
-
-        Raises:
-            InputError: the source cannot be copied.
-            OutputError: the copy cannot be written.
+            InputError: the header is invalid or contradicts the size of the file.
         """

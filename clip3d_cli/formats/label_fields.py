@@ -1,4 +1,4 @@
-"""Labels as the columns that files store: class numbers, scores, and the runners-up."""
+"""Labels as the columns that files store: class numbers, scores, and the next best classes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,33 @@ import numpy.typing as npt
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.errors import InputError
 
-_MOST_BYTE_CLASSES = 254
+_MAX_CLASSES_IN_A_BYTE = 254
 
 
 @dataclass(frozen=True, slots=True)
 class LabelColumn:
-    """One column to add to a file."""
+    """A column to add to a file.
+
+    Attributes:
+        name: name of the field in the file.
+        values: (N,) numbers, one per point in file order.
+    """
 
     name: str
     values: npt.NDArray[np.generic]
 
 
 def label_columns(labels: Labels, prefix: str = "") -> list[LabelColumn]:
-    """The columns of labels: the winner's class number and score, then those of the ranking.
+    """Return the columns that a file stores for labels.
 
-    Their names are ``prefix`` and ``label``, ``score``, ``label_2``, ``score_2``, …
-    Class numbers are the vocabulary's; 0 = unlabeled. Scores are float32.
+    Args:
+        labels: labels of N points, with or without a ranking.
+        prefix: start of every column name.
+
+    Returns:
+        ``label`` and ``score``; with a ranking of R classes also ``label_2``, ``score_2``, … up to
+        R. Labels are the class numbers of the vocabulary, unsigned, 0 = unlabeled; scores are
+        float32.
     """
     dtype = label_dtype(labels)
     columns = [
@@ -37,36 +48,37 @@ def label_columns(labels: Labels, prefix: str = "") -> list[LabelColumn]:
     ids, scores = ranked_ids(labels), labels.ranking_score
     if ids is None or scores is None:
         return columns
-    for place in range(1, ids.shape[1]):
-        columns.append(LabelColumn(f"{prefix}label_{place + 1}", ids[:, place]))
+    for rank in range(1, ids.shape[1]):  # rank 0 is the label itself
+        columns.append(LabelColumn(f"{prefix}label_{rank + 1}", ids[:, rank]))
         columns.append(
-            LabelColumn(f"{prefix}score_{place + 1}", np.ascontiguousarray(scores[:, place]))
+            LabelColumn(f"{prefix}score_{rank + 1}", np.ascontiguousarray(scores[:, rank]))
         )
     return columns
 
 
 def ranked_ids(labels: Labels) -> npt.NDArray[np.generic] | None:
-    """(N, R) class numbers of the nearest classes, best first, or None without a ranking."""
+    """Return the (N, R) class numbers of the best classes, best first; None without a ranking."""
     if labels.ranking is None:
         return None
-    number_of_index = np.append(labels.vocabulary.class_ids, 0)
-    ids: npt.NDArray[np.generic] = number_of_index[labels.ranking].astype(label_dtype(labels))
+    # K + 1 numbers: the class index -1 (unlabeled) selects the last one, 0.
+    id_of_index = np.append(labels.vocabulary.class_ids, 0)
+    ids: npt.NDArray[np.generic] = id_of_index[labels.ranking].astype(label_dtype(labels))
     return ids
 
 
 def label_dtype(labels: Labels) -> np.dtype[np.unsignedinteger]:
-    """uint8 where all class numbers of the vocabulary fit, else uint16, else uint32."""
+    """Return uint8 if it holds all class numbers of the vocabulary, else uint16, else uint32."""
     highest = int(labels.vocabulary.class_ids.max(initial=0))
-    if highest <= 255 and len(labels.vocabulary) <= _MOST_BYTE_CLASSES:
+    if highest <= 255 and len(labels.vocabulary) <= _MAX_CLASSES_IN_A_BYTE:
         return np.dtype(np.uint8)
     return np.dtype(np.uint16 if highest <= 65535 else np.uint32)
 
 
 def require_length(source: Path, points: int, labels: Labels) -> None:
-    """Refuse labels of another number of points than the file has.
+    """Raise if a file has another number of points than there are labels.
 
     Raises:
-        InputError: the file is not the one that was labelled.
+        InputError: E_CHANGED: the file is not the one that was labelled.
     """
     if points != len(labels):
         raise InputError(
@@ -78,12 +90,12 @@ def require_length(source: Path, points: int, labels: Labels) -> None:
 
 
 def is_label_field(name: str, prefix: str) -> bool:
-    """Whether a file's field is one of ours: the prefix, then ``label`` or ``score``, then _N."""
+    """Return whether a field is of labels: the prefix, ``label`` or ``score``, perhaps ``_2``."""
     return re.fullmatch(re.escape(prefix) + r"(label|score)(_[0-9]+)?", name) is not None
 
 
 def class_lines(labels: Labels) -> list[str]:
-    """``3 plastic bag``: number and name of every class, one line of ASCII for a text header."""
+    """Return a line of ASCII per class for a text header, such as ``3 plastic bag``."""
     return [
         " ".join(f"{entry.class_id} {entry.name}".split())
         .encode("ascii", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Lines of numbers: parsed at once, and copied with words added at their ends."""
+"""Points as lines of numbers: parsed into one array, and copied with words added."""
 
 from __future__ import annotations
 
@@ -13,26 +13,34 @@ from clip3d_cli.formats.label_fields import LabelColumn
 
 
 def parse_lines(path: Path, lines: Sequence[bytes], width: int) -> npt.NDArray[np.float64]:
-    """(N, width) float64 of N lines of words.
+    """Return the numbers of N lines, (N, width) float64.
+
+    Args:
+        path: the file, for messages.
+        lines: lines of numbers separated by white space.
+        width: how many numbers every line must have.
 
     Raises:
-        InputError: E_PARSE, a word is no number or a line has another number of words.
+        InputError: E_PARSE: a word is no number, or a line has another number of words.
     """
     if not lines:
         return np.empty((0, width))
     try:
         values = np.loadtxt(lines, np.float64, comments=None, ndmin=2, encoding="latin-1")
     except ValueError as error:
-        raise _unreadable(path, f"a point is not numbers: {error}") from error
+        raise _not_numbers(path, f"a point is not numbers: {error}") from error
     if values.shape != (len(lines), width):
-        raise _unreadable(
+        raise _not_numbers(
             path, f"points have {values.shape[1]} values, the header says they have {width}"
         )
     return values
 
 
 def label_words(added: Sequence[LabelColumn]) -> list[bytes]:
-    """What to write at the end of every point's line: numbers that read back as they were."""
+    """Return the text to append to every point's line, one text per row of the columns.
+
+    Floats are written with nine digits, which restore a float32 exactly.
+    """
     texts = [
         [b"%d" % value for value in column.values.tolist()]
         if column.values.dtype.kind == "u"
@@ -43,10 +51,10 @@ def label_words(added: Sequence[LabelColumn]) -> list[bytes]:
 
 
 def with_words(line: bytes, words: bytes) -> bytes:
-    """The line with words behind its own, before the white space at its end."""
-    own = line.rstrip()
-    return b"%b %b%b" % (own, words, line[len(own) :])
+    """Return a line with words appended before the white space at its end."""
+    text = line.rstrip()
+    return b"%b %b%b" % (text, words, line[len(text) :])
 
 
-def _unreadable(path: Path, fault: str) -> InputError:
+def _not_numbers(path: Path, fault: str) -> InputError:
     return InputError("E_PARSE", path, fault, "Export the file again.")

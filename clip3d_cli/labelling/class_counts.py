@@ -9,7 +9,7 @@ import numpy as np
 
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import ClassName
+from clip3d_cli.core.vocabulary import SemanticClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ClassCount:
         mean_score: mean score of these points, 0…1; None if there are none.
     """
 
-    entry: ClassName
+    entry: SemanticClass
     points: int
     share: float
     mean_score: float | None

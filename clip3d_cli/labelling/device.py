@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from clip3d_cli.errors import SetupError, UsageError
+from clip3d_cli.labelling.installation import has_torch, require_torch
 
 _CUDA_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _ROCM_DRIVER = Path("/dev/kfd")
@@ -27,12 +28,16 @@ def choose_device(name: str) -> tuple[str, str]:
     if name == "cpu":
         return name, "as requested"
     if name == "auto":
-        return _best_device() if may_have_gpu() else ("cpu", "found no GPU")
+        if not may_have_gpu():
+            return "cpu", "found no GPU"
+        return _best_device() if has_torch() else ("cpu", "GPUs need PyTorch, not installed here")
     match = re.fullmatch(r"mps|cuda(?::(\d+))?", name)
     if match is None:
         raise UsageError(
             "E_DEVICE", "--device", f"there is no {name!r}", "Use auto, cpu, cuda, cuda:N or mps."
         )
+    reason = "clip3d uses GPUs through it"
+    require_torch("E_DEVICE", f"--device {name}", reason, "use --device cpu")
     if name.startswith("cuda"):
         _require_cuda(int(match[1] or 0))
     else:
@@ -41,7 +46,9 @@ def choose_device(name: str) -> tuple[str, str]:
 
 
 def device_names() -> list[str]:
-    """Return the devices of this machine, with the model of each GPU; imports PyTorch."""
+    """Return the devices of this machine, with the model of each GPU; may import PyTorch."""
+    if not has_torch():
+        return ["cpu"]
     import torch
 
     cuda = [

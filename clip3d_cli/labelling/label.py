@@ -10,15 +10,15 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.labels import UNLABELED, Labels
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
+from clip3d_cli.core.labels import UNLABELED_INDEX, Labels
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace
-from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel, voxelize
-from clip3d_cli.encoders.input_channels import Terrain, voxel_inputs
+from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel_size, voxelize
+from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
-from clip3d_cli.sparse.lattice import HIGHEST_CELL
+from clip3d_cli.sparse.key_layout import HIGHEST_CELL
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
@@ -115,16 +115,16 @@ def label_cloud(
     encoder.spec.space.require(classes.space, "the text encoder")
     width = max(1, min(options.ranking, len(classes.vocabulary)))
     query = ClassQuery.of(classes, width)
-    ranking = np.full((len(cloud), width), UNLABELED, dtype=np.int32)
+    ranking = np.full((len(cloud), width), UNLABELED_INDEX, dtype=np.int32)
     score = np.zeros((len(cloud), width), dtype=np.float32)
     finite, rows = _finite_points(cloud)
     if len(finite):
-        voxel_m = options.voxel_m or choose_voxel(finite.xyz, encoder.spec.voxel_sizes_m)
+        voxel_m = options.voxel_m or choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m)
         for tile in _tiles(finite, encoder, voxel_m, options.tile_m, progress):
             ranked: RankedClasses = encoder.classify(tile.cells, tile.channels, query)
             ranking[rows[tile.points]] = ranked.ranking[tile.voxel_of_point]
             score[rows[tile.points]] = ranked.score[tile.voxel_of_point]
-    best = np.where(score[:, 0] < options.unknown_threshold, UNLABELED, ranking[:, 0])
+    best = np.where(score[:, 0] < options.unknown_threshold, UNLABELED_INDEX, ranking[:, 0])
     is_ranked = options.ranking > 0
     return Labels(
         best.astype(np.int32),
@@ -166,7 +166,7 @@ def embed_cloud(
         nothing = np.zeros((0, space.dim), np.float32), np.zeros((0, 3), np.int32)
         size_m = voxel_m or min(encoder.spec.voxel_sizes_m)
         return VoxelFeatures(nothing[0], voxel_of_point, nothing[1], size_m, space)
-    size_m = voxel_m or choose_voxel(finite.xyz, encoder.spec.voxel_sizes_m)
+    size_m = voxel_m or choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m)
     grid = voxelize(finite.xyz, size_m)
     voxel_of_point[rows] = grid.voxel_of_point
     vectors = np.zeros((len(grid.cells), space.dim), dtype=np.float32)
@@ -181,7 +181,7 @@ def embed_cloud(
 def suitable_voxel_m(cloud: PointCloud, encoder: VoxelEncoder) -> float | None:
     """Return the voxel edge in metres that labelling chooses; None if no point is finite."""
     finite, _ = _finite_points(cloud)
-    return choose_voxel(finite.xyz, encoder.spec.voxel_sizes_m) if len(finite) else None
+    return choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m) if len(finite) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,20 +210,21 @@ def _tiles(
 ) -> Iterator[_VoxelTile]:
     """Cut a cloud of finite points into tiles and voxelize each with its halo."""
     tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, voxel_m, tile_m)))
-    # The ground is found under the whole cloud: a tile alone would find another one.
-    terrain = Terrain(cloud.xyz)
+    # Of the whole cloud: a tile alone would find another ground and other ranks.
+    context = CloudContext(cloud)
     for tile in progress(tiles, "labelling"):
-        part = cloud.only(tile.points)
+        part = cloud.select(tile.points)
         grid = voxelize(part.xyz, voxel_m)
-        channels = voxel_inputs(encoder.spec.inputs, part, grid, terrain)
+        channels = voxel_inputs(encoder.spec.inputs, part, grid, context)
         own = np.flatnonzero(tile.own)
         yield _VoxelTile(grid.cells, channels, tile.points[own], grid.voxel_of_point[own])
 
 
 def _tile_limits(encoder: VoxelEncoder, voxel_m: float, tile_m: float | None) -> TileLimits:
     """Return when to cut: at the number of voxels that fit, or at the requested width."""
-    # The halo is the receptive field, so that no voxel of a tile misses input that affects it.
-    halo_m = encoder.reach * voxel_m
+    # The halo is the receptive field, so that no voxel of a tile misses input that affects it, and
+    # one voxel more: the borders of the tile and of the halo cut voxels in two.
+    halo_m = (encoder.reach + 1) * voxel_m
     widest_m = (HIGHEST_CELL - ANCHOR_CELLS) * voxel_m - 2 * halo_m
     if tile_m is None:
         return TileLimits(halo_m, voxel_m, encoder.max_voxels, widest_m)
@@ -237,4 +238,4 @@ def _finite_points(cloud: PointCloud) -> tuple[PointCloud, Rows]:
     if np.isfinite(cloud.xyz).all():
         return cloud, np.arange(len(cloud))
     rows = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
-    return cloud.only(rows), rows
+    return cloud.select(rows), rows

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from clip3d_cli import registry
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.closed_head import closed_classes
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
@@ -27,9 +27,10 @@ from clip3d_cli.labelling.label import (
     silent,
 )
 from clip3d_cli.labelling.open_encoder import open_encoder
-from clip3d_cli.text.embed import embed_vocabulary, truncated_words
+from clip3d_cli.text.embed import embed_vocabulary, find_truncated_words
 from clip3d_cli.text.encoder import TextEncoder, open_text_encoder
 from clip3d_cli.text.templates import select_templates
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS, find_weights
 
 if TYPE_CHECKING:
     from clip3d_cli.encoders.spec import HeadName
@@ -54,7 +55,7 @@ class ModelChoice:
             were fine-tuned on.
     """
 
-    weights: str | Path = registry.DEFAULT_WEIGHTS
+    weights: str | Path = DEFAULT_WEIGHTS
     text_encoder: str | None = None
     templates: str | Path | Sequence[str] = "photo"
     device: str = "auto"
@@ -66,7 +67,7 @@ class ModelChoice:
 class Labeller:
     """A point encoder and a text encoder, ready on a device.
 
-    Example:
+    Examples:
         >>> labeller = Labeller.open()
         >>> labels = labeller.label(cloud, ["road", "car=sedan|van", "tree"])
         >>> labels.class_index  # (N,) int32, -1 where a point is unlabeled
@@ -87,7 +88,7 @@ class Labeller:
         """Open the models: see `open`."""
         began = time.perf_counter()
         self.templates = select_templates(choice.templates)
-        self.weights = registry.weights_path(str(choice.weights))
+        self.weights = find_weights(str(choice.weights))
         self.device, self.device_reason = choose_device(choice.device)
         opened = open_encoder(
             self.weights,
@@ -108,7 +109,7 @@ class Labeller:
     @classmethod
     def open(  # noqa: PLR0913 - each option of a public function has its own name and type
         cls,
-        weights: str | Path = registry.DEFAULT_WEIGHTS,
+        weights: str | Path = DEFAULT_WEIGHTS,
         *,
         text_encoder: str | None = None,
         templates: str | Path | Sequence[str] = "photo",
@@ -170,11 +171,11 @@ class Labeller:
         if isinstance(classes, str):
             classes = [name.strip() for name in classes.split(",") if name.strip()]
         if classes is not None and not isinstance(classes, Vocabulary):
-            classes = Vocabulary.of_words(list(classes))
+            classes = Vocabulary.from_names(list(classes))
         if self.spec.head == "closed":
-            return closed_classes(self.spec, classes)
+            return closed_classes(self.spec.closed, classes)
         if classes is None:
-            classes = Vocabulary.of_words([])
+            classes = Vocabulary.from_names([])
         return embed_vocabulary(classes, self._open_text_encoder(), self.templates)
 
     def label(  # noqa: PLR0913 - each option of a public function has its own name and type
@@ -250,7 +251,7 @@ class Labeller:
         """
         if self.spec.head == "closed":
             return []
-        return truncated_words(vocabulary, self._open_text_encoder(), self.templates)
+        return find_truncated_words(vocabulary, self._open_text_encoder(), self.templates)
 
     def _open_text_encoder(self) -> TextEncoder:
         if self._text_encoder is None:

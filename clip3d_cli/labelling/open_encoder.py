@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clip3d_cli import registry
-from clip3d_cli.encoders.native.encoder import ARCHITECTURE, NativeEncoder
+from clip3d_cli.encoders.native_encoder import ARCHITECTURE, NativeEncoder
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.encoders.weights_file import read_weights
-from clip3d_cli.native.library import status
+from clip3d_cli.labelling.installation import require_torch
+from clip3d_cli.native.library import engine_status
 
 if TYPE_CHECKING:
-    from clip3d_cli.encoders.spec import HeadName
+    from clip3d_cli.encoders.spec import EncoderSpec, HeadName
     from clip3d_cli.sparse.backend import Precision
 
 NATIVE = "native"
@@ -60,7 +61,7 @@ def open_encoder(
             or no such head.
     """
     if backend != "auto" and backend not in registry.names("backends"):
-        raise registry.unknown_name("backends", backend, registry.names("backends"))
+        raise registry.unknown_name_error("backends", backend, registry.names("backends"))
     spec, state = read_weights(path, head)
     reason = why_not_native(device, backend, spec.architecture)
     if reason is None:
@@ -70,10 +71,11 @@ def open_encoder(
         engine = native.engine
         described = f"native ({engine.isa}, {engine.threads} threads)"
         return OpenEncoder(native, NATIVE, engine.precision, described)
+    require_torch("E_BACKEND", "the point encoder", reason, _without_torch(device, backend, spec))
     from clip3d_cli.encoders.weights_torch import encoder_of_state
-    from clip3d_cli.sparse.backend import backend_named
+    from clip3d_cli.sparse.backend import select_backend
 
-    chosen = backend_named(backend, device, precision=precision)
+    chosen = select_backend(backend, device, precision=precision)
     encoder = encoder_of_state(spec, state, path, device=device, backend=chosen)
     described = f"{chosen.name}, through PyTorch, because {reason}"
     return OpenEncoder(encoder, chosen.name, chosen.precision, described)
@@ -89,5 +91,14 @@ def why_not_native(
         return f"--backend {backend} was requested"
     if architecture != ARCHITECTURE:
         return f"the native engine does not support {architecture}"
-    reason = status().reason
+    reason = engine_status().fault
     return None if reason is None else f"the native engine is missing: {reason}"
+
+
+def _without_torch(device: str, backend: str, spec: EncoderSpec) -> str:
+    """Return what users can do instead of installing PyTorch, a clause."""
+    if device != "cpu" or backend not in ("auto", NATIVE):
+        return "label on the CPU with --device cpu and --backend native"
+    if spec.architecture != ARCHITECTURE:
+        return f"use weights of a {ARCHITECTURE}"
+    return "build the native engine: python -m clip3d_cli.native.build (needs a C compiler)"

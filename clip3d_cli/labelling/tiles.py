@@ -1,4 +1,4 @@
-"""A cloud cut into parts that fit, each with a halo, each point owned once."""
+"""Tiles: parts of a cloud that fit into memory, each with a halo of context."""
 
 from __future__ import annotations
 
@@ -9,22 +9,47 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.point_cloud import Tile
+from clip3d_cli.core.validation import validate_array
 from clip3d_cli.core.voxels import count_voxels
 
-Box = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+# Low and high corner, (3,) metres each; the high corner is exclusive.
+Box = tuple[Floats, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The points in a box and in the halo around it.
+
+    Attributes:
+        points: (P,) int64, rows of the cloud, those of the halo included.
+        own: (P,) bool, True for the points in the box. Each point of a cloud is in the box of
+            exactly one tile.
+
+    Raises:
+        TypeError: an array has another dtype.
+        ValueError: an array has another shape.
+    """
+
+    points: npt.NDArray[np.int64]
+    own: Mask
+
+    def __post_init__(self) -> None:
+        validate_array("points", self.points, np.int64, (None,))
+        validate_array("own", self.own, np.bool_, (len(self.points),))
 
 
 @dataclass(frozen=True, slots=True)
 class TileLimits:
-    """How large a tile may be.
+    """Limits of the size of a tile.
 
     Attributes:
-        halo_m: how far around its own points a tile sees, metres.
-        voxel_m: the edge of a voxel, metres.
-        max_voxels: a tile of more, its halo included, is halved along its longer side, unless
-            that is hardly wider than the halo.
-        max_m: a tile that is wider along any axis is halved along it, metres.
+        halo_m: width of the halo on each side of a box, in metres.
+        voxel_m: edge of a voxel in metres.
+        max_voxels: a tile with more voxels, its halo included, is halved along its longer
+            horizontal side, unless that side is at most twice the halo.
+        max_m: largest extent of a box along x, y or z in metres; a larger box is halved.
     """
 
     halo_m: float
@@ -33,33 +58,34 @@ class TileLimits:
     max_m: float
 
 
-def cut_tiles(xyz: npt.NDArray[np.float64], limits: TileLimits) -> Iterator[Tile]:
-    """Cut a cloud into boxes, each with its halo.
+def cut_tiles(xyz: Floats, limits: TileLimits) -> Iterator[Tile]:
+    """Cut a cloud into tiles, by halving boxes until they keep the limits.
 
-    Boxes are full columns, unless a far outlier makes a column higher than ``max_m``.
+    Boxes are as high as the cloud, unless it is higher than ``max_m``.
 
     Args:
         xyz: (N, 3) float64, metres, all finite.
-        limits: when to cut on.
+        limits: when to halve a box.
 
     Yields:
-        tiles, in a fixed order; every point is owned by one of them.
+        tiles in a fixed order; each point is in the box of exactly one of them.
     """
     if not len(xyz):
         return
-    # Column by column: numpy takes twenty times as long to reduce rows of three.
-    low, high = (np.array([pick(column) for column in xyz.T]) for pick in (np.min, np.max))
+    # Column by column: numpy takes twenty times as long to reduce rows of three numbers.
+    low, high = (np.array([extreme(column) for column in xyz.T]) for extreme in (np.min, np.max))
     rows = np.arange(len(xyz), dtype=np.int64)
-    # Open above: the highest point must lie inside.
+    # The high corner of a box is exclusive, and the highest point must be inside.
     whole = low, np.nextafter(high, np.inf)
     if not _axes_to_cut(xyz, whole[1] - low, limits).any():
         yield Tile(rows, np.ones(len(xyz), dtype=np.bool_))
         return
+    # A stack of boxes, each with the rows of its points and of those in its halo.
     waiting = [(rows, whole)]
     while waiting:
         rows, (low, high) = waiting.pop()
         nearby = xyz[rows]
-        own: npt.NDArray[np.bool_] = np.all((nearby >= low) & (nearby < high), axis=1)
+        own: Mask = np.all((nearby >= low) & (nearby < high), axis=1)
         if not own.any():
             continue
         cut = _axes_to_cut(nearby, high - low, limits)
@@ -67,17 +93,21 @@ def cut_tiles(xyz: npt.NDArray[np.float64], limits: TileLimits) -> Iterator[Tile
             yield Tile(rows, own)
             continue
         parts = [
-            (rows[_is_near(nearby, box, limits.halo_m)], box) for box in _halves(low, high, cut)
+            (rows[_is_in_halo(nearby, box, limits.halo_m)], box) for box in _halves(low, high, cut)
         ]
         waiting += reversed(parts)
 
 
-def _axes_to_cut(
-    nearby: npt.NDArray[np.float64], size: npt.NDArray[np.float64], limits: TileLimits
-) -> npt.NDArray[np.bool_]:
-    """(3,) the axes along which a box of that size, with those points around, must be halved."""
-    cut: npt.NDArray[np.bool_] = size > limits.max_m
-    # Voxels are at most as many as points: mostly there is nothing to count.
+def _axes_to_cut(nearby: Floats, size: Floats, limits: TileLimits) -> Mask:
+    """Return the axes along which a box must be halved, (3,) bool.
+
+    Args:
+        nearby: (P, 3) points in the box and its halo, metres.
+        size: (3,) extent of the box, metres.
+        limits: limits of tiles.
+    """
+    cut: Mask = size > limits.max_m
+    # There are at most as many voxels as points, so mostly nothing must be counted.
     if (
         size[:2].max() > 2 * limits.halo_m
         and len(nearby) > limits.max_voxels
@@ -87,19 +117,19 @@ def _axes_to_cut(
     return cut
 
 
-def _halves(
-    low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], cut: npt.NDArray[np.bool_]
-) -> Iterator[Box]:
-    """The two, four or eight boxes that a box falls into, the lower ones first."""
+def _halves(low: Floats, high: Floats, cut: Mask) -> Iterator[Box]:
+    """Yield the two, four or eight boxes after halving along some axes, lower ones first."""
     middle = (low + high) / 2
-    for upper in product(*((False, True) if halved else (None,) for halved in cut)):
+    # For each axis: False for the lower half, True for the upper half, None for no cut.
+    for upper in product(*((False, True) if is_cut else (None,) for is_cut in cut)):
         yield (
             np.where([half is True for half in upper], middle, low),
             np.where([half is False for half in upper], middle, high),
         )
 
 
-def _is_near(xyz: npt.NDArray[np.float64], box: Box, halo_m: float) -> npt.NDArray[np.bool_]:
+def _is_in_halo(xyz: Floats, box: Box, halo_m: float) -> Mask:
+    """Return True for points in a box or at most ``halo_m`` away along each axis, (P,) bool."""
     low, high = box
-    near: npt.NDArray[np.bool_] = np.all((xyz >= low - halo_m) & (xyz < high + halo_m), axis=1)
-    return near
+    is_inside: Mask = np.all((xyz >= low - halo_m) & (xyz < high + halo_m), axis=1)
+    return is_inside

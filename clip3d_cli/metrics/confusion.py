@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.checks import check_array
+from clip3d_cli.core.validation import validate_array
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ConfusionMatrix:
     counts: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        check_array("counts", self.counts, np.int64, (len(self.counts), len(self.counts) + 1))
+        validate_array("counts", self.counts, np.int64, (len(self.counts), len(self.counts) + 1))
 
     @classmethod
     def of(

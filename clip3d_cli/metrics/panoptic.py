@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.checks import check_array
+from clip3d_cli.core.validation import validate_array
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from clip3d_cli.metrics.scores import Convention
 
@@ -37,8 +37,8 @@ class Segments:
     instance: npt.NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        check_array("class_index", self.class_index, np.int32, (None,))
-        check_array("instance", self.instance, np.int32, (len(self.class_index),))
+        validate_array("class_index", self.class_index, np.int32, (None,))
+        validate_array("instance", self.instance, np.int32, (len(self.class_index),))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,1 +1,1 @@
-"""The compiled engine for CPUs: its C sources, their building, and the calls into them."""
+"""Native library of compiled C for CPUs: its sources, its build and its Python bindings."""

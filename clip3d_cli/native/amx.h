@@ -1,7 +1,12 @@
-/* The kernels of AMX, and the few instructions that they are made of.
+/* Declarations of the AMX kernels, and the few instructions that they use.
  *
- * Everything here is compiled for CPUs with AMX and, with C3D_AMX_EMULATED, for any CPU: then
- * amx_emulated.h does the same arithmetic in plain C, slowly, so that tests run anywhere. */
+ * AMX has eight tile registers of 16 rows of 64 bytes. One instruction computes sums += x @ w,
+ * where sums is 16 x 16 float32, x 16 rows of 32 bf16, and w 32 x 16 bf16, stored as 16 rows of
+ * 16 pairs: the two numbers of a pair are consecutive rows of the matrix.
+ *
+ * The kernels are compiled for CPUs with AMX and, with C3D_AMX_EMULATED, for any CPU: then
+ * amx_emulated.h computes the same bits in plain C, slowly, so that the kernels are tested on
+ * CPUs without AMX. */
 #ifndef CLIP3D_AMX_H
 #define CLIP3D_AMX_H
 
@@ -19,8 +24,8 @@
 #include "isa_forward.h"
 
 #define STEP 32                       /* numbers that one tile product sums over */
-#define ROWS 32                       /* of a block: two tiles */
-#define TILE 1024                     /* bytes: 16 rows of 64 bytes */
+#define ROWS 32                       /* rows of a block: two tiles */
+#define TILE 1024                     /* bytes of a tile: 16 rows of 64 bytes */
 
 typedef uint16_t numbers __attribute__((vector_size(64))); /* 32 bf16 */
 typedef uint16_t loose_numbers __attribute__((vector_size(64), aligned(2), may_alias));
@@ -36,7 +41,7 @@ typedef struct {
     uint8_t rows[16];
 } tile_shapes;
 
-/* The eight tiles are registers of the thread; the emulation needs a place for them. */
+/* The eight tiles are registers of the CPU; only the emulation needs memory for them. */
 typedef struct {
 } tiles;
 
@@ -54,7 +59,8 @@ INLINE void tiles_end(tiles *set)
     _tile_release();
 }
 
-/* GCC does not know that tile loads read memory: what was written must be there before. */
+/* GCC does not know that tile loads and stores access memory: this keeps it from moving other
+ * accesses past them. */
 INLINE void tiles_sync(void) { __asm__ volatile("" ::: "memory"); }
 
 #define tile_zero(set, n) \
@@ -78,13 +84,13 @@ INLINE void tiles_sync(void) { __asm__ volatile("" ::: "memory"); }
         _tile_dpbf16ps(sums, x, w); \
     } while (0)
 
-/* 32 floats as bf16, the nearest, ties to even; below 2^-126 they count as 0. */
+/* 32 floats as bf16, the nearest, ties to even; numbers below 2^-126 become 0. */
 INLINE numbers narrow_two(vec first, vec second)
 {
     return (numbers)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
 }
 
-/* Lane j of the answer is lane lanes[j] of `first`, or lane lanes[j] - 16 of `second`. */
+/* Lane j of the result is lane lanes[j] of `first`, or lane lanes[j] - 16 of `second`. */
 INLINE words pick(words first, ints lanes, words second)
 {
     return (words)_mm512_permutex2var_epi32((__m512i)first, (__m512i)lanes, (__m512i)second);
@@ -109,13 +115,14 @@ INLINE vec widen_half(numbers both, int second)
 
 INLINE void store_numbers(void *place, numbers value) { *(loose_numbers *)place = value; }
 
-/* Some of a row's columns, zeros behind them; nothing of it where columns is not above 0. */
+/* A vector from element (row, column) on; only `columns` numbers are in the row, zeros follow.
+ * columns may be 0 or negative: then nothing is read. */
 INLINE vec load_columns(const c3d_rows *matrix, int64_t row, int64_t column, int64_t columns)
 {
     return columns > 0 ? load_part(matrix, row, column, columns) : (vec){0};
 }
 
-INLINE int64_t cut(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
+INLINE int64_t ceil_divide(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 
 int64_t AMX(tile_bytes, high)(const c3d_job *job, int64_t rows, int32_t columns);
 int64_t AMX(tile_bytes, fast)(const c3d_job *job, int64_t rows, int32_t columns);

@@ -1,4 +1,5 @@
-/* The instructions of amx.h in plain C, bit for bit as Intel's manual describes them. */
+/* The instructions of amx.h in plain C, with the same bits as Intel's manual specifies: AMX flushes
+ * numbers below 2^-126 to 0, in operands and results, and rounds to the nearest, ties to even. */
 #ifndef CLIP3D_AMX_EMULATED_H
 #define CLIP3D_AMX_EMULATED_H
 
@@ -6,7 +7,7 @@
 #include <math.h>
 
 typedef struct {
-    uint32_t tile[8][16][16];
+    uint32_t tile[8][16][16]; /* [tile][row][pair of bf16, or float] */
 } tiles;
 
 INLINE void tiles_begin(tiles *set) { memset(set, 0, sizeof *set); }
@@ -27,7 +28,7 @@ static inline void tile_store(const tiles *set, int n, void *place, int64_t pitc
         memcpy((char *)place + row * pitch, set->tile[n][row], 64);
 }
 
-/* The number with these bits; too small to be normal, it is 0. */
+/* The float with these bits; a subnormal number is 0. */
 static inline float number(uint32_t bits)
 {
     float value;
@@ -46,7 +47,8 @@ static inline uint32_t bits_of(float value)
 
 static inline float flushed(float value) { return number(bits_of(value)); }
 
-/* sums += x @ w: even and odd numbers in two chains of multiply-adds, then both added. */
+/* sums += x @ w. Numbers at even and at odd positions are summed in two chains of multiply-adds,
+ * and the two sums are added at the end. */
 static inline void tile_multiply(tiles *set, int sums, int x, int w)
 {
     for (int row = 0; row < 16; row++) {
@@ -69,15 +71,15 @@ static inline void tile_multiply(tiles *set, int sums, int x, int w)
 
 INLINE numbers narrow_two(vec first, vec second)
 {
-    numbers answer;
+    numbers result;
     vec parts[2] = {first, second};
     for (int half = 0; half < 2; half++) {
         uint16_t part[16];
         words bits = (words)parts[half];
         narrow(part, (vec)(bits & ~((words)((bits & 0x7f800000) == 0) & 0x7fffffff)));
-        memcpy((char *)&answer + half * sizeof part, part, sizeof part);
+        memcpy((char *)&result + half * sizeof part, part, sizeof part);
     }
-    return answer;
+    return result;
 }
 
 INLINE vec widen_half(numbers both, int second)
@@ -89,20 +91,20 @@ INLINE vec widen_half(numbers both, int second)
 
 INLINE words pick(words first, ints lanes, words second)
 {
-    words answer;
+    words result;
     for (int j = 0; j < 16; j++)
-        answer[j] = lanes[j] < 16 ? first[lanes[j]] : second[lanes[j] - 16];
-    return answer;
+        result[j] = lanes[j] < 16 ? first[lanes[j]] : second[lanes[j] - 16];
+    return result;
 }
 
 INLINE numbers interleave(numbers both)
 {
-    numbers answer;
+    numbers result;
     for (int j = 0; j < 16; j++) {
-        answer[2 * j] = both[j];
-        answer[2 * j + 1] = both[16 + j];
+        result[2 * j] = both[j];
+        result[2 * j + 1] = both[16 + j];
     }
-    return answer;
+    return result;
 }
 
 #endif

@@ -1,18 +1,23 @@
-/* The gradient of one offset's matrix by AMX, in bf16. */
+/* The gradient of one offset's matrix by AMX, in bf16.
+ *
+ * sums (channels, cout) = X^T G over chunks of pairs. A tile product sums over 32 consecutive
+ * numbers of a row, so both sides need pairs along their rows: G as pairs of rows (which is how
+ * the right side is stored), X transposed. */
 #include "amx.h"
 
-#define PAIRS 128 /* at a time; cuts do not depend on threads: nor does the order of sums */
+#define PAIRS 128 /* pairs of a chunk, whatever the number of threads: the order of sums is fixed */
 
 /* Some columns of the rows of some pairs. */
 typedef struct {
     const c3d_rows *matrix;
-    const int32_t *rows; /* of pairs, or NULL: pair p is row first + p */
+    const int32_t *rows; /* row of every pair, or NULL: pair p is row first + p */
     int64_t first;
     int64_t count;
     int64_t column;
-    int64_t columns;     /* zeros behind them */
+    int64_t columns;     /* zeros follow */
 } chunk;
 
+/* Address of a pair's row; NULL after the last pair. */
 static const void *row_at(const chunk *chunk, int64_t pair)
 {
     int64_t at = chunk->first + pair;
@@ -21,7 +26,7 @@ static const void *row_at(const chunk *chunk, int64_t pair)
     return row_of(chunk->matrix, chunk->rows ? chunk->rows[at] : at, chunk->column);
 }
 
-/* Sixteen columns of two float32 rows as bf16. */
+/* Sixteen columns of two rows as bf16: one row's, then the other's. */
 INLINE numbers two_floats(const float *even, const float *odd)
 {
     return narrow_two(load(even), load(odd));
@@ -35,6 +40,7 @@ INLINE numbers two_halves(const uint16_t *even, const uint16_t *odd)
     return both;
 }
 
+/* The same for rows that may be missing (NULL) or have fewer columns. */
 static numbers two_parts(const chunk *chunk, const void *even, const void *odd, int64_t column)
 {
     c3d_rows rows = {(void *)even, 1, 0, 0, chunk->matrix->type};
@@ -44,14 +50,14 @@ static numbers two_parts(const chunk *chunk, const void *even, const void *odd, 
 }
 
 /* Bytes from sixteen columns to the next: an odd number of cache lines, so that they do not fall
- * into the same few places of a cache. */
+ * into the same few sets of a cache and evict each other. */
 static int64_t group_bytes(int64_t steps) { return steps * TILE + 64; }
 
-/* [16 columns][step of 32 pairs][two pairs][column][pair of the two]: what tile products want on
- * their right side. */
-static void lay(const chunk *chunk, int64_t steps, char *place)
+/* Copy a chunk to [16 columns][step of 32 pairs][two pairs][column][pair of the two]: the last
+ * three are a tile as tile products read it on their right side. */
+static void lay_out(const chunk *chunk, int64_t steps, char *place)
 {
-    int64_t group = group_bytes(steps), end = cut(chunk->columns, ROWS) * ROWS;
+    int64_t group = group_bytes(steps), end = ceil_divide(chunk->columns, ROWS) * ROWS;
     for (int64_t pair = 0; pair < steps * STEP; pair += 2, place += 64) {
         const void *even = row_at(chunk, pair), *odd = row_at(chunk, pair + 1);
         int64_t whole = odd ? chunk->columns / LANES * LANES : 0, j = 0;
@@ -69,6 +75,7 @@ static void lay(const chunk *chunk, int64_t steps, char *place)
     }
 }
 
+/* Exchange the off-diagonal blocks of `width` x `width` words in every block of twice that. */
 INLINE void exchange(words *rows, int width)
 {
     const ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -82,8 +89,8 @@ INLINE void exchange(words *rows, int width)
         }
 }
 
-/* A tile of two pairs a row becomes one of a column a row, as the left side wants it: blocks of
- * 8 beside the diagonal change places, then smaller ones. */
+/* Transpose a tile of 16 x 16 words; a word is one column's numbers of two pairs. Before, a row
+ * is two pairs; after, it is a column, as tile products read it on their left side. */
 static void transpose(char *tile)
 {
     words rows[16];
@@ -97,12 +104,13 @@ static void transpose(char *tile)
 
 static void transpose_all(int64_t columns, int64_t steps, char *place)
 {
-    for (int64_t j = 0; j < cut(columns, ROWS) * ROWS; j += LANES, place += group_bytes(steps))
+    for (int64_t j = 0; j < ceil_divide(columns, ROWS) * ROWS;
+         j += LANES, place += group_bytes(steps))
         for (int64_t step = 0; step < steps; step++)
             transpose(place + step * TILE);
 }
 
-/* sums (32, 32) (+)= left @ right over a chunk's pairs. */
+/* sums (32, 32) (+)= left @ right over the pairs of a chunk. */
 static void multiply(tiles *set, const char *left, const char *right, int64_t steps, float *sums,
                      int64_t pitch, int start)
 {
@@ -136,7 +144,7 @@ static void multiply(tiles *set, const char *left, const char *right, int64_t st
     tiles_sync();
 }
 
-/* Where fewer than 32 channels are left, the rows behind them belong to somebody else. */
+/* With fewer than 32 channels left the rows after them belong to another task: through a copy. */
 static void multiply_edge(tiles *set, const char *left, const char *right, int64_t steps,
                           float *sums, int64_t pitch, int start, int64_t channels)
 {
@@ -150,7 +158,7 @@ static void multiply_edge(tiles *set, const char *left, const char *right, int64
 
 static int64_t side_bytes(int64_t columns)
 {
-    return cut(columns, ROWS) * 2 * group_bytes(PAIRS / STEP);
+    return ceil_divide(columns, ROWS) * 2 * group_bytes(PAIRS / STEP);
 }
 
 static void multiply_chunk(tiles *set, const char *left, const char *right, int64_t steps,
@@ -181,12 +189,12 @@ void AMX(gradient, fast)(const c3d_job *job, const c3d_pairs *pairs, int32_t cha
     tiles_begin(&set);
     for (int64_t done = 0; done < pairs->count; done += PAIRS) {
         int64_t count = pairs->count - done < PAIRS ? pairs->count - done : PAIRS;
-        int64_t steps = cut(count, STEP);
+        int64_t steps = ceil_divide(count, STEP);
         chunk x = {job->source, pairs->sources, base + done, count, channel, channels};
         chunk g = {job->target, pairs->targets, base + done, count, 0, job->target->channels};
-        lay(&x, steps, left);
+        lay_out(&x, steps, left);
         transpose_all(channels, steps, left);
-        lay(&g, steps, right);
+        lay_out(&g, steps, right);
         multiply_chunk(&set, left, right, steps, sums, pitch, done == 0, channels);
     }
     tiles_end(&set);

@@ -1,4 +1,4 @@
-/* Which instruction set is used: the best that this CPU has, or the one asked for. */
+/* Choice of the instruction set: the best one that this CPU has, or the one a caller selects. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +41,11 @@ typedef struct {
     const c3d_kernels *kernels[3]; /* by C3D_EXACT, C3D_HIGH, C3D_FAST */
 } isa;
 
+/* Without bf16 matrix instructions every precision computes in float32. */
 #define ALIKE(kernels) {&kernels, &kernels, &kernels}
 
-/* The best first. */
+/* The best first. "portable" always runs and ends the search; those after it exist for tests and
+ * are only used when selected by name. */
 static const isa isas[] = {
 #if defined(C3D_HAVE_AMX) && defined(C3D_HAVE_AVX512)
     {"amx", has_amx, {&c3d_kernels_avx512, &c3d_kernels_amx_high, &c3d_kernels_amx_fast}},
@@ -64,12 +66,13 @@ static const isa isas[] = {
 #endif
 };
 
-static _Atomic(const isa *) in_use;
+static _Atomic(const isa *) in_use; /* NULL until it is first needed */
 
 static const isa *current(void)
 {
     const isa *chosen = atomic_load(&in_use);
     if (!chosen) {
+        /* Two threads may do this at once: both find the same. */
         chosen = isas;
         while (!chosen->supported())
             chosen++;
@@ -78,7 +81,7 @@ static const isa *current(void)
     return chosen;
 }
 
-const c3d_kernels *c3d_kernels_for(int32_t products) { return current()->kernels[products]; }
+const c3d_kernels *c3d_kernels_for(int32_t precision) { return current()->kernels[precision]; }
 
 int32_t c3d_abi(void) { return C3D_ABI; }
 
@@ -106,7 +109,7 @@ int32_t c3d_max_threads(void)
 void c3d_keep_memory(void)
 {
 #ifdef __GLIBC__
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, -1);
+    mallopt(M_MMAP_MAX, 0);        /* large blocks come from the heap, not from the system */
+    mallopt(M_TRIM_THRESHOLD, -1); /* and the heap is never made smaller */
 #endif
 }

@@ -1,6 +1,6 @@
-"""Hatchling's hook: builds the native engine into the wheel where there is a C compiler.
+"""Hatchling build hook: adds the native library to the wheel where there is a C compiler.
 
-Hatchling alone imports this, by its path: the package itself is not installed yet.
+Only hatchling imports this module, by its path: the package is not installed at that time.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ _FOLDER = Path("clip3d_cli", "native")
 
 
 class NativeEngineHook(BuildHookInterface[Any]):
-    """A wheel with the engine for this platform, or a pure one that says why it has none."""
+    """Makes a platform wheel with the library, or a pure wheel with the reason for its absence."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build before the wheel's files are gathered, also for an editable install."""
+        """Build before the files of the wheel are collected, also for an editable install."""
         folder = Path(self.root) / _FOLDER
         builder = _module(folder / "build.py")
         built = builder.build_or_note(folder)
-        # Git ignores what is built, and hatchling leaves out what git ignores.
-        kept = builder.LIBRARY if built else builder.REASON
+        # Git ignores what is built, and hatchling leaves out what Git ignores.
+        kept = builder.LIBRARY if built else builder.FAILURE_NOTE
         build_data["artifacts"].append(f"/{(_FOLDER / kept).as_posix()}")
         if built:
             platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{platform}"
         else:
-            self.app.display_warning((folder / builder.REASON).read_text(encoding="utf-8").strip())
+            note = (folder / builder.FAILURE_NOTE).read_text(encoding="utf-8").strip()
+            self.app.display_warning(note)
 
 
 def _module(path: Path) -> ModuleType:
+    """Import a module by its path."""
     spec = importlib.util.spec_from_file_location("clip3d_native_build", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be imported")

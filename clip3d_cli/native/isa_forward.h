@@ -1,11 +1,11 @@
-/* The kernels of one instruction set, under names that end with its name. */
+/* The float32 kernels of one instruction set; their names end with its name. */
 #ifndef CLIP3D_ISA_FORWARD_H
 #define CLIP3D_ISA_FORWARD_H
 
 #include "isa_vector.h"
 
-#define SUMS_BYTES 147456
-#define CHANNEL_GROUP 24 /* whole register blocks of any instruction set */
+#define SUMS_BYTES 147456 /* sums of a gradient's task: they stay in a core's second-level cache */
+#define CHANNEL_GROUP 24 /* channels: a multiple of MR for every instruction set */
 
 int64_t ISA(packed_bytes)(int32_t cin, int32_t cout);
 void ISA(pack)(const float *weight, int64_t row_pitch, int64_t column_pitch, int32_t cin,
@@ -16,7 +16,7 @@ int64_t ISA(gradient_bytes)(const c3d_job *job);
 void ISA(gradient)(const c3d_job *job, const c3d_pairs *pairs, int32_t channel, int32_t channels,
                    float *sums, int64_t pitch, void *scratch);
 
-/* Write a tile's sums, [panel][row][PANEL], through the epilogue. */
+/* Apply the epilogue to a tile's sums, [panel][row][PANEL], and write the result. */
 void ISA(finish)(const c3d_job *job, const c3d_tile *tile, const float *sums);
 
 #endif

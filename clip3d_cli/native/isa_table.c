@@ -1,15 +1,18 @@
-/* What becomes of a tile's sums, and the table of one instruction set's kernels. */
+/* The epilogue, and the table of one instruction set's kernels. */
 #include "isa_forward.h"
 
+/* Address of element (row, column) of a float32 matrix; NULL for NULL. */
 static const float *floats_of(const c3d_rows *matrix, int64_t row, int64_t column)
 {
     return matrix ? row_of(matrix, row, column) : NULL;
 }
 
-/* One vector through the epilogue; `left` columns of it are in the row. */
+/* The epilogue of one vector without relu, for any storage type and a part of a vector; `left`
+ * columns of it are in the row. The order is that of c3d_epilogue. */
 INLINE vec finish_part(const c3d_epilogue *epilogue, vec value, int64_t row, int64_t column,
                        int64_t left)
 {
+    /* Scale and shift as matrices of one row, so that load_part reads them. */
     c3d_rows scale = {(void *)epilogue->scale, 1, 0, 0, C3D_F32};
     c3d_rows shift = {(void *)epilogue->shift, 1, 0, 0, C3D_F32};
     if (epilogue->base)
@@ -23,12 +26,14 @@ INLINE vec finish_part(const c3d_epilogue *epilogue, vec value, int64_t row, int
     return value;
 }
 
-INLINE vec relu_of(vec value) /* NaN is not below 0: it stays */
+/* Bitwise: clears numbers below 0. NaN is not below 0, so it stays; max(value, 0) would lose it. */
+INLINE vec relu_of(vec value)
 {
     return (vec)((ints)value & ~(value < 0));
 }
 
-/* The columns of a row that fill vectors, where all matrices are float32. */
+/* The fast path where all matrices are float32: the columns of a row that fill whole vectors.
+ * Returns the number of columns done. */
 static int64_t finish_floats(const c3d_job *job, const c3d_tile *tile, const float *sums,
                              int64_t row)
 {
@@ -50,6 +55,7 @@ static int64_t finish_floats(const c3d_job *job, const c3d_tile *tile, const flo
     return whole;
 }
 
+/* Whether all matrices of the epilogue are float32. */
 static int all_floats(const c3d_job *job)
 {
     const c3d_rows *base = job->epilogue->base, *residual = job->epilogue->residual;
@@ -61,7 +67,7 @@ void ISA(finish)(const c3d_job *job, const c3d_tile *tile, const float *sums)
 {
     int floats = all_floats(job);
     for (int64_t row = 0; row < tile->rows; row++) {
-        int64_t j = floats ? finish_floats(job, tile, sums, row) : 0;
+        int64_t j = floats ? finish_floats(job, tile, sums, row) : 0; /* columns done */
         for (; j < tile->columns; j += LANES) {
             int64_t at = tile->row + row, column = tile->column + j, left = tile->columns - j;
             vec value = load(sums + (j / PANEL * tile->rows + row) * PANEL + j % PANEL);
@@ -75,7 +81,7 @@ void ISA(finish)(const c3d_job *job, const c3d_tile *tile, const float *sums)
 const c3d_kernels ISA(kernels) = {
     .layout = C3D_LAYOUT,
     .panel = PANEL,
-    .column_block = 256 / PANEL * PANEL,
+    .column_block = 256 / PANEL * PANEL, /* 256 or the next lower multiple of the panel */
     .packed_bytes = ISA(packed_bytes),
     .pack = ISA(pack),
     .tile_bytes = ISA(tile_bytes),

@@ -1,4 +1,4 @@
-/* Vectors of C3D_LANES floats, in the words of GCC and Clang, for any CPU. */
+/* Vectors of C3D_LANES floats by the vector extensions of GCC and Clang, for any CPU. */
 #ifndef CLIP3D_ISA_VECTOR_H
 #define CLIP3D_ISA_VECTOR_H
 
@@ -8,7 +8,8 @@
 
 #define LANES C3D_LANES
 #if LANES == 16
-#define MR 12 /* rows and vectors of a register block: with the operands they fill the registers */
+/* A register block is MR rows by NV vectors of sums: with the operands they fill the registers. */
+#define MR 12
 #define NV 2
 #elif defined(__aarch64__)
 #define MR 6
@@ -17,14 +18,15 @@
 #define MR 6
 #define NV 2
 #endif
-#define PANEL (NV * LANES)
+#define PANEL (NV * LANES) /* columns of a register block */
 
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
-#define ISA(name) JOIN(c3d_##name##_, C3D_ISA)
+#define ISA(name) JOIN(c3d_##name##_, C3D_ISA) /* c3d_tile_avx2 and so on */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
+/* The loose types may be at any address: loads and stores of them need no alignment. */
 typedef float loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
@@ -34,13 +36,15 @@ typedef uint16_t loose_halves __attribute__((vector_size(2 * LANES), aligned(2),
 INLINE vec load(const float *place) { return (vec)*(const loose *)place; }
 INLINE void store(float *place, vec value) { *(loose *)place = (loose)value; }
 
+/* bf16 to float: the 16 bits are the upper half. */
 INLINE vec widen(const uint16_t *place)
 {
     halves half = (halves)*(const loose_halves *)place;
     return (vec)(__builtin_convertvector(half, words) << 16);
 }
 
-/* To bf16, the nearest, ties to even. NaN stays NaN: its payload could carry into the sign. */
+/* Float to bf16, the nearest, ties to even. NaN is handled apart: rounding could carry its
+ * payload into the exponent and the sign. */
 INLINE void narrow(uint16_t *place, vec value)
 {
     words bits = (words)value;
@@ -50,13 +54,14 @@ INLINE void narrow(uint16_t *place, vec value)
     *(loose_halves *)place = (loose_halves)__builtin_convertvector(rounded, halves);
 }
 
+/* Address of element (row, column). */
 INLINE void *row_of(const c3d_rows *matrix, int64_t row, int64_t column)
 {
     int64_t size = matrix->type == C3D_F32 ? 4 : 2;
     return (char *)matrix->data + (row * matrix->pitch + column) * size;
 }
 
-/* The first `columns` numbers from an element on; zeros behind them. */
+/* A vector from element (row, column) on; only `columns` numbers are in the row, zeros follow. */
 INLINE vec load_part(const c3d_rows *matrix, int64_t row, int64_t column, int64_t columns)
 {
     const void *place = row_of(matrix, row, column);
@@ -75,6 +80,7 @@ INLINE vec load_part(const c3d_rows *matrix, int64_t row, int64_t column, int64_
     return widen(part);
 }
 
+/* Store the first `columns` numbers of a vector from element (row, column) on. */
 INLINE void store_part(const c3d_rows *matrix, int64_t row, int64_t column, int64_t columns,
                        vec value)
 {
@@ -93,7 +99,7 @@ INLINE void store_part(const c3d_rows *matrix, int64_t row, int64_t column, int6
         memcpy(place, part, (size_t)columns * 2);
 }
 
-/* A row's columns as floats in `place`, zeros up to `padded`, a multiple of LANES. */
+/* Copy a part of a row as floats to `place`, with zeros up to `padded`, a multiple of LANES. */
 INLINE void copy_row(const c3d_rows *matrix, int64_t row, int64_t column, int64_t columns,
                      int64_t padded, float *place)
 {

@@ -1,7 +1,7 @@
-"""Calls into the native engine: `engine.h` in the words of ctypes.
+"""Bindings of the native library: the functions of ``engine.h`` declared for ctypes.
 
-Matrices go in as addresses, so nothing here imports torch or numpy. ctypes lets go of Python's
-lock during a call. The library is loaded when it is first asked for.
+Arrays are passed as addresses, so this module imports neither torch nor numpy. ctypes releases
+Python's global interpreter lock during a call. The library is loaded on first use.
 """
 
 from __future__ import annotations
@@ -13,19 +13,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from clip3d_cli.native.build import FOLDER, LIBRARY, REASON
+from clip3d_cli.native.build import FAILURE_NOTE, FOLDER, LIBRARY
 
-ABI = 2
+# Constants of engine.h: interface version, return codes, storage types, precisions.
+ABI = 3
 OK, NO_MEMORY, BAD_ARGUMENT = 0, -1, -2
 F32, BF16 = 0, 1
-PRODUCTS = {"exact": 0, "high": 1, "fast": 2}
+PRECISION_CODES = {"exact": 0, "high": 1, "fast": 2}
 
 
-class Rows(Structure):
-    """A matrix of rows: element (i, j) stands at ``data[i * pitch + j]``.
+class RowMatrix(Structure):
+    """``c3d_rows``: a matrix in memory; element (i, j) is ``data[i * pitch + j]``.
 
-    Fields: ``data`` (an address), ``rows``, ``pitch`` (elements), ``channels``, ``type`` (`F32`
-    or `BF16`). It does not keep the memory alive: whoever makes it does, until the call is over.
+    The structure does not keep the memory alive: the caller does, until the call returns.
+
+    Fields:
+        data: address of the first element.
+        rows: number of rows.
+        pitch: elements from one row to the next, at least ``channels``.
+        channels: number of columns, without gaps between them.
+        type: `F32` or `BF16`.
     """
 
     _fields_ = (
@@ -37,27 +44,32 @@ class Rows(Structure):
     )
 
 
-class EpilogueParts(Structure):
-    """What becomes of a sum: relu((sum + base) · scale + shift + residual).
+class EpilogueStruct(Structure):
+    """``c3d_epilogue``: y = relu((sum + base) * scale + shift + residual); None leaves a part out.
 
-    ``scale`` and ``shift`` are addresses of float32 or None; ``base`` and ``residual`` are made by
-    ``ctypes.pointer(Rows(...))`` or None.
+    Fields:
+        scale: address of (channels,) float32, or None.
+        shift: address of (channels,) float32, or None.
+        base: ``ctypes.pointer(RowMatrix(...))``, or None; may be the rows that are written.
+        residual: ``ctypes.pointer(RowMatrix(...))``, or None; may be the rows that are written.
+        relu: whether negative results become 0.
     """
 
     _fields_ = (
         ("scale", c_void_p),
         ("shift", c_void_p),
-        ("base", POINTER(Rows)),
-        ("residual", POINTER(Rows)),
+        ("base", POINTER(RowMatrix)),
+        ("residual", POINTER(RowMatrix)),
         ("relu", c_int32),
     )
 
 
-_ROWS = POINTER(Rows)
-_EPILOGUE = POINTER(EpilogueParts)
+_ROWS = POINTER(RowMatrix)
+_EPILOGUE = POINTER(EpilogueStruct)
 _MAP = c_void_p
 
-# name: (result, arguments), in the order of engine.h. Arrays are addresses (c_void_p).
+# Name of a function: (type of its result, types of its arguments), in the order of engine.h.
+# Arrays are addresses (c_void_p).
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "c3d_abi": (c_int32, ()),
     "c3d_isa": (c_char_p, ()),
@@ -89,39 +101,43 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         c_int32,
         (_ROWS, _ROWS, _ROWS, *(c_void_p,) * 3, _ROWS, _ROWS, c_void_p, c_void_p, c_int32),
     ),
+    "c3d_lzf_decompress": (c_int32, (c_void_p, c_int64, c_void_p, c_int64)),
+    "c3d_lzf_max_bytes": (c_int64, (c_int64,)),
+    "c3d_lzf_compress": (c_int64, (c_void_p, c_int64, c_void_p)),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """What runs here, or why nothing does.
+class EngineStatus:
+    """Whether the native library can be used on this machine.
 
     Attributes:
-        path: where the library is, or would be.
-        reason: why it cannot be used, or None if it can.
-        isa: the instruction set in use: amx, avx512, avx2 or portable.
-        max_threads: how many threads to use where nothing else is said: OMP_NUM_THREADS, else the
-            CPUs this process may run on; 1 if it was built without OpenMP.
+        path: path of the library, whether it exists or not.
+        fault: why it cannot be used, without a full stop; None if it can.
+        isa: instruction set in use: ``amx``, ``avx512``, ``avx2`` or ``portable``.
+        max_threads: default number of threads: OMP_NUM_THREADS, else the CPUs this process may
+            run on; 1 if the library was built without OpenMP.
     """
 
     path: Path
-    reason: str | None
+    fault: str | None
     isa: str | None = None
     max_threads: int = 1
 
 
-class NotUsableError(Exception):
-    """The library is not there or does not fit; the message says why, without a full stop."""
+class EngineUnavailableError(Exception):
+    """The library was not built or does not fit; the message says why, without a full stop."""
 
 
 def load(path: Path = FOLDER / LIBRARY) -> Any:
-    """The library, its functions under their own names with their types declared.
+    """Return the library, its functions under their C names with declared types.
 
-    Loaded once for a path; afterwards the same object. With it the process begins to keep the
-    memory that it frees: see ``c3d_keep_memory`` in engine.h.
+    A path is loaded once; later calls return the same object. Loading also makes the process keep
+    the memory that it frees: see ``c3d_keep_memory`` in engine.h.
 
     Raises:
-        NotUsableError: it was not built, cannot be loaded, or is of another version.
+        EngineUnavailableError: the library was not built, cannot be loaded, or has another
+            interface version.
     """
     return _load(path.resolve())
 
@@ -129,44 +145,50 @@ def load(path: Path = FOLDER / LIBRARY) -> Any:
 @cache
 def _load(path: Path) -> Any:
     if not path.is_file():
-        raise NotUsableError(_why_not_built(path))
+        raise EngineUnavailableError(_build_fault(path))
     try:
         library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError) as fault:
-        raise NotUsableError(f"{path} cannot be loaded: {fault}; build it anew") from fault
-    found = library.c3d_abi()
-    if found != ABI:
-        raise NotUsableError(f"{path} is of version {found}, not {ABI}; build it anew")
+    except (OSError, AttributeError) as error:
+        raise EngineUnavailableError(f"{path} cannot be loaded: {error}; build it again") from error
+    version = library.c3d_abi()
+    if version != ABI:
+        raise EngineUnavailableError(
+            f"{path} has interface version {version}, not {ABI}; build it again"
+        )
     library.c3d_keep_memory()
     return library
 
 
-def status(path: Path = FOLDER / LIBRARY) -> Status:
-    """What runs here, or why nothing does; loads the library."""
+def engine_status(path: Path = FOLDER / LIBRARY) -> EngineStatus:
+    """Load the library and return whether it can be used, and with which instruction set."""
     try:
         library = load(path)
-    except NotUsableError as fault:
-        return Status(path, str(fault))
-    return Status(path, None, library.c3d_isa().decode(), library.c3d_max_threads())
+    except EngineUnavailableError as error:
+        return EngineStatus(path, str(error))
+    return EngineStatus(path, None, library.c3d_isa().decode(), library.c3d_max_threads())
 
 
-def check(answer: int, doing: str) -> None:
-    """Pass if a call of the library went well.
+def check_return_code(code: int, action: str) -> None:
+    """Raise if a call of the library failed.
+
+    Args:
+        code: what the function returned; counts of 0 or more mean success.
+        action: what was being done, such as "convolving".
 
     Raises:
-        MemoryError: it found no memory.
-        ValueError: it refused its arguments.
+        MemoryError: the library could not allocate memory.
+        ValueError: the library rejected its arguments.
     """
-    if answer == NO_MEMORY:
-        raise MemoryError(f"no memory for {doing}")
-    if answer < 0:
-        raise ValueError(f"the native engine refused its arguments while {doing}")
+    if code == NO_MEMORY:
+        raise MemoryError(f"no memory for {action}")
+    if code < 0:
+        raise ValueError(f"the native engine rejected its arguments while {action}")
 
 
-def _why_not_built(path: Path) -> str:
-    note = path.with_name(REASON)
-    reason = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
-    return f"it was not built: {reason}" if reason else "it was not built"
+def _build_fault(path: Path) -> str:
+    note = path.with_name(FAILURE_NOTE)
+    fault = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+    return f"it was not built: {fault}" if fault else "it was not built"

@@ -1,4 +1,9 @@
-/* Rows of numbers, cut into groups and blocks, read and written as floats. */
+/* Rows of numbers for batch normalization: cut into groups and blocks, read and written as
+ * floats.
+ *
+ * Sums over rows have a fixed order whatever the number of threads: rows are cut into at most 64
+ * groups, a group is summed by one thread, block after block, and the groups' sums are joined in
+ * order. The cuts depend on the sizes only. */
 #ifndef CLIP3D_NORM_ROWS_H
 #define CLIP3D_NORM_ROWS_H
 
@@ -7,30 +12,30 @@
 
 #include "kernels.h"
 
-#define BLOCK_FLOATS 16384 /* of a block of rows: it stays in a core's cache for a second look */
-#define BLOCK_ROWS 128     /* at most: sums of so many stay exact enough in float32 */
-#define GROUPS 64          /* at most, whose sums are joined in order, whatever the threads */
+#define BLOCK_FLOATS 16384 /* floats of a block: it stays in a core's cache for a second pass */
+#define BLOCK_ROWS 128     /* rows of a block at most: float32 sums of so many are exact enough */
+#define GROUPS 64          /* groups at most */
 #define MAX_THREADS 1024
 
-/* Rows cut into groups, each summed by one thread, block after block. Depends on sizes alone. */
 typedef struct {
     int64_t rows;
-    int64_t block;
-    int64_t group;
+    int64_t block;  /* rows of a block */
+    int64_t group;  /* rows of a group, a multiple of block */
     int64_t groups;
-} cut;
+} cuts;
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static inline cut cut_rows(int64_t rows, int32_t channels)
+static inline cuts cut_rows(int64_t rows, int32_t channels)
 {
-    cut made = {rows, least(BLOCK_ROWS, BLOCK_FLOATS / channels + 1), 0, 0};
-    int64_t blocks = (rows + made.block - 1) / made.block;
-    made.group = (blocks + GROUPS - 1) / GROUPS * made.block;
-    made.groups = rows ? (rows + made.group - 1) / made.group : 0;
-    return made;
+    cuts cuts = {rows, least(BLOCK_ROWS, BLOCK_FLOATS / channels + 1), 0, 0};
+    int64_t blocks = (rows + cuts.block - 1) / cuts.block;
+    cuts.group = (blocks + GROUPS - 1) / GROUPS * cuts.block;
+    cuts.groups = rows ? (rows + cuts.group - 1) / cuts.group : 0;
+    return cuts;
 }
 
+/* bf16 to float: the 16 bits are the upper half. */
 static inline float widen(uint16_t half)
 {
     uint32_t bits = (uint32_t)half << 16;
@@ -39,7 +44,8 @@ static inline float widen(uint16_t half)
     return number;
 }
 
-/* To bf16, the nearest, ties to even. NaN stays NaN: its payload could carry into the sign. */
+/* Float to bf16, the nearest, ties to even. NaN is handled apart: rounding could carry its
+ * payload into the exponent and the sign. */
 static inline uint16_t narrow(float number)
 {
     uint32_t bits;
@@ -48,7 +54,7 @@ static inline uint16_t narrow(float number)
     return (uint16_t)(number != number ? bits >> 16 | 0x40 : rounded);
 }
 
-/* A row, as it lies there or widened into `room`. */
+/* A row as floats: in place, or converted into `room` (channels). */
 static inline const float *read_row(const c3d_rows *rows, int64_t row, float *room)
 {
     if (rows->type == C3D_F32) return (const float *)rows->data + row * rows->pitch;
@@ -57,19 +63,20 @@ static inline const float *read_row(const c3d_rows *rows, int64_t row, float *ro
     return room;
 }
 
-/* Where to write a row; keep_row then brings it to its place. */
+/* Where to write a row as floats: in place, or `room`; write_back then converts that. */
 static inline float *row_to_write(const c3d_rows *rows, int64_t row, float *room)
 {
     return rows->type == C3D_F32 ? (float *)rows->data + row * rows->pitch : room;
 }
 
-static inline void keep_row(const c3d_rows *rows, int64_t row, const float *room)
+static inline void write_back(const c3d_rows *rows, int64_t row, const float *room)
 {
     if (rows->type == C3D_F32) return;
     uint16_t *halves = (uint16_t *)rows->data + row * rows->pitch;
     for (int32_t c = 0; c < rows->channels; c++) halves[c] = narrow(room[c]);
 }
 
+/* Whether rows are invalid or have another shape than `like`. */
 static inline int32_t bad_pair(const c3d_rows *rows, const c3d_rows *like)
 {
     return c3d_bad_rows(rows) || rows->rows != like->rows || rows->channels != like->channels;

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from clip3d_cli.core.grouping import group_rows
+from clip3d_cli.core.grouping import group_equal_rows
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -107,7 +107,7 @@ class _Cells:
     @classmethod
     def of(cls, xyz: Floats, link_m: float) -> _Cells:
         lattice = np.floor((xyz - xyz.min(axis=0)) / (link_m * _CELL))
-        first_point, cell_of_point = group_rows([_ranks(column) for column in lattice.T])
+        first_point, cell_of_point = group_equal_rows([_ranks(column) for column in lattice.T])
         size = np.bincount(cell_of_point)
         order = np.argsort(cell_of_point, kind="stable")
         start = np.cumsum(size) - size

@@ -1,1 +1,1 @@
-"""Sparse convolution: plans, layers and the backends that compute them."""
+"""Sparse convolution: packed voxel keys, kernel maps, layers, and interchangeable backends."""

@@ -1,4 +1,4 @@
-"""What a backend of sparse convolution is, and how one is chosen."""
+"""Interface of a sparse-convolution backend, and the selection of one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Level:
     """The cells of a plan at one stride.
 
     Attributes:
-        keys: (M,) int64, sorted, unique: see `clip3d_cli.sparse.lattice`.
-        stride: 1, 2, 4, …
-        parent_rows: (M,) int32, the row of each cell's parent in the next coarser level, or None
-            where that level was not asked for.
+        keys: (M,) int64, sorted and unique; the layout is in `clip3d_cli.sparse.key_layout`.
+        stride: edge of a cell in finest cells: 1, 2, 4, …
+        parent_rows: (M,) int32, row of each cell's parent in the next coarser level; None until
+            that level is built.
     """
 
     keys: Tensor
@@ -32,7 +32,11 @@ class Level:
 
 
 Features = Tensor | tuple[Tensor, ...]
-"""(M, C), or several whose columns stand side by side without ever being joined in memory."""
+"""(M, C) features, or several tensors whose columns are side by side.
+
+A tuple means the same as its concatenation along columns, but no backend has to build that tensor:
+a U-Net's decoder passes its features and the skip connection without copying either.
+"""
 
 Precision = Literal["exact", "high", "fast"]
 
@@ -41,38 +45,40 @@ _FASTEST_FIRST = ("triton", "torchsparse", "native", "torch")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Epilogue:
-    """What becomes of every convolved row before it is written, in inference.
+    """What is applied to every convolved row before it is written, in inference.
 
-    relu(row · scale + shift + residual); parts that are not given are left out.
+    The order is relu(row · scale + shift + residual); parts that are None or False are left out.
 
     Attributes:
-        scale, shift: (Cout,) float32: a batch normalisation's, folded.
-        residual: (rows, Cout), of the features' dtype.
-        relu: whether negative numbers become 0.
-        spare: whether the residual's memory may become the answer's.
+        scale: (Cout,) floating point: a folded batch normalization's scale.
+        shift: (Cout,) floating point: a folded batch normalization's shift.
+        residual: (rows, Cout), of the dtype of the features.
+        relu: whether negative results become 0. NaN stays NaN.
+        overwrite_residual: whether a backend may write the result into the memory of ``residual``.
     """
 
     scale: Tensor | None = None
     shift: Tensor | None = None
     residual: Tensor | None = None
     relu: bool = False
-    spare: bool = False
+    overwrite_residual: bool = False
 
 
 class Backend(Protocol):
-    """Computes convolutions over kernel maps of its own making.
+    """Computes sparse convolutions over kernel maps in a format of its own.
 
-    Weights come as (K³, Cin, Cout), offsets ordered with x slowest and z fastest; odd kernels are
-    centred (−K//2 … K//2), the strided kernel of two runs over 0, 1. Rows are in key order.
-    Answers have the dtype of the features, whatever that of the weights.
+    Weights have shape (K³, Cin, Cout), offsets with x slowest and z fastest. Odd kernels are
+    centred: offsets run from −(K // 2) to K // 2. The strided kernel of two cells has offsets 0
+    and 1. All rows are in key order. Results have the dtype of the features, whatever the dtype of
+    the weights.
 
     Attributes:
-        name: in the registry.
-        device_types: where features may lie: ``cpu``, ``cuda``, ``mps``.
-        precision: ``exact`` multiplies in float32; ``high`` may lose digits below a relative
-            error of 5e-5 on a CPU (bf16 thrice) and 1e-3 on a GPU (TF32); ``fast`` computes in
-            half precision where the device has instructions for it.
-        dtype: what features should come in to be computed so.
+        name: name of the backend in the registry.
+        device_types: where features may be: ``cpu``, ``cuda``, ``mps``.
+        precision: ``exact`` multiplies in float32. ``high`` may have a relative error of 5e-5 on
+            a CPU (three bfloat16 products) and of 1e-3 on a GPU (TF32). ``fast`` computes in half
+            precision where the device has instructions for it.
+        dtype: dtype of the features that suits the precision.
     """
 
     name: str
@@ -80,14 +86,18 @@ class Backend(Protocol):
     precision: Precision
     dtype: torch.dtype
 
-    def available(self) -> str | None:
-        """Why this backend cannot run here, or None if it can."""
+    def unavailable_reason(self) -> str | None:
+        """Return why this backend cannot run on this machine, or None if it can."""
 
-    def kernel_map(self, source: Level, target: Level, size: int) -> Any:
-        """Which rows of ``source`` each row of ``target`` sees, for a kernel of ``size`` cells.
+    def build_kernel_map(self, source: Level, target: Level, size: int) -> Any:
+        """Return which rows of ``source`` each row of ``target`` sees, at every kernel offset.
 
-        Either both are the same level (submanifold, odd size), or ``target`` is the next coarser
-        (strided, size 2).
+        Args:
+            source: level of the input.
+            target: level of the output: the same level (submanifold convolution), or the next
+                coarser one (strided convolution).
+            size: edge of the kernel in cells: odd for a submanifold convolution, 2 for a strided
+                one.
         """
 
     def convolve(
@@ -99,47 +109,70 @@ class Backend(Protocol):
         transposed: bool = False,
         epilogue: Epilogue | None = None,
     ) -> Tensor:
-        """The convolved features of every target row, differentiable in features and weight.
+        """Return the convolved features of every target row.
+
+        Differentiable with respect to features and weight, without an epilogue.
 
         Args:
-            feats: (source rows, Cin), or (target rows, Cin) if transposed; of several, Cin is
-                the sum.
+            feats: (source rows, Cin), or (target rows, Cin) if transposed; of a tuple, Cin is the
+                sum of the channels.
             weight: (offsets, Cin, Cout).
-            kernel_map: what this backend's ``kernel_map`` returned.
-            transposed: run the map backwards, from the coarser level to the finer.
-            epilogue: done to every row before it is written; only where no gradients are asked.
+            kernel_map: result of this backend's ``build_kernel_map``.
+            transposed: use the map in reverse, from the coarser level to the finer.
+            epilogue: applied to every row before it is written; only without gradients.
 
         Returns:
             (target rows, Cout), or (source rows, Cout) if transposed.
+
+        Raises:
+            ValueError: shapes that do not match, or an epilogue with gradients enabled.
         """
 
-    def normalise(
+    def batch_norm(
         self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
     ) -> Tensor:
-        """Batch normalisation by the rows' own statistics, then + residual, then ReLU.
+        """Return relu(batch_norm(feats) + residual), normalized by the batch's own statistics.
 
-        For training: differentiable, and the running statistics of ``norm`` follow. At least two
-        rows.
+        For training: differentiable, and the running statistics of ``norm`` are updated.
+
+        Args:
+            feats: (M, C), M ≥ 2.
+            norm: normalization of C channels.
+            residual: (M, C), added after the normalization, or None.
+            relu: whether negative results become 0.
+
+        Returns:
+            (M, C).
         """
 
 
 @runtime_checkable
 class Coarsener(Protocol):
-    """What a backend is, besides, that finds coarser cells faster than PyTorch sorts them."""
+    """A backend that also finds the coarser level, faster than PyTorch sorts keys."""
 
-    def coarser(self, fine: Level) -> tuple[Tensor, Tensor]:
-        """The keys of the level twice as wide, and of each fine cell the row of its parent there.
+    def coarsen(self, fine: Level) -> tuple[Tensor, Tensor]:
+        """Return the level of twice the stride.
+
+        Args:
+            fine: M cells.
 
         Returns:
-            (M',) int64, sorted and unique; (M,) int32.
+            (M',) int64: keys of the parents, sorted and unique; (M,) int32: row of each cell's
+            parent among them.
         """
 
 
-def check_fit(feats: Features, weight: Tensor, offsets: int, rows: int) -> None:
-    """Refuse features and weights that do not fit a kernel map or each other.
+def check_shapes(feats: Features, weight: Tensor, offsets: int, rows: int) -> None:
+    """Check that features and weight match a kernel map and each other.
+
+    Args:
+        feats: see `Backend.convolve`.
+        weight: expected to be (offsets, Cin, Cout).
+        offsets: number of offsets of the kernel map.
+        rows: number of rows that the kernel map reads.
 
     Raises:
-        ValueError: it says which shapes do not fit.
+        ValueError: they do not; the message names the shapes.
     """
     parts = feats if isinstance(feats, tuple) else (feats,)
     channels = sum(part.shape[1] for part in parts)
@@ -150,14 +183,14 @@ def check_fit(feats: Features, weight: Tensor, offsets: int, rows: int) -> None:
         )
     for part in parts:
         if len(part) != rows:
-            raise ValueError(f"feats have {len(part)} rows, the map {rows}")
+            raise ValueError(f"feats have {len(part)} rows, the kernel map has {rows}")
 
 
-def refuse_gradients(epilogue: Epilogue | None, weight: Tensor, feats: Features) -> None:
-    """Refuse an epilogue where gradients are asked: they would leave it out.
+def check_no_gradients(epilogue: Epilogue | None, weight: Tensor, feats: Features) -> None:
+    """Check that no gradient is recorded where there is an epilogue: it would be left out.
 
     Raises:
-        ValueError: they are asked.
+        ValueError: there is an epilogue, and features or weight require gradients.
     """
     if epilogue is None or not torch.is_grad_enabled():
         return
@@ -166,49 +199,50 @@ def refuse_gradients(epilogue: Epilogue | None, weight: Tensor, feats: Features)
         raise ValueError("an epilogue has no gradients: convolve under torch.no_grad()")
 
 
-def backend_named(
+def select_backend(
     name: str,
     device: torch.device | str = "cpu",
     *,
     precision: Precision | Literal["auto"] = "auto",
 ) -> Backend:
-    """The backend of a name, or for ``auto`` the fastest that runs on the device.
+    """Return the backend ``name``, or for ``auto`` the fastest one that runs on the device.
 
     Args:
-        name: of kind ``backends`` in the registry, or ``auto``.
-        device: where features will lie.
-        precision: see `Backend`; ``auto`` is ``fast`` on a CUDA device that has bf16
-            instructions, where it moves a label in a hundred, and ``high`` elsewhere.
+        name: a name of kind ``backends`` in the registry, or ``auto``.
+        device: device of the features.
+        precision: see `Backend`; ``auto`` is ``fast`` on a CUDA device with bfloat16
+            instructions, where it changes about one label in a hundred, and ``high`` elsewhere.
 
     Raises:
-        UsageError: nothing has that name.
+        UsageError: E_UNKNOWN_NAME, the registry has no such backend.
         SetupError: E_BACKEND, it cannot run here; the fault says why.
     """
-    kind = torch.device(device).type
+    device_type = torch.device(device).type
     if precision == "auto":
-        precision = "fast" if kind == "cuda" and _has_bf16(torch.device(device)) else "high"
+        has_bf16 = device_type == "cuda" and _has_bf16(torch.device(device))
+        precision = "fast" if has_bf16 else "high"
     if name != "auto":
-        backend: Backend = registry.part("backends", name)(precision=precision)
-        reason = _hindrance(backend, kind)
+        backend: Backend = registry.load("backends", name)(precision=precision)
+        reason = _unavailable_reason(backend, device_type)
         if reason is not None:
             raise SetupError(
                 "E_BACKEND", name, f"cannot run here: {reason}", "Choose the torch backend."
             )
         return backend
     for candidate in _FASTEST_FIRST:
-        backend = registry.part("backends", candidate)(precision=precision)
-        if _hindrance(backend, kind) is None:
+        backend = registry.load("backends", candidate)(precision=precision)
+        if _unavailable_reason(backend, device_type) is None:
             break
     return backend
 
 
-def _hindrance(backend: Backend, kind: str) -> str | None:
-    if kind not in backend.device_types:
-        return f"it computes on {' and '.join(backend.device_types)}, not on {kind}"
-    return backend.available()
+def _unavailable_reason(backend: Backend, device_type: str) -> str | None:
+    if device_type not in backend.device_types:
+        return f"it computes on {' and '.join(backend.device_types)}, not on {device_type}"
+    return backend.unavailable_reason()
 
 
 def _has_bf16(device: torch.device) -> bool:
     with torch.cuda.device(device):
-        # Older GPUs emulate it, more slowly than they compute in float32.
+        # Older GPUs emulate bfloat16, which is slower than computing in float32.
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

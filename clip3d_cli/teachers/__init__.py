@@ -1,1 +1,1 @@
-"""Frozen image models that give every part of an image a vector in a text space."""
+"""Frozen image models that give every patch of an image a vector in the space of a text encoder."""

@@ -1,10 +1,10 @@
-"""How the last attention of an image model is read, so that every patch speaks for itself.
+"""Replacements for the last attention of an image model, which give every patch its own vector.
 
-CLIP trains the last attention to gather the whole image in one token; read as it is, the patches
-say little of where things are. Each function here takes what that attention computes and gives
-what replaces its answer: queries, keys and values (heads, L, C), the grid of patches (rows,
-columns), values (heads, L, C) back. Tokens before the patches, such as the class token, come
-first in L.
+CLIP trains the last attention to collect the whole image in one token. With that attention, the
+output of a patch says little about what is at its place. The functions here take the queries, keys
+and values of that attention, each (heads, L, C), and the grid of patches (rows, columns). They
+return what replaces its output: (heads, L, C). L counts the tokens of the patches in row-major
+order; tokens that are not patches, such as the class token, come before them.
 """
 
 from __future__ import annotations
@@ -18,70 +18,78 @@ from torch.nn import functional
 
 Grid = tuple[int, int]
 
-# NACLIP's standard deviation of the neighbourhood, in patches.
-_NEIGHBOURHOOD = 5.0
+# Standard deviation of NACLIP's Gaussian, in patches.
+_SIGMA = 5.0
 
 
-def values_alone(queries: Tensor, keys: Tensor, values: Tensor, grid: Grid) -> Tensor:
-    """Every token's own value: MaskCLIP (Zhou, Loy, Dai, ECCV 2022, arXiv 2112.01071), section 3.2.
+def value_path(queries: Tensor, keys: Tensor, values: Tensor, grid: Grid) -> Tensor:
+    """Return the value of every token itself.
 
-    An attention in which every token attends to itself alone; the two projections around it
-    become convolutions over 1×1 patch.
+    This is attention in which every token attends only to itself. The projections before and after
+    it then act on every patch alone, like 1×1 convolutions.
+
+    Source: MaskCLIP (Zhou, Loy, Dai, ECCV 2022, arXiv 2112.01071), section 3.2.
     """
     return values
 
 
-def self_self(queries: Tensor, keys: Tensor, values: Tensor, grid: Grid) -> Tensor:
-    """Values gathered from like tokens: SCLIP (Wang, Mei, Yuille, ECCV 2024, arXiv 2312.01597).
+def self_self_attention(queries: Tensor, keys: Tensor, values: Tensor, grid: Grid) -> Tensor:
+    """Return values weighted by query-query and by key-key similarity.
 
-    The sum of query-query and key-key attention ("correlative self-attention"): a token attends
-    to itself at least as much as to most others.
+    A token is usually among the tokens most similar to itself, so that its own value has a large
+    weight.
+
+    Source: SCLIP, correlative self-attention (Wang, Mei, Yuille, ECCV 2024, arXiv 2312.01597).
     """
     scale = values.shape[-1] ** -0.5
-    of_queries = (queries @ queries.mT * scale).softmax(dim=-1)
-    of_keys = (keys @ keys.mT * scale).softmax(dim=-1)
-    gathered: Tensor = (of_queries + of_keys) @ values
-    return gathered
+    query_weights = (queries @ queries.mT * scale).softmax(dim=-1)  # (heads, L, L)
+    key_weights = (keys @ keys.mT * scale).softmax(dim=-1)  # (heads, L, L)
+    attended: Tensor = (query_weights + key_weights) @ values
+    return attended
 
 
-def neighbours(queries: Tensor, keys: Tensor, values: Tensor, grid: Grid) -> Tensor:
-    """Values gathered from like tokens nearby: NACLIP (Hajimiri et al., WACV 2025, 2404.08181).
+def neighbour_attention(queries: Tensor, keys: Tensor, values: Tensor, grid: Grid) -> Tensor:
+    """Return values averaged over similar tokens nearby.
 
-    Key-key attention whose logits are raised around every patch by a Gaussian of height one.
+    The weights come from key-key similarity, to which a Gaussian of height 1 around every patch is
+    added before the softmax.
+
+    Source: NACLIP (Hajimiri et al., WACV 2025, arXiv 2404.08181).
     """
-    logits = keys @ keys.mT * values.shape[-1] ** -0.5
-    before = values.shape[-2] - grid[0] * grid[1]
-    nearness = functional.pad(_nearness(grid, values), (before, 0, before, 0))
-    gathered: Tensor = (logits + nearness).softmax(dim=-1) @ values
-    return gathered
+    logits = keys @ keys.mT * values.shape[-1] ** -0.5  # (heads, L, L)
+    # Tokens before the patches, such as the class token, have no place in the image: zeros.
+    others = values.shape[-2] - grid[0] * grid[1]
+    nearness = functional.pad(_nearness(grid, values), (others, 0, others, 0))  # (L, L)
+    attended: Tensor = (logits + nearness).softmax(dim=-1) @ values
+    return attended
 
 
 def _nearness(grid: Grid, like: Tensor) -> Tensor:
-    """(L, L): exp(−d²/2σ²) of the distance d between two patches."""
+    """Return exp(−d²/2σ²) of the distance d between each two of P patches: (P, P)."""
     rows, columns = (torch.arange(side, dtype=like.dtype, device=like.device) for side in grid)
-    places = torch.cartesian_prod(rows, columns)
-    square = (places[:, None] - places[None]).square().sum(dim=-1)
-    return torch.exp(square / (-2 * _NEIGHBOURHOOD**2))
+    patches = torch.cartesian_prod(rows, columns)  # (P, 2) row and column, row-major
+    squared = (patches[:, None] - patches[None]).square().sum(dim=-1)
+    return torch.exp(squared / (-2 * _SIGMA**2))
 
 
 class Variant(NamedTuple):
-    """A way to read the last block of a transformer.
+    """A way to compute the last block of a transformer.
 
     Attributes:
-        mix: what replaces the attention.
-        whole_block: whether the block's skip connections and its MLP follow, as they were
-            trained; without them ``mix`` alone speaks.
+        attention: replacement for the attention of the block.
+        whole_block: whether the skip connections and the MLP of the block are kept. Without them,
+            the output of the attention is the output of the block.
     """
 
-    mix: Callable[[Tensor, Tensor, Tensor, Grid], Tensor]
+    attention: Callable[[Tensor, Tensor, Tensor, Grid], Tensor]
     whole_block: bool
 
 
 VARIANTS = {
-    # The paper's.
-    "value": Variant(values_alone, whole_block=False),
-    # What the released code of MaskCLIP, and CLIP2Scene after it, computes for a ViT.
-    "value-released": Variant(values_alone, whole_block=True),
-    "self": Variant(self_self, whole_block=True),
-    "neighbour": Variant(neighbours, whole_block=False),
+    # As in MaskCLIP's paper.
+    "value": Variant(value_path, whole_block=False),
+    # As the released code of MaskCLIP and of CLIP2Scene computes it for a ViT.
+    "value-released": Variant(value_path, whole_block=True),
+    "self": Variant(self_self_attention, whole_block=True),
+    "neighbour": Variant(neighbour_attention, whole_block=False),
 }

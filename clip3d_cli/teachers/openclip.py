@@ -1,4 +1,4 @@
-"""Dense features of any open_clip model with a transformer or a ResNet as its image tower."""
+"""Teacher made of an open_clip model whose image tower is a transformer or a ResNet."""
 
 from __future__ import annotations
 
@@ -16,32 +16,31 @@ from torch import Tensor
 from torch.nn import functional
 
 from clip3d_cli import registry
-from clip3d_cli.core.checks import check_array
+from clip3d_cli.core.validation import validate_array
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.teachers.attention import VARIANTS
 from clip3d_cli.teachers.towers import residual_features, transformer_features
-from clip3d_cli.text.openclip.model import FoundModel, find_model
+from clip3d_cli.text.openclip.model import OpenClipModel, find_model
 
 DEFAULT_MODEL = "ViT-B-16/openai"
 
 _RESNET_STRIDE = 32
-_INSTEAD = (
-    "name a folder that holds a model as open_clip writes it: open_clip_config.json and "
+_FOLDER_REMEDY = (
+    "give a folder with a model as open_clip writes it: open_clip_config.json and "
     "open_clip_model.safetensors"
 )
-_OTHERS = "Take a model whose image tower is a ViT or a ResNet of open_clip's own"
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 class OpenClipTeacher:
-    """Gives every patch of an image a unit vector in the space of a CLIP model's words.
+    """Teacher made of the image tower of a CLIP model: see `Teacher`.
 
     Attributes:
-        name: model, weights, variant and image size, fit for a file's name.
-        space: that of the text encoder named ``text_encoder``.
-        text_encoder: as text encoders are named: "openclip:<model>/<tag>", "mini", …
-        patch: side of a patch in pixels of the resized image, rows and columns.
-        image_px: what the shorter side of an image is resized to.
+        name: model, weights, variant and image size as part of a file name.
+        space: space of the vectors, which is that of the text encoder.
+        text_encoder: name of the text encoder, such as ``openclip:ViT-B-16/openai`` or ``mini``.
+        patch: height and width of a patch, pixels of the resized image.
+        image_px: length that the shorter side of an image is resized to, pixels.
     """
 
     def __init__(
@@ -53,38 +52,37 @@ class OpenClipTeacher:
         cache: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Load a model, from the cache where it is there, else from the hub.
+        """Load a model from the cache, or download it from the hub.
 
         Args:
-            model: "<model>/<tag>", or a folder that holds one, see `find_model`.
-            variant: how the last attention is read: a key of `VARIANTS`.
-            image_px: what the shorter side of an image is resized to, then to the nearest
-                whole number of patches; by default the size of the training images. CLIP2Scene
-                takes 224.
-            cache: folder of downloads; by default the hub's own.
-            device: where to compute.
+            model: "<model>/<tag>", or a folder with a model; see `find_model`.
+            variant: replacement for the last attention, a key of `VARIANTS`.
+            image_px: length that the shorter side of an image is resized to, pixels. Both sides
+                are then rounded to a whole number of patches. None takes the size of the training
+                images; CLIP2Scene takes 224.
+            cache: folder of downloads; None takes that of the hub.
+            device: device on which the model runs.
 
         Raises:
-            UsageError: open_clip knows no such model or tag, there is no such variant, the
-                model's tower is not one that can be read so, or images would be smaller than a
-                patch.
-            SetupError: open_clip cannot be imported, or the weights cannot be had.
+            UsageError: the model, the tag or the variant is unknown; the image tower is not
+                supported; or images would be smaller than a patch.
+            SetupError: open_clip cannot be imported, or the weights cannot be loaded.
         """
         if variant not in VARIANTS:
-            raise registry.unknown_name("variant of the teacher", variant, VARIANTS)
-        found = find_model(model, cache=cache, what="teacher", instead=_INSTEAD)
-        # Before a download of gigabytes.
+            raise registry.unknown_name_error("variant of the teacher", variant, VARIANTS)
+        found = find_model(model, cache=cache, purpose="teacher", alternative=_FOLDER_REMEDY)
+        # Checked before gigabytes are downloaded.
         if "timm_model_name" in found.settings["vision_cfg"]:
-            raise _unfit(found, "has an image tower of the package timm")
+            raise _unsupported(found, "has an image tower of the package timm")
         self._device = torch.device(device)
         tower = found.load(self._device).visual
-        self.patch, trained_px, read = _reader(found, tower, variant)
-        self._features = partial(read, tower, variant=VARIANTS[variant])
+        self.patch, trained_px, features_of_tower = _check_tower(found, tower, variant)
+        self._features = partial(features_of_tower, tower, variant=VARIANTS[variant])
         self.image_px = trained_px if image_px is None else image_px
         if self.image_px < max(self.patch):
             fault = f"{self.image_px} pixels are less than a patch of {max(self.patch)}"
-            raise UsageError("E_USAGE", "teacher's image size", fault, "Say for example 224.")
-        self._normal = tuple(
+            raise UsageError("E_USAGE", "teacher's image size", fault, "Use for example 224.")
+        self._mean_and_std = tuple(
             torch.tensor(tower.preprocess_cfg[key], dtype=torch.float32, device=self._device)
             for key in ("mean", "std")
         )
@@ -96,24 +94,30 @@ class OpenClipTeacher:
 
     @torch.inference_mode()
     def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """(h, w, D) float32, unit length, of an (H, W, 3) uint8 image.
+        """Return the vectors of an image.
 
-        The image is resized as a whole, to the nearest whole number of patches: its sides may
-        change in proportion by half a patch, and nothing is cropped or padded.
+        The whole image is resized; nothing is cropped or padded. Each side is rounded to a whole
+        number of patches, so that the aspect ratio may change a little.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            (h, w, D) float32 of unit length.
 
         Raises:
-            SetupError: the weights give numbers that are not finite.
+            SetupError: E_WEIGHTS: the model computes values that are not finite.
         """
-        check_array("image", image, np.uint8, (None, None, 3))
+        validate_array("image", image, np.uint8, (None, None, 3))
         vectors = functional.normalize(self._features(self._pixels(image)).float(), dim=-1)
         features: npt.NDArray[np.float32] = vectors.cpu().numpy()
         if not np.isfinite(features).all():
-            fault = "its weights give numbers that are not finite"
-            raise SetupError("E_WEIGHTS", self.name, fault, "Take other weights.")
+            fault = "computes values that are not finite"
+            raise SetupError("E_WEIGHTS", self.name, fault, "Use other weights.")
         return features
 
     def _pixels(self, image: npt.NDArray[np.uint8]) -> Tensor:
-        """(1, 3, H, W) float32: resized, and normalised as the model was trained."""
+        """Return an image (1, 3, H, W) float32, resized and normalised as in training."""
         sides = image.shape[:2]
         rows, columns = (
             max(1, round(self.image_px * side / min(sides) / step)) * step
@@ -121,31 +125,38 @@ class OpenClipTeacher:
         )
         resized = Image.fromarray(image).resize((columns, rows), self._filter)
         pixels = torch.from_numpy(np.array(resized)).to(self._device)
-        mean, std = self._normal
+        mean, std = self._mean_and_std
         return ((pixels / 255 - mean) / std).permute(2, 0, 1)[None]
 
 
-Read = Callable[..., Tensor]
+FeaturesOfTower = Callable[..., Tensor]
 
 
-def _reader(found: FoundModel, tower: Any, variant: str) -> tuple[tuple[int, int], int, Read]:
-    """Sides of a patch, shorter side of the training images, and what reads the tower."""
+def _check_tower(
+    found: OpenClipModel, tower: Any, variant: str
+) -> tuple[tuple[int, int], int, FeaturesOfTower]:
+    """Return the sides of a patch, the shorter side of the training images, and a function.
+
+    The function computes the vectors of the patches with the tower.
+
+    Raises:
+        UsageError: E_UNSUPPORTED: the tower, or the variant for this tower.
+    """
     kind = type(tower).__name__
     if kind == "ModifiedResNet":
         return (_RESNET_STRIDE, _RESNET_STRIDE), int(np.min(tower.image_size)), residual_features
     if kind != "VisionTransformer":
-        raise _unfit(found, f"has an image tower of another kind: {kind}")
+        raise _unsupported(found, f"has an image tower that is not supported: {kind}")
     block = type(tower.transformer.resblocks[-1]).__name__
     if block != "ResidualAttentionBlock":
-        raise _unfit(found, f"has blocks of another kind: {block}")
+        raise _unsupported(found, f"has blocks that are not supported: {block}")
     if tower.attn_pool is not None and tower.attn_pool_contrastive is not None:
-        raise _unfit(found, "pools by two attentions")
+        raise _unsupported(found, "pools by two attentions")
     if tower.attn_pool is not None and not variant.startswith("value"):
-        raise _unfit(found, f"pools by attention, which has no variant {variant!r}")
+        raise _unsupported(found, f"pools by attention, for which there is no variant {variant!r}")
     return tower.patch_size, min(tower.image_size), transformer_features
 
 
-def _unfit(found: FoundModel, fault: str) -> UsageError:
-    return UsageError(
-        "E_UNSUPPORTED", found.identity, fault, f"{_OTHERS}, such as {DEFAULT_MODEL}."
-    )
+def _unsupported(found: OpenClipModel, fault: str) -> UsageError:
+    remedy = f"Use a model with a ViT or a ResNet of open_clip, such as {DEFAULT_MODEL}."
+    return UsageError("E_UNSUPPORTED", found.identity, fault, remedy)

@@ -1,4 +1,4 @@
-"""What a teacher is."""
+"""The protocol of image teachers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 
 
 class Teacher(Protocol):
-    """Gives every patch of an image a unit vector in a text space: frozen, deterministic.
+    """A frozen, deterministic image model with a vector for every patch, in the space of words.
 
     Attributes:
-        name: model, weights, variant and image size in one line fit for a file's name: features
-            cached under one name are never those of another teacher.
-        space: where the vectors live, the same as that of the text encoder they are compared with.
-        text_encoder: the name of that, such as ``mini`` or ``openclip:ViT-B-16/openai``.
+        name: model, weights, variant and image size as part of a file name. Two teachers with
+            different features have different names, because features are cached by this name.
+        space: space of the vectors, which is that of the text encoder.
+        text_encoder: name of the text encoder whose words the vectors are compared with, such as
+            ``mini`` or ``openclip:ViT-B-16/openai``.
     """
 
     name: str
@@ -25,9 +26,13 @@ class Teacher(Protocol):
     text_encoder: str
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """(h, w, D) float32, unit length, of an (H, W, 3) uint8 image.
+        """Return the vectors of an image.
 
-        The patch grid covers the image evenly: patch (i, j) is the image's rectangle from
-        (i·H/h, j·W/w) to ((i+1)·H/h, (j+1)·W/w).
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            (h, w, D) float32 of unit length. The grid of patches covers the image evenly: patch
+            (i, j) is the rectangle from (i·H/h, j·W/w) to ((i+1)·H/h, (j+1)·W/w).
         """
         ...

@@ -1,1 +1,1 @@
-"""Words to unit vectors."""
+"""Text encoders: unit vectors of words, templates around words, and CLIP's tokenizer."""

@@ -1,44 +1,44 @@
-"""CLIP's byte-pair tokens, from the vocabulary file that the open_clip wheel carries."""
+"""CLIP's tokenizer: byte-pair encoding of prompts."""
 
 from __future__ import annotations
 
-import gzip
 import html
-import importlib.util
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby, pairwise
-from pathlib import Path
-
-from clip3d_cli.errors import SetupError
 
 CONTEXT_LENGTH = 77
 START_TOKEN = 49406
 END_TOKEN = 49407
 TOKEN_COUNT = 49408
 
-_MERGE_COUNT = 48894
+MERGE_COUNT = 48894
 _CONTRACTIONS = ("'re", "'ve", "'ll", "'s", "'t", "'m", "'d")
 _STRAIGHT_QUOTES = str.maketrans({"‘": "'", "’": "'", "‛": "'", "“": '"', "”": '"', "‟": '"'})
 
+Merge = tuple[str, str]
+
 
 class ClipTokenizer:
-    """Cut prompts into the tokens that CLIP's text encoders were trained on.
+    """Splits prompts into the tokens that CLIP's text encoders were trained on.
 
     The scheme is byte-pair encoding (Sennrich et al. 2016) on bytes, as in Radford et al. 2021:
-    of all neighbouring pieces of a word, the pair that was merged earliest in the vocabulary
-    file is merged first.
+    of all neighbouring pieces of a word, the pair that comes first in the list of merges is
+    joined first.
+
+    Args:
+        merges: pairs of pieces, in the order of their priority.
+
+    Attributes:
+        pieces: text of every token by its number: 256 bytes, 256 bytes that end a word, then one
+            piece per merge.
     """
 
-    def __init__(self, merges: Sequence[tuple[str, str]]) -> None:
-        """Number the pieces: 256 bytes, 256 bytes that end a word, then one per merge.
-
-        Args:
-            merges: pairs of pieces in the order in which they were merged.
-        """
+    def __init__(self, merges: Sequence[Merge]) -> None:
         self._letter_of_byte = _letters_of_bytes()
-        # dict keeps the order in which the file's pieces were numbered: printable bytes first.
+        # dict keeps the order in which CLIP numbers the letters: printable bytes first.
         letters = list(self._letter_of_byte.values())
         self.pieces = [*letters, *(f"{letter}</w>" for letter in letters)]
         self.pieces += [first + second for first, second in merges]
@@ -46,19 +46,10 @@ class ClipTokenizer:
         self._rank_of_pair = {pair: rank for rank, pair in enumerate(merges)}
         self._tokens_of_word: dict[str, list[int]] = {}
 
-    @classmethod
-    def installed(cls) -> ClipTokenizer:
-        """The tokenizer of the vocabulary file in the installed open_clip, which is not imported.
-
-        Raises:
-            SetupError: open_clip or its vocabulary file is missing or is not the file expected.
-        """
-        return cls(_read_merges(vocabulary_path()))
-
     def tokens(self, prompt: str) -> list[int]:
-        """The tokens of a prompt of any length, without start and end."""
+        """Return the tokens of a prompt of any length, without start and end tokens."""
         out: list[int] = []
-        for word in _words(_cleaned(prompt)):
+        for word in _split_words(_clean(prompt)):
             known = self._tokens_of_word.get(word)
             if known is None:
                 known = self._tokens_of_word[word] = self._merge(word)
@@ -66,11 +57,14 @@ class ClipTokenizer:
         return out
 
     def encode(self, prompt: str) -> list[int]:
-        """The tokens from start to end; what does not fit into 77 is cut off before the end."""
+        """Return at most 77 tokens, from the start token to the end token.
+
+        Tokens beyond that are cut off before the end token.
+        """
         return [START_TOKEN, *self.tokens(prompt)[: CONTEXT_LENGTH - 2], END_TOKEN]
 
     def is_truncated(self, prompt: str) -> bool:
-        """Whether `encode` has to leave out the last words of a prompt."""
+        """Return whether `encode` cuts off tokens of a prompt."""
         return len(self.tokens(prompt)) > CONTEXT_LENGTH - 2
 
     def _merge(self, word: str) -> list[int]:
@@ -78,56 +72,39 @@ class ClipTokenizer:
         pieces = [*letters[:-1], f"{letters[-1]}</w>"]
         while len(pieces) > 1:
             pairs = list(pairwise(pieces))
-            best = min(pairs, key=lambda pair: self._rank_of_pair.get(pair, _MERGE_COUNT))
+            best = min(pairs, key=lambda pair: self._rank_of_pair.get(pair, MERGE_COUNT))
             if best not in self._rank_of_pair:
                 break
-            pieces = _joined(pieces, best)
+            pieces = _join_pair(pieces, best)
         return [self._token_of_piece[piece] for piece in pieces]
 
 
-def vocabulary_path() -> Path:
-    """Where the open_clip wheel keeps CLIP's vocabulary; importing open_clip would take seconds.
+def unpack_merges(packed: bytes) -> list[Merge]:
+    """Return CLIP's 48,894 merges as they are stored in the weights of the mini text encoder.
+
+    Args:
+        packed: one merge a line, two pieces with a space between them, in UTF-8, zlib-compressed.
 
     Raises:
-        SetupError: there is no such file.
+        ValueError: the bytes are damaged, or there are not 48,894 merges.
     """
-    found = importlib.util.find_spec("open_clip")
-    folders = list(found.submodule_search_locations or []) if found else []
-    for folder in folders:
-        path = Path(folder) / "bpe_simple_vocab_16e6.txt.gz"
-        if path.is_file():
-            return path
-    raise SetupError(
-        "E_WEIGHTS",
-        "open_clip/bpe_simple_vocab_16e6.txt.gz",
-        "CLIP's token vocabulary is not installed" if not folders else f"is not in {folders[0]}",
-        "Install it again: pip install --force-reinstall open_clip_torch",
-    )
-
-
-def _read_merges(path: Path) -> list[tuple[str, str]]:
     try:
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
-        merges = [_pair(line) for line in lines[1 : _MERGE_COUNT + 1]]
-    except (OSError, EOFError, ValueError) as error:
-        raise _broken_vocabulary(path, f"cannot be read: {error}") from error
-    if len(merges) != _MERGE_COUNT:
-        raise _broken_vocabulary(path, f"holds {len(merges)} merges, not {_MERGE_COUNT}")
+        lines = zlib.decompress(packed).decode("utf-8").split("\n")
+    except zlib.error as error:
+        raise ValueError(f"the merges of the tokenizer are damaged: {error}") from error
+    merges = [_split_merge(line) for line in lines]
+    if len(merges) != MERGE_COUNT:
+        raise ValueError(f"the tokenizer has {len(merges)} merges, not {MERGE_COUNT}")
     return merges
 
 
-def _broken_vocabulary(path: Path, fault: str) -> SetupError:
-    remedy = "Install it again: pip install --force-reinstall open_clip_torch"
-    return SetupError("E_WEIGHTS", path, fault, remedy)
-
-
-def _pair(line: str) -> tuple[str, str]:
-    first, second = line.split()
+def _split_merge(line: str) -> Merge:
+    first, second = line.split(" ")
     return first, second
 
 
 def _letters_of_bytes() -> dict[int, str]:
-    # The vocabulary file writes bytes that have no printable Latin-1 letter as the letters from
+    # CLIP's list of merges writes a byte without a printable Latin-1 letter as a letter from
     # U+0100 on, in the order of the bytes, and numbers the printable ones first.
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]
@@ -135,18 +112,18 @@ def _letters_of_bytes() -> dict[int, str]:
     return letters | {byte: chr(0x100 + place) for place, byte in enumerate(others)}
 
 
-def _cleaned(prompt: str) -> str:
+def _clean(prompt: str) -> str:
     # CLIP also repairs wrongly decoded text (mojibake), which is left out here.
     text = unicodedata.normalize("NFC", html.unescape(html.unescape(prompt)))
     return " ".join(text.translate(_STRAIGHT_QUOTES).split()).lower()
 
 
-def _words(text: str) -> list[str]:
-    """Split cleaned text as CLIP does: runs of letters, single digits, runs of other signs."""
+def _split_words(text: str) -> list[str]:
+    """Split clean text as CLIP does: runs of letters, single digits, runs of other characters."""
     out: list[str] = []
-    for kind, run in groupby(text, key=_kind):
+    for category, run in groupby(text, key=_category):
         letters = "".join(run)
-        out += letters if kind == "N" else [letters]
+        out += letters if category == "N" else [letters]
     return [word for word in _split_contractions(out) if not word.isspace()]
 
 
@@ -164,22 +141,23 @@ def _split_contractions(words: list[str]) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def _kind(letter: str) -> str:
-    """Give L for letters, N for numbers, a space for white space, and P for all else."""
-    if letter.isspace():
+def _category(character: str) -> str:
+    """Return L for letters, N for numbers, a space for white space, P for all else."""
+    if character.isspace():
         return " "
-    category = unicodedata.category(letter)[0]
+    category = unicodedata.category(character)[0]
     return category if category in "LN" else "P"
 
 
-def _joined(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+def _join_pair(pieces: list[str], pair: Merge) -> list[str]:
+    """Join a pair of pieces wherever it occurs in a word."""
     out: list[str] = []
-    place = 0
-    while place < len(pieces):
-        if tuple(pieces[place : place + 2]) == pair:
+    position = 0
+    while position < len(pieces):
+        if tuple(pieces[position : position + 2]) == pair:
             out.append(pair[0] + pair[1])
-            place += 2
+            position += 2
         else:
-            out.append(pieces[place])
-            place += 1
+            out.append(pieces[position])
+            position += 1
     return out

@@ -1,4 +1,4 @@
-"""Sentences around a class's word, by name or from a user's file."""
+"""Templates: sentences around a word, such as "a photo of a {}."."""
 
 from __future__ import annotations
 
@@ -14,25 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_REMEDY = "Put {} where the word goes, once in every line."
-
-
-def template_sets() -> dict[str, tuple[str, ...]]:
-    """The named sets of templates, each template with one ``{}``."""
-    table = tomllib.loads(Path(__file__).with_name("templates.toml").read_text(encoding="utf-8"))
-    return {name: tuple(row["templates"]) for name, row in table.items()}
-
-
-def templates_named(name: str) -> tuple[str, ...]:
-    """The templates of a named set.
-
-    Raises:
-        UsageError: no set has that name; it lists what there is.
-    """
-    sets = template_sets()
-    if name not in sets:
-        raise registry.unknown_name("templates", name, sets)
-    return sets[name]
+_REMEDY = "Write {} exactly once in every line, where the word goes."
 
 
 def select_templates(templates: str | Path | Sequence[str]) -> tuple[str, ...]:
@@ -50,16 +32,35 @@ def select_templates(templates: str | Path | Sequence[str]) -> tuple[str, ...]:
             check_template(template, "templates")
         return tuple(templates)
     path = Path(templates)
-    if str(templates) not in template_sets() and (path.suffix or path.is_file()):
+    if str(templates) not in load_template_sets() and (path.suffix or path.is_file()):
         return read_templates(path)
-    return templates_named(str(templates))
+    return load_templates(str(templates))
+
+
+def load_template_sets() -> dict[str, tuple[str, ...]]:
+    """Return the template sets that are shipped with clip3d, by name."""
+    table = tomllib.loads(Path(__file__).with_name("templates.toml").read_text(encoding="utf-8"))
+    return {name: tuple(row["templates"]) for name, row in table.items()}
+
+
+def load_templates(name: str) -> tuple[str, ...]:
+    """Return the templates of a set that is shipped with clip3d.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: there is no such set.
+    """
+    sets = load_template_sets()
+    if name not in sets:
+        raise registry.unknown_name_error("templates", name, sets)
+    return sets[name]
 
 
 def read_templates(path: Path) -> tuple[str, ...]:
-    """The templates of a user's file, one per line; empty lines and ``#`` lines do not count.
+    """Read a text file with one template per line; empty lines and ``#`` lines are skipped.
 
     Raises:
-        UsageError: the file cannot be read, holds none, or a line lacks ``{}`` or has it twice.
+        UsageError: E_TEMPLATES: the file cannot be read, has no template, or has a line without
+            exactly one ``{}``.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
@@ -74,16 +75,20 @@ def read_templates(path: Path) -> tuple[str, ...]:
 
 
 def check_template(template: str, where: str) -> None:
-    """Refuse a template that has no place for the word, or several.
+    """Check that a template has exactly one ``{}``.
+
+    Args:
+        template: template to check.
+        where: file and line, or option, for the message.
 
     Raises:
-        UsageError: naming ``where``.
+        UsageError: E_TEMPLATES: it has none, or several.
     """
     count = template.count("{}")
     if count != 1:
         raise UsageError("E_TEMPLATES", where, f"{template!r} has {{}} {count} times", _REMEDY)
 
 
-def fill(templates: Sequence[str], word: str) -> list[str]:
-    """The prompts of a word, one per template."""
+def fill_templates(templates: Sequence[str], word: str) -> list[str]:
+    """Return the prompts of a word, one per template."""
     return [template.replace("{}", word) for template in templates]

@@ -1,4 +1,9 @@
-"""How similarities become scores."""
+"""Calibration of scores: the factor of the similarities before the softmax over classes.
+
+Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), Eq. 9: the factor at which
+the right words have the highest likelihood. As in labelling, the softmax has one more class of
+similarity 0. The factor changes scores, never labels.
+"""
 
 from __future__ import annotations
 
@@ -14,56 +19,55 @@ from clip3d_cli.training.clip2scene.model import Clip2Scene
 from clip3d_cli.training.supervised.batches import LabelledBatch
 from clip3d_cli.training.supervised.model import FineTuner
 
-# (P, W) cosines of what was answered with W words, and which of these are right: (P, W) bool.
-Told = tuple[Tensor, Tensor]
+# (P, W) cosines with W words, and (P, W) bool: which of the words are right.
+LabelledCosines = tuple[Tensor, Tensor]
 
+# 41 factors from 1 to 100, evenly spaced by their logarithm.
 _SCALES = torch.logspace(0, 2, 41)
 
 
 @torch.no_grad()
-def fitted_scale(learner: Clip2Scene, batches: Sequence[PosedBatch]) -> float:
-    """What similarities are multiplied by before the softmax over classes, from 1 to 100.
-
-    The scale at which the words of the pixels are likeliest for the points that they see (Guo et
-    al., "On Calibration of Modern Neural Networks", 2017, Eq. 9), over the words and one more of
-    similarity 0, as labelling has it. It changes scores, never labels.
+def fit_logit_scale(model: Clip2Scene, batches: Sequence[PosedBatch]) -> float:
+    """Return the factor, 1 … 100, that fits the points to the words of their pixels best.
 
     Args:
-        learner: trained; put into evaluation mode.
-        batches: on its device; without any pair the answer is 1.
+        model: trained network; it is put into evaluation mode.
+        batches: batches on its device; without any pair the result is 1.
     """
-    learner.eval()
-    words = Words(learner.word_vectors, learner.class_of_word)
+    model.eval()
+    words = Words(model.word_vectors, model.class_of_word)
 
-    def told(batch: PosedBatch) -> Told:
+    def labelled_cosines(batch: PosedBatch) -> LabelledCosines:
         right = words.class_of_word[batch.pair_word][:, None] == words.class_of_word
-        return learner.pair_vectors(batch) @ words.vectors.T, right
+        return model.pair_vectors(batch) @ words.vectors.T, right
 
-    return _likeliest(map(told, batches))
+    return _most_likely_scale(map(labelled_cosines, batches))
 
 
 @torch.no_grad()
-def fitted_words_scale(tuner: FineTuner, batches: Sequence[LabelledBatch]) -> float:
-    """The same of the text head of a fine-tuned network.
+def fit_text_head_scale(model: FineTuner, batches: Sequence[LabelledBatch]) -> float:
+    """Return the factor, 1 … 100, that fits the text head of a fine-tuned network best.
 
-    Its closed head needs none: the softmax over its logits is what was trained.
+    The closed head needs none: the softmax over its logits is what was trained.
 
     Args:
-        tuner: trained; put into evaluation mode.
-        batches: on its device; without any judged voxel the answer is 1.
+        model: trained network; it is put into evaluation mode.
+        batches: batches on its device; without ground truth the result is 1.
     """
-    tuner.eval()
-    answers = [tuner.answers(batch) for batch in batches]
-    return _likeliest((words, tuner.accepted[truth, :-1]) for words, _, truth in answers)
+    model.eval()
+    outputs = [model.predict(batch) for batch in batches]
+    return _most_likely_scale(
+        (cosines, model.accepted[truth, :-1]) for cosines, _, truth in outputs
+    )
 
 
-def _likeliest(answers: Iterable[Told]) -> float:
+def _most_likely_scale(samples: Iterable[LabelledCosines]) -> float:
     losses = torch.zeros(len(_SCALES))
-    for similarity, right in answers:
-        # The class "none of these" has similarity 0 to everything, and is never right.
-        similarity = functional.pad(similarity, (0, 1))
-        masked = similarity.masked_fill(~functional.pad(right, (0, 1)), -torch.inf)
-        for place, scale in enumerate(_SCALES.tolist()):
-            loss = (similarity * scale).logsumexp(dim=1) - (masked * scale).logsumexp(dim=1)
-            losses[place] += loss.sum().cpu()
+    for cosines, right in samples:
+        # The last column is the class "none of these", which is never right here.
+        cosines = functional.pad(cosines, (0, 1))
+        right_cosines = cosines.masked_fill(~functional.pad(right, (0, 1)), -torch.inf)
+        for index, scale in enumerate(_SCALES.tolist()):
+            loss = (cosines * scale).logsumexp(dim=1) - (right_cosines * scale).logsumexp(dim=1)
+            losses[index] += loss.sum().cpu()
     return float(_SCALES[losses.argmin()])

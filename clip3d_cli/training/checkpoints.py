@@ -1,7 +1,7 @@
-"""Checkpoints: snapshots on disk, each complete or not there at all.
+"""Checkpoints: snapshots on disk, each complete or absent.
 
-A checkpoint is a safetensors file: nothing in it can run code. Its metadata hold the scalars as
-JSON and a checksum of the tensors.
+A checkpoint is a safetensors file, so reading it cannot run code. Its metadata hold the scalars as
+JSON, and a checksum of the tensors.
 """
 
 from __future__ import annotations
@@ -19,49 +19,49 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clip3d_cli.errors import Clip3DError, InputError
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.training.state import Snapshot
 
-_KEY = "clip3d-training"
-_LAYOUT = 1
-_NAME = re.compile(r"step-(\d{8,})\.safetensors")
+_METADATA_KEY = "clip3d-training"
+_LAYOUT_VERSION = 1
+_FILE_NAME = re.compile(r"step-(\d{8,})\.safetensors")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """The newest checkpoint that can be read.
+class LoadedCheckpoint:
+    """Newest checkpoint that can be read.
 
     Attributes:
         path: its file.
-        snapshot: what is in it.
-        passed_over: why newer ones could not be read.
+        snapshot: its content.
+        unreadable: errors of newer checkpoints that cannot be read.
     """
 
     path: Path
     snapshot: Snapshot
-    passed_over: tuple[Clip3DError, ...] = ()
+    unreadable: tuple[Clip3DError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """The checkpoints of one run, in a folder that nobody else writes to.
+    """Checkpoints of one run, in a folder that nothing else writes to.
 
     Attributes:
-        folder: made when the first is saved.
-        keep_last: how many are kept.
+        folder: it is created when the first checkpoint is saved.
+        keep_last: number of checkpoints that are kept.
     """
 
     folder: Path
     keep_last: int = 2
 
     def save(self, snapshot: Snapshot) -> Path:
-        """Write a snapshot, then remove all but the newest ones, and what broken writes left.
+        """Write a checkpoint, then remove old checkpoints and remains of interrupted writes.
 
         Returns:
-            its file, named after the steps done.
+            The file, which is named after the number of steps done.
 
         Raises:
-            OutputError: E_NO_SPACE or E_NOT_WRITABLE; the older checkpoints are all there.
+            OutputError: E_NO_SPACE or E_NOT_WRITABLE; the older checkpoints still exist.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"step-{snapshot.scalars['done']:08d}.safetensors"
@@ -73,24 +73,24 @@ class Checkpoints:
         return target
 
     def paths(self) -> list[Path]:
-        """The files of all checkpoints, the one of most steps first."""
+        """Return the files of all checkpoints, the newest first."""
         steps = {
             path: int(match[1])
             for path in self.folder.glob("*")
-            if (match := _NAME.fullmatch(path.name))
+            if (match := _FILE_NAME.fullmatch(path.name))
         }
         return sorted(steps, key=lambda path: -steps[path])
 
-    def latest(self) -> Found | None:
-        """The newest checkpoint that can be read; None where there is none at all.
+    def load_latest(self) -> LoadedCheckpoint | None:
+        """Return the newest checkpoint that can be read; None if there is no checkpoint.
 
         Raises:
-            InputError: E_CORRUPT: there are some, and none can be read: of the newest.
+            InputError: E_CORRUPT: none of the checkpoints can be read; the error of the newest.
         """
         faults: list[Clip3DError] = []
         for path in self.paths():
             try:
-                return Found(path, read_snapshot(path), tuple(faults))
+                return LoadedCheckpoint(path, read_snapshot(path), tuple(faults))
             except InputError as fault:
                 faults.append(fault)
         if faults:
@@ -99,50 +99,51 @@ class Checkpoints:
 
 
 def write_snapshot(snapshot: Snapshot, target: Path) -> None:
-    """Write one file, whole or not at all.
+    """Write a snapshot to a file, completely or not at all.
 
     Raises:
         OutputError: E_NO_SPACE or E_NOT_WRITABLE.
     """
-    described = {
-        "layout": _LAYOUT,
+    metadata = {
+        "layout": _LAYOUT_VERSION,
         "scalars": snapshot.scalars,
         "crc32": _checksum(snapshot.tensors),
     }
-    blob = save(snapshot.tensors, {_KEY: json.dumps(described, sort_keys=True)})
-    with landing(target) as part:
+    blob = save(snapshot.tensors, {_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    with atomic_write(target) as part:
         part.write_bytes(blob)
 
 
 def read_snapshot(path: Path) -> Snapshot:
-    """What `write_snapshot` wrote.
+    """Read a file that `write_snapshot` wrote.
 
     Raises:
-        InputError: E_CORRUPT: not there, cut off, changed, or something else.
+        InputError: E_CORRUPT: the file is missing, truncated, changed, or not a checkpoint.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            described: dict[str, Any] = json.loads((file.metadata() or {})[_KEY])
+            metadata: dict[str, Any] = json.loads((file.metadata() or {})[_METADATA_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        scalars, checksum = described["scalars"], described["crc32"]
+        scalars, checksum = metadata["scalars"], metadata["crc32"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _corrupt(path, f"is not a whole checkpoint: {error}") from error
-    if described.get("layout") != _LAYOUT:
-        raise _corrupt(path, f"has layout {described.get('layout')}, not {_LAYOUT}")
+    if metadata.get("layout") != _LAYOUT_VERSION:
+        raise _corrupt(path, f"has layout {metadata.get('layout')}, not {_LAYOUT_VERSION}")
     if _checksum(tensors) != checksum:
-        raise _corrupt(path, "was changed: its checksum is wrong")
+        raise _corrupt(path, "was changed after it was written: its checksum is wrong")
     return Snapshot(tensors, scalars)
 
 
 def _checksum(tensors: dict[str, Tensor]) -> int:
+    """Return the CRC-32 of all names and bytes, in the order of the names."""
     total = 0
     for name in sorted(tensors):
         total = zlib.crc32(name.encode(), total)
-        # A tensor without dimensions cannot be viewed as bytes.
+        # A tensor without dimensions has no bytes view, one with a single dimension has.
         raw = tensors[name].reshape(-1).view(torch.uint8).numpy()
         total = zlib.crc32(raw.data, total)
     return total
 
 
 def _corrupt(path: Path, fault: str) -> InputError:
-    return InputError("E_CORRUPT", path, fault, "Remove it to go on from the one before it.")
+    return InputError("E_CORRUPT", path, fault, "Remove it to resume from the checkpoint before.")

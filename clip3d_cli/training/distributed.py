@@ -1,9 +1,12 @@
-"""Training on several devices: one process for each, gradients averaged among them.
+"""Training in several processes, one per device, with gradients averaged over all of them.
 
-Batches are dealt in turn: process r of n takes the batches numbered r, r + n, r + 2n, … Every
-process counts the same steps; the first one alone writes. The rows of batch normalisation are
-normalised by the statistics of their own process, as every process has thousands; the running
-statistics are the first one's, which the others take over before every step.
+* Batches: process r of n takes the batches r, r + n, r + 2n, …
+* Gradients: `World.wrap` puts the network into DistributedDataParallel, which averages them during
+  the backward pass. All processes start from the weights of rank 0 and make the same steps, so
+  their weights stay equal.
+* Batch norm: every process normalises by the statistics of its own rows, which are thousands of
+  voxels. Running statistics are those of rank 0, sent to the others before every step.
+* Files: only rank 0 writes.
 """
 
 from __future__ import annotations
@@ -20,17 +23,18 @@ from torch.nn.parallel import DistributedDataParallel
 
 from clip3d_cli.errors import UsageError
 
-_PATIENCE = timedelta(minutes=30)
+# A process that waits longer for the others fails. Encoding images is the longest wait.
+_TIMEOUT = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One process among those that train together.
+    """This process among those that train together.
 
     Attributes:
-        rank: its number among all.
-        size: how many there are.
-        local_rank: its number on its machine, which is that of its GPU.
+        rank: number of this process among all.
+        size: number of processes.
+        local_rank: number of this process on its machine, which is the number of its GPU.
         device_type: ``cpu`` or ``cuda``.
     """
 
@@ -40,21 +44,21 @@ class World:
     device_type: str = "cpu"
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes files and speaks."""
+    def is_rank_0(self) -> bool:
+        """Whether this process writes files and logs."""
         return self.rank == 0
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device of this process."""
         if self.device_type == "cpu":
             return torch.device("cpu")
         return torch.device(self.device_type, self.local_rank)
 
-    def shared(self, network: nn.Module) -> nn.Module:
-        """The network with the same weights as in every process, gradients averaged on the way.
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Return the network to call in training: gradients are averaged over all processes.
 
-        A loss that leaves a part of the network out is allowed.
+        The weights of rank 0 are sent to all processes. A loss may leave out a part of the network.
         """
         if self.size == 1:
             return network
@@ -65,7 +69,11 @@ class World:
         )
 
     def mean(self, values: Sequence[float]) -> list[float]:
-        """The means over all processes of as many numbers in each."""
+        """Return the mean of each number over all processes; it also waits for all of them.
+
+        Args:
+            values: as many numbers in every process.
+        """
         if self.size == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -74,23 +82,24 @@ class World:
         return means
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
-def unshared_gradients(network: nn.Module) -> AbstractContextManager[None]:
-    """A context in which backward passes do not average gradients yet."""
+def without_gradient_sync(network: nn.Module) -> AbstractContextManager[None]:
+    """Return a context in which backward passes only add to the gradients of this process."""
     if isinstance(network, DistributedDataParallel):
         return network.no_sync()
     return nullcontext()
 
 
 @contextmanager
-def joined_world(world: World, *, meeting_point: str = "env://") -> Iterator[World]:
-    """The processes of a world, connected until the block ends; one alone connects to nothing.
+def process_group(world: World, *, init_method: str = "env://") -> Iterator[World]:
+    """Connect the processes of a world until the block ends; a single process needs nothing.
 
     Args:
         world: this process.
-        meeting_point: PyTorch's ``init_method``; under torchrun the default.
+        init_method: PyTorch's ``init_method``: how the processes find each other. The default is
+            for processes started by torchrun.
     """
     if world.size == 1:
         yield world
@@ -99,10 +108,10 @@ def joined_world(world: World, *, meeting_point: str = "env://") -> Iterator[Wor
         torch.cuda.set_device(world.device)
     distributed.init_process_group(
         "gloo" if world.device_type == "cpu" else "nccl",
-        init_method=meeting_point,
+        init_method=init_method,
         rank=world.rank,
         world_size=world.size,
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
     try:
         yield world
@@ -116,39 +125,42 @@ def launch_command(
     *,
     processes: int,
     nodes: int = 1,
-    meeting_point: str | None = None,
+    endpoint: str | None = None,
 ) -> list[str]:
-    """The command line that starts a module in several processes, by torchrun.
+    """Return the torchrun command line that starts a module in several processes.
 
     Args:
-        module: run as ``python -m module``.
-        arguments: of every process.
-        processes: on each machine, one for each GPU.
-        nodes: how many machines; the same command is to be run on each.
-        meeting_point: host:port of one of them, for more than one.
+        module: module that is run as ``python -m module``.
+        arguments: arguments of every process.
+        processes: number of processes on each machine, one per GPU.
+        nodes: number of machines; the same command is run on each.
+        endpoint: host:port of one of them, for more than one machine.
 
     Raises:
-        UsageError: E_USAGE: counts below 1, or several nodes without a meeting point.
+        UsageError: E_USAGE: a number below 1, or several machines without an endpoint.
     """
     if processes < 1 or nodes < 1:
         raise UsageError(
-            "E_USAGE", "--gpus", f"{processes} processes on {nodes} machines train nothing"
+            "E_USAGE",
+            "--gpus",
+            f"{processes} processes on {nodes} machines is not a training",
+            "Give numbers from 1 on.",
         )
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     if nodes == 1:
         command.append("--standalone")
-    elif meeting_point is None:
+    elif endpoint is None:
         raise UsageError(
             "E_USAGE",
             "--nodes",
-            f"{nodes} machines have to meet somewhere",
+            f"{nodes} machines need a rendezvous address",
             "Name host:port of one of them.",
         )
     else:
         command += [
             f"--nnodes={nodes}",
             "--rdzv-backend=c10d",
-            f"--rdzv-endpoint={meeting_point}",
+            f"--rdzv-endpoint={endpoint}",
             "--rdzv-id=clip3d",
         ]
     return [*command, "-m", module, *arguments]

@@ -1,4 +1,4 @@
-"""What a training ran with: all that could change its numbers besides its configuration."""
+"""Environment of a training: what could change its numbers besides its config."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import torch
 import clip3d_cli
 
 _PACKAGES = ("numpy", "open_clip_torch", "safetensors", "torch")
-_GIT_SECONDS = 10
+_GIT_TIMEOUT_S = 10
 
 
-def versions_here(command_line: Sequence[str], device: torch.device) -> dict[str, Any]:
-    """Versions, machine and command, fit for JSON.
+def environment_info(command_line: Sequence[str], device: torch.device) -> dict[str, Any]:
+    """Return versions, commit, machine, device, threads and command line, fit for JSON.
 
     Args:
         command_line: what the user typed.
-        device: where the network computes.
+        device: device that trains.
     """
     return {
         "clip3d": clip3d_cli.__version__,
         "git_commit": _git_commit(Path(clip3d_cli.__file__).resolve().parents[1]),
         "python": platform.python_version(),
-        **{name: _version_of(name) for name in _PACKAGES},
+        **{name: _version(name) for name in _PACKAGES},
         "cuda": torch.version.cuda,
         "platform": platform.platform(),
         "device": _device_name(device),
@@ -37,7 +37,7 @@ def versions_here(command_line: Sequence[str], device: torch.device) -> dict[str
     }
 
 
-def _version_of(package: str) -> str | None:
+def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -45,18 +45,19 @@ def _version_of(package: str) -> str | None:
 
 
 def _git_commit(folder: Path) -> str | None:
-    """The commit of a source tree, marked if files differ from it; None for what is no tree."""
-    # Git would look further up, and find a repository that only holds the environment.
+    """Return the commit of a source tree, with "-dirty" for changes; None for other folders."""
+    # Git also searches the folders above, and could find a repository that has nothing to do with
+    # clip3d, such as one that holds the virtual environment.
     if not (folder / ".git").exists():
         return None
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        told = subprocess.run(
-            command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip()
+    return done.stdout.strip()
 
 
 def _device_name(device: torch.device) -> str:

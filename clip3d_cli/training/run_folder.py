@@ -1,12 +1,12 @@
-"""The folder of one training: what was asked, with what, and how it went.
+"""Folder of one training run: its config, environment, metrics and checkpoints.
 
 ::
 
-    config.toml      the whole configuration, defaults written out
-    versions.json    of everything that could change a number, at every start
+    config.toml      the whole config, defaults included
+    versions.json    versions, machine and command line, an entry for every start
     metrics.jsonl    a line for every step
-    tensorboard/     the same for TensorBoard, where that is installed and wanted
-    checkpoints/     to resume from
+    tensorboard/     the same for TensorBoard, if ``run.tensorboard`` is set
+    checkpoints/     training states to resume from
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ from pathlib import Path
 from typing import Any
 
 from clip3d_cli.errors import InputError, OutputError
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.training.checkpoints import Checkpoints
-from clip3d_cli.training.toml_text import flat, toml_table, toml_text
+from clip3d_cli.training.toml_text import flatten_tables, toml_table, toml_text
 
 CONFIG = "config.toml"
 VERSIONS = "versions.json"
 METRICS = "metrics.jsonl"
 
-_START_AGAIN = "Start again in another folder."
+_NEW_FOLDER = "Start a new run in another folder."
+# Keys of config.toml by table, with the names that they have now.
+_RENAMED_KEYS = {"data": {"judged": "eval_split"}}
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where a training writes, and where its resumption finds it.
+    """Folder that a training writes to, and is resumed from.
 
     Attributes:
         path: the folder.
-        keep_last: how many checkpoints are kept.
+        keep_last: number of checkpoints that are kept.
     """
 
     path: Path
@@ -44,25 +46,26 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """The checkpoints of this run."""
+        """Checkpoints of the run."""
         return Checkpoints(self.path / "checkpoints", self.keep_last)
 
     @property
     def metrics(self) -> Path:
-        """The file with a line for every step."""
+        """File with a line for every step."""
         return self.path / METRICS
 
-    def begin(self, config: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
-        """Make the folder of a new run.
+    def create(self, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+        """Create the folder of a new run, with its config.
 
         Args:
-            config: resolved, nested mappings of what TOML can say; None is left out.
-            versions: fit for JSON.
+            config: all options, as nested mappings of TOML values; None is left out.
+            environment: versions, machine and command line, fit for JSON.
 
         Raises:
-            OutputError: E_EXISTS: another run is there, or its remains; E_NOT_WRITABLE, E_NO_SPACE.
-            OSError: the folder cannot be made.
-            TypeError: the configuration holds what TOML cannot say; nothing was written.
+            OutputError: E_EXISTS: the folder holds another run, or parts of one; E_NOT_WRITABLE,
+                E_NO_SPACE.
+            OSError: the folder cannot be created.
+            TypeError: the config holds a value that TOML does not have; nothing was written.
         """
         if (self.path / CONFIG).exists():
             raise OutputError(
@@ -72,45 +75,52 @@ class RunFolder:
             raise OutputError(
                 "E_EXISTS",
                 self.path / leftovers[0],
-                "lies where a new run would write",
+                "exists already, and a new run would write to it",
                 "Name another -o, or remove it.",
             )
         text = toml_text(config)
         self.path.mkdir(parents=True, exist_ok=True)
-        # First of all: what a kill leaves from here on can be resumed.
+        # The config comes first: a run that is killed from here on can be resumed.
         _write(self.path / CONFIG, text)
-        self._note_start(versions, done=0)
+        self._record_start(environment, steps_done=0)
 
     def resume(
         self,
         config: Mapping[str, Any],
-        versions: Mapping[str, Any],
-        done: int,
+        environment: Mapping[str, Any],
+        steps_done: int,
         *,
-        free: Collection[str] = (),
+        resumable_keys: Collection[str] = (),
     ) -> None:
-        """Take a run up after some steps: later lines of its metrics are cut off.
+        """Continue the run after some steps: metrics of later steps are removed.
 
         Args:
-            config: as it was at the start.
-            versions: of now.
-            done: the steps that the checkpoint has; 0 without one.
-            free: dotted keys that may have changed, as they change no result.
+            config: all options, as nested mappings.
+            environment: versions, machine and command line of this start.
+            steps_done: number of steps that the checkpoint has seen; 0 without a checkpoint.
+            resumable_keys: dotted keys that may differ from the config of the run.
 
         Raises:
-            InputError: E_NOT_FOUND: no run is there. E_CONFIG: it was configured otherwise.
-                E_CORRUPT: its configuration, versions or metrics cannot be read.
+            InputError: E_NOT_FOUND: the folder holds no run. E_CONFIG: the run has another
+                config. E_CORRUPT: its config, versions or metrics cannot be read.
             OutputError: E_NOT_WRITABLE or E_NO_SPACE.
         """
-        self.require_same(config, free=free)
-        self._note_start(versions, done)
-        _cut_metrics(self.metrics, done)
+        self.require_same_config(config, resumable_keys=resumable_keys)
+        self._record_start(environment, steps_done)
+        _cut_metrics(self.metrics, steps_done)
 
-    def require_same(self, config: Mapping[str, Any], *, free: Collection[str] = ()) -> None:
-        """Refuse to resume a run that was configured otherwise.
+    def require_same_config(
+        self, config: Mapping[str, Any], *, resumable_keys: Collection[str] = ()
+    ) -> None:
+        """Raise an error if the run was started with another config.
+
+        Args:
+            config: all options, as nested mappings.
+            resumable_keys: dotted keys that may differ.
 
         Raises:
-            InputError: E_NOT_FOUND, E_CONFIG (it names what differs) or E_CORRUPT: see `resume`.
+            InputError: E_NOT_FOUND, E_CONFIG (it names all keys that differ) or E_CORRUPT; see
+                `resume`.
         """
         path = self.path / CONFIG
         if not path.is_file():
@@ -118,75 +128,84 @@ class RunFolder:
                 "E_NOT_FOUND", self.path, "holds no run to resume", "Start it without --resume."
             )
         try:
-            was = flat(toml_table(path.read_text(encoding="utf-8")))
+            tables = toml_table(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InputError("E_CORRUPT", path, f"is not TOML: {error}", _START_AGAIN) from error
-        now = flat(config)
-        other = [
+            raise InputError("E_CORRUPT", path, f"is not TOML: {error}", _NEW_FOLDER) from error
+        was, now = flatten_tables(with_current_keys(tables)), flatten_tables(config)
+        differences = [
             f"{key} was {was.get(key)!r} and is {now.get(key)!r}"
-            for key in sorted({*was, *now} - set(free))
+            for key in sorted({*was, *now} - set(resumable_keys))
             if was.get(key) != now.get(key)
         ]
-        if other:
+        if differences:
             raise InputError(
                 "E_CONFIG",
                 path,
-                f"another configuration: {'; '.join(other)}",
+                f"the run has another config: {'; '.join(differences)}",
                 "Resume with its own config.toml, or name another -o.",
             )
 
     def record(self, numbers: Mapping[str, Any]) -> None:
-        """Add one line to the metrics, in the file when this returns.
+        """Append a line to the metrics; it is in the file when this returns.
 
         Args:
             numbers: fit for JSON, with ``step``.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         line = json.dumps(dict(numbers), allow_nan=False) + "\n"
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(line)
 
     def _leftovers(self) -> list[str]:
-        """What only a run writes, and what would be mixed with the new one's."""
+        """Return what another run left here and a new one would add to."""
         names = (METRICS, VERSIONS, "checkpoints")
         return [name for name in names if (self.path / name).exists()]
 
-    def _note_start(self, versions: Mapping[str, Any], done: int) -> None:
-        """Add a start to the list of starts."""
+    def _record_start(self, environment: Mapping[str, Any], steps_done: int) -> None:
+        """Append an entry to the list of starts."""
         path = self.path / VERSIONS
         try:
             starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         except ValueError as error:
             raise InputError("E_CORRUPT", path, f"is not JSON: {error}", "Remove it.") from error
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        _write(
-            path,
-            json.dumps([*starts, {"began": now, "after_step": done, **versions}], indent=2) + "\n",
-        )
+        start = {"began": now, "after_step": steps_done, **environment}
+        _write(path, json.dumps([*starts, start], indent=2) + "\n")
+
+
+def with_current_keys(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of a config.toml with keys of earlier versions renamed."""
+    renamed = dict(tables)
+    for table, names in _RENAMED_KEYS.items():
+        values = renamed.get(table)
+        if isinstance(values, Mapping):
+            renamed[table] = {names.get(key, key): value for key, value in values.items()}
+    return renamed
 
 
 def _write(path: Path, text: str) -> None:
-    with landing(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def _cut_metrics(path: Path, done: int) -> None:
-    """Leave only the lines of steps up to ``done``; half a line that a kill left goes as well."""
+def _cut_metrics(path: Path, steps_done: int) -> None:
+    """Keep only the lines of the first steps; an incomplete last line is removed as well."""
     if not path.exists():
         return
     kept = []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
         if number == len(lines) and not line.endswith("\n"):
+            # The process was killed while it wrote this line.
             break
         try:
             step = json.loads(line)["step"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                "E_CORRUPT", path, f"line {number} is no metric", "Remove the line."
+                "E_CORRUPT", path, f"line {number} is not a line of metrics", "Remove the line."
             ) from error
-        if step <= done:
+        if step <= steps_done:
             kept.append(line)
     _write(path, "".join(kept))

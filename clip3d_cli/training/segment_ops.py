@@ -1,6 +1,6 @@
-"""Sums and softmaxes over rows that share a number, repeatable to the bit on a CPU.
+"""Sums and softmaxes over rows of the same segment, repeatable to the bit on a CPU.
 
-Everywhere ``segment`` is (N,) int64 in 0 … count−1 and rows come in any order.
+In all functions ``segment`` is (N,) int64: the segment 0 … count−1 of each row, in any order.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from torch import Tensor
 
 
 def segment_sum(values: Tensor, segment: Tensor, count: int) -> Tensor:
-    """(count, …) of (N, …): the sum of the rows of every segment, 0 for one without rows."""
+    """Return the sum of the rows of every segment, (N, …) → (count, …); 0 without rows."""
     return values.new_zeros((count, *values.shape[1:])).index_add(0, segment, values)
 
 
 def segment_logsumexp(values: Tensor, segment: Tensor, count: int) -> Tensor:
-    """(count,) of (N,) finite numbers: log Σ exp of every segment, −inf for one without rows."""
-    highest = _highest(values, segment, count)
+    """Return log Σ exp of every segment, (N,) → (count,), of finite values; −inf without rows."""
+    highest = _segment_max(values, segment, count)
     return segment_sum((values - highest[segment]).exp(), segment, count).log() + highest
 
 
 def segment_softmax(values: Tensor, segment: Tensor, count: int) -> Tensor:
-    """(N,) of (N,) finite numbers: each one's share of its segment; shares sum to 1 in each."""
-    shares = (values - _highest(values, segment, count)[segment]).exp()
-    return shares / segment_sum(shares, segment, count)[segment]
+    """Return the softmax of finite values within their segments, (N,) → (N,)."""
+    shifted = (values - _segment_max(values, segment, count)[segment]).exp()
+    return shifted / segment_sum(shifted, segment, count)[segment]
 
 
-def _highest(values: Tensor, segment: Tensor, count: int) -> Tensor:
-    """(count,): the greatest of each segment, 0 for one without rows; without gradients.
+def _segment_max(values: Tensor, segment: Tensor, count: int) -> Tensor:
+    """Return the greatest value of each segment, (count,), as a constant; 0 without rows.
 
-    It only keeps exponents in range: what it is subtracted from does not depend on it.
+    It is subtracted before exp() so that nothing overflows. The result does not depend on it, so it
+    needs no gradient.
     """
     constant = values.detach()
     return constant.new_zeros(count).scatter_reduce(

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop after the step it is in."""
+"""Signals that ask a training to stop after the current step."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(slots=True)
-class Stop:
-    """Whether someone asked to stop.
+class StopRequest:
+    """Whether the training should stop after the current step.
 
     Attributes:
-        asked: set once, by a signal or by hand; never taken back.
+        requested: set by a signal or by the program, and never reset.
     """
 
-    asked: bool = False
+    requested: bool = False
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """A `Stop` that SIGTERM and Ctrl-C ask, each once: the second time they do what they did.
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Return a `StopRequest` that the first SIGTERM and the first Ctrl-C set.
 
-    In a thread other than the main one, which hears no signals, only a hand can ask.
+    A second signal of the same kind does what it did before. Python delivers signals to the main
+    thread only; in another thread only the program can request a stop.
     """
-    stop = Stop()
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
-    def ask(number: int, _: FrameType | None) -> None:
-        stop.asked = True
+    def request_stop(number: int, _: FrameType | None) -> None:
+        stop.requested = True
         signal.signal(number, before[signal.Signals(number)])
 
     for number in _SIGNALS:
-        signal.signal(number, ask)
+        signal.signal(number, request_stop)
     try:
         yield stop
     finally:
@@ -48,20 +49,20 @@ def stop_on_signals() -> Iterator[Stop]:
             signal.signal(number, before[number])
 
 
-def leave_signals_to_parent() -> None:
-    """Let a worker process live through Ctrl-C and two SIGTERMs; the third one ends it.
+def ignore_first_signals() -> None:
+    """Let a worker process ignore Ctrl-C and two SIGTERMs; the third SIGTERM ends it.
 
-    torchrun and batch systems signal whole groups of processes, and where both do, twice: a worker
-    that ended would take the step with it that its parent wants to end. The parent ends workers
-    by other means first.
+    torchrun and batch systems send a signal to all processes of a group, and where both do, twice.
+    A worker that ended at once would end the step that its parent still wants to finish. The
+    parent stops its workers by other means before a third signal comes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _live_once_more)
+    signal.signal(signal.SIGTERM, _ignore_first)
 
 
-def _live_once_more(number: int, _: FrameType | None) -> None:
-    signal.signal(number, _listen_next_time)
+def _ignore_first(number: int, _: FrameType | None) -> None:
+    signal.signal(number, _ignore_second)
 
 
-def _listen_next_time(number: int, _: FrameType | None) -> None:
+def _ignore_second(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)

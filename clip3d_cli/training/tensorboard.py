@@ -1,4 +1,4 @@
-"""Curves for TensorBoard, where that is installed."""
+"""Curves for TensorBoard, which is an optional dependency."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from clip3d_cli.errors import SetupError
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
-    """Numbers by step, as TensorBoard shows them.
+class TensorBoardWriter:
+    """Writes curves for TensorBoard.
 
     Attributes:
-        writer: PyTorch's ``SummaryWriter``.
+        writer: ``SummaryWriter`` of PyTorch.
     """
 
     writer: Any
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Add a point to every curve."""
+        """Add a point at a step to the curve of every number."""
         for name, value in numbers.items():
             self.writer.add_scalar(name, value, step)
 
 
 @contextmanager
-def open_curves(folder: Path, done: int = 0) -> Iterator[Curves]:
-    """Curves that are written to a folder until the block ends.
+def open_tensorboard(folder: Path, steps_done: int = 0) -> Iterator[TensorBoardWriter]:
+    """Write curves to a folder until the block ends.
 
     Args:
-        folder: made if need be.
-        done: points of later steps, which a killed run left there, are hidden.
+        folder: it is created if it does not exist.
+        steps_done: points of later steps, which an interrupted run wrote, are hidden.
 
     Raises:
         SetupError: E_CONFIG: TensorBoard is not installed.
@@ -43,12 +43,12 @@ def open_curves(folder: Path, done: int = 0) -> Iterator[Curves]:
     except ImportError as error:
         raise SetupError(
             "E_CONFIG",
-            "tensorboard",
-            "is asked for and not installed",
-            "Run pip install tensorboard, or leave it out of the configuration.",
+            "run.tensorboard",
+            "is true, but TensorBoard is not installed",
+            "Run pip install tensorboard, or leave the option out.",
         ) from error
-    writer = SummaryWriter(str(folder), purge_step=done + 1)
+    writer = SummaryWriter(str(folder), purge_step=steps_done + 1)
     try:
-        yield Curves(writer)
+        yield TensorBoardWriter(writer)
     finally:
         writer.close()

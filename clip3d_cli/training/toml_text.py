@@ -1,4 +1,4 @@
-"""TOML from nested mappings: the standard library reads it and does not write it."""
+"""TOML from nested mappings: the standard library reads TOML and does not write it."""
 
 from __future__ import annotations
 
@@ -14,55 +14,42 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml_text(table: Mapping[str, Any]) -> str:
-    """A TOML document: plain values of a table before its tables, in the order they come in.
+    """Return a TOML document with the values of a table before its subtables, in their order.
 
     Args:
-        table: strings, numbers, booleans, lists and tuples of these, and mappings; what is None
-            is left out, for TOML has no word for nothing.
+        table: strings, numbers, booleans, lists and tuples of these, and mappings; keys whose
+            value is None are left out, because TOML has no null.
 
     Raises:
-        TypeError: anything else; it names the key.
+        TypeError: a value of another type; the message names its key.
     """
     return "\n".join(_lines(table, ())).lstrip("\n") + "\n"
 
 
 def toml_table(text: str) -> dict[str, Any]:
-    """What a TOML document says.
+    """Return the tables of a TOML document.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not TOML.
     """
     table: dict[str, Any] = tomllib.loads(text)
     return table
 
 
-def flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Every plain value by its dotted key; lists for tuples, without what is None."""
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            values |= flat(value, f"{above}{key}.")
-        elif value is not None:
-            values[f"{above}{key}"] = list(value) if isinstance(value, tuple) else value
-    return values
+def toml_value(value: object, key: str = "value") -> str:
+    """Return a value as TOML writes it.
 
+    Args:
+        value: string, number, boolean, or a list or tuple of these.
+        key: name of the value in the error message.
 
-def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    for key, value in table.items():
-        if value is not None and not isinstance(value, Mapping):
-            yield f"{_key(key)} = {_value(value, '.'.join((*path, key)))}"
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield ""
-            yield f"[{'.'.join(_key(part) for part in (*path, key))}]"
-            yield from _lines(value, (*path, key))
-
-
-def _value(value: object, where: str) -> str:
+    Raises:
+        TypeError: TOML has no such value.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and not math.isfinite(value):
@@ -72,14 +59,41 @@ def _value(value: object, where: str) -> str:
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(entry, where) for entry in value)}]"
-    raise TypeError(f"{where}: TOML cannot say {value!r}")
+        return f"[{', '.join(toml_value(entry, key) for entry in value)}]"
+    raise TypeError(f"{key}: TOML has no value for {value!r}")
+
+
+def flatten_tables(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return every value by its dotted key, tuples as lists, without keys whose value is None.
+
+    Args:
+        table: nested mappings.
+        prefix: put before every key.
+    """
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            values |= flatten_tables(value, f"{prefix}{key}.")
+        elif value is not None:
+            values[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return values
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    for key, value in table.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{_key(key)} = {toml_value(value, '.'.join((*path, key)))}"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield ""
+            yield f"[{'.'.join(_key(part) for part in (*path, key))}]"
+            yield from _lines(value, (*path, key))
 
 
 def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else _quoted(key)
+    return key if _BARE_KEY.fullmatch(key) else _quoted(key)
 
 
 def _quoted(text: str) -> str:
-    # JSON's escapes are TOML's, but for one control character that JSON leaves as it is.
+    # The escapes of JSON are those of TOML, except that TOML also escapes the character DEL.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

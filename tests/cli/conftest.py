@@ -14,11 +14,11 @@ from clip3d_cli import registry
 from clip3d_cli.cli.app import app
 from clip3d_cli.cli.doctor import synthetic_street, write_scan
 from clip3d_cli.cli.errors import run
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
-from clip3d_cli.registry import DEFAULT_WEIGHTS
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def clip3d(
 ) -> CommandLine:
     """Runs a command line in a folder of its own, with the untrained weights."""
     monkeypatch.setenv("CLIP3D_WEIGHTS", str(tiny_weights))
-    monkeypatch.setitem(registry._ROWS["text_encoders"], "tiny", "tiny_text:TinyTextEncoder")
+    monkeypatch.setitem(registry._ENTRIES["text_encoders"], "tiny", "tiny_text:TinyTextEncoder")
     monkeypatch.delenv("CLIP3D_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -13,11 +13,11 @@ import torch
 from command_line import CommandLine
 from torch import nn
 
-from clip3d_cli.core.vocabulary import ClassName, Vocabulary
+from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead
 from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder
-from clip3d_cli.registry import DEFAULT_WEIGHTS
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 
 NAMES = ("car", "road", "wall", "tree")
 IDS = (10, 40, 50, 70)
@@ -28,7 +28,7 @@ def two_heads(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The untrained weights, with a closed head of four classes."""
     encoder = load_encoder(tiny_weights / f"{DEFAULT_WEIGHTS}.safetensors")
     rows = zip(NAMES, IDS, strict=True)
-    classes = tuple(ClassName(name, (name,), number, (1, 2, 3)) for name, number in rows)
+    classes = tuple(SemanticClass(name, (name,), number, (1, 2, 3)) for name, number in rows)
     head = ClosedHead.of(Vocabulary("street", classes))
     torch.manual_seed(1)
     layer = nn.Linear(encoder.network.get_parameter("head.weight").shape[1], len(NAMES))

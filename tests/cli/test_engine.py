@@ -25,7 +25,7 @@ UNUSED = ("torch", "open_clip", "laspy", "lazrs", "plyfile", "scipy", "msgspec",
 
 @pytest.fixture
 def native() -> None:
-    reason = library.status().reason
+    reason = library.engine_status().fault
     if reason is not None:
         pytest.skip(f"native: {reason}")
 
@@ -52,7 +52,7 @@ def label_in_child(folder: Path, code: str, threads: int = 1) -> str:
 def test_labelling_on_the_cpu_imports_only_what_it_needs(tmp_path: Path) -> None:
     modules = label_in_child(tmp_path, "print(*sys.modules)").split()
     assert sorted(set(UNUSED) & set(modules)) == []
-    assert "clip3d_cli.encoders.native.encoder" in modules
+    assert "clip3d_cli.encoders.native_encoder" in modules
 
 
 @pytest.mark.usefixtures("native")
@@ -84,11 +84,11 @@ def test_both_engines_write_the_same_labels(clip3d: CommandLine, tmp_path: Path)
 def test_without_the_library_pytorch_labels_and_says_why(
     clip3d: CommandLine, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = library.Status(library.FOLDER, "it was not built: no C compiler was found")
-    monkeypatch.setattr(point_encoders, "status", lambda: missing)
+    missing = library.EngineStatus(library.FOLDER, "it was not built: no C compiler was found")
+    monkeypatch.setattr(point_encoders, "engine_status", lambda: missing)
     said = clip3d("label", scan, *WORDS, "--json", "--device", "cpu", "--backend", "torch")
     assert said.document["backend"] == "torch"
-    monkeypatch.setattr(library, "status", lambda *_: missing)
+    monkeypatch.setattr(library, "engine_status", lambda *_: missing)
     said = clip3d("label", scan, *WORDS, "--overwrite", "--json", "-v", "--device", "cpu")
     assert said.code == 0
     assert said.document["backend"] == "torch"
@@ -103,10 +103,10 @@ def test_without_the_library_pytorch_labels_and_says_why(
 def test_the_doctor_says_which_engine_runs(
     clip3d: CommandLine, monkeypatch: pytest.MonkeyPatch, missing: bool
 ) -> None:
-    found = library.Status(library.FOLDER, "it was not built" if missing else None, "avx2", 3)
+    found = library.EngineStatus(library.FOLDER, "it was not built" if missing else None, "avx2", 3)
     monkeypatch.setattr("clip3d_cli.cli.doctor.import_module", lambda _: None)
-    monkeypatch.setattr(point_encoders, "status", lambda: found)
-    monkeypatch.setattr(library, "status", lambda *_: found)
+    monkeypatch.setattr(point_encoders, "engine_status", lambda: found)
+    monkeypatch.setattr(library, "engine_status", lambda *_: found)
     monkeypatch.setattr("clip3d_cli.cli.doctor.trial_run", lambda: "labelled")
     monkeypatch.setattr("clip3d_cli.cli.doctor._weights", lambda: iter(()))
     findings = clip3d("doctor", "--json").document["findings"]

@@ -178,7 +178,7 @@ def test_every_fault_is_two_lines_and_a_code(
     def read(*_: object) -> NoReturn:
         raise fault
 
-    monkeypatch.setattr("clip3d_cli.formats.cloud_file.read_cloud", read)
+    monkeypatch.setattr("clip3d_cli.formats.cloud_file.CloudFile.read", read)
     said = clip3d("label", scan, *WORDS, "--json")
     assert said.code == exit_code
     assert f"error[{code}]: " in said.err
@@ -209,7 +209,7 @@ def test_an_interrupt_is_130(
     def read(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clip3d_cli.formats.cloud_file.read_cloud", read)
+    monkeypatch.setattr("clip3d_cli.formats.cloud_file.CloudFile.read", read)
     said = clip3d("label", scan, *WORDS)
     assert said.code == 130
     assert said.err.endswith("interrupted\n")

@@ -14,14 +14,14 @@ from datasets_trees_folder import room
 from tiny_text import TinyTextEncoder
 
 from clip3d_cli import __version__, registry
-from clip3d_cli.core.scenes import moved
+from clip3d_cli.core.scenes import transform_points
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.labelling.label import label_cloud
 from clip3d_cli.labelling.open_encoder import open_encoder
-from clip3d_cli.registry import DEFAULT_WEIGHTS
 from clip3d_cli.text.embed import embed_vocabulary
-from clip3d_cli.text.templates import templates_named
+from clip3d_cli.text.templates import load_templates
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 
 DATASETS = registry.names("datasets")
 
@@ -30,7 +30,7 @@ def counted_by_hand(dataset: Dataset, split: str, weights: Path) -> list[Any]:
     """What `label_cloud` says of all points of all scenes, counted one by one."""
     vocabulary = dataset.vocabulary
     assert vocabulary is not None
-    classes = embed_vocabulary(vocabulary, TinyTextEncoder(), templates_named("photo"))
+    classes = embed_vocabulary(vocabulary, TinyTextEncoder(), load_templates("photo"))
     encoder = open_encoder(weights).encoder
     counts = np.zeros((len(vocabulary), len(vocabulary) + 1), dtype=int)
     for scene in dataset.scenes(split):
@@ -38,7 +38,7 @@ def counted_by_hand(dataset: Dataset, split: str, weights: Path) -> list[Any]:
         if truth is None:
             continue
         cloud = dataset.cloud(scene.sweeps[0])
-        cloud.xyz[:] = moved(scene.sweeps[0].world_from_sensor, cloud.xyz)
+        cloud.xyz[:] = transform_points(scene.sweeps[0].world_from_sensor, cloud.xyz)
         for true, said in zip(truth, label_cloud(cloud, encoder, classes).class_index, strict=True):
             if true >= 0:
                 counts[true, said] += 1  # −1 is the last column
@@ -52,7 +52,7 @@ def test_every_data_set_is_judged_by_what_label_says(
     said = clip3d("eval", "--dataset", name, "--root", trees[name], "--json")
     assert said.code == 0, said.err
     document = said.document
-    dataset = registry.part("datasets", name)(trees[name])
+    dataset = registry.load("datasets", name)(trees[name])
     usual = {"nuscenes": "mini_val", "semantickitti": "val", "folder": "val"}
     assert document["split"] == usual.get(name, dataset.splits()[0])
     wanted = counted_by_hand(

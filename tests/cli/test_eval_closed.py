@@ -10,8 +10,9 @@ from tiny_text import SPACE
 from torch import nn
 
 from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
 
 
@@ -21,7 +22,7 @@ def write_closed(
     """Untrained weights with a text head and a closed one for these classes."""
     torch.manual_seed(1)
     config = {"layers": 14, "width": 0.25}
-    head = ClosedHead.of(Vocabulary.of_words(names, "mine"))
+    head = ClosedHead.of(Vocabulary.from_names(names, "mine"))
     spec = EncoderSpec("minkunet", config, inputs, (0.4,), SPACE, "tiny", 20.0, closed=head)
     encoder = PointEncoder(spec)
     channels = int(encoder.network.get_parameter("head.weight").shape[1])

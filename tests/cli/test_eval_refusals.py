@@ -9,7 +9,7 @@ import pytest
 from command_line import CommandLine
 from datasets_trees_folder import write_tree
 
-from clip3d_cli.registry import DEFAULT_WEIGHTS
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 
 MINE = ("--dataset", "folder", "--root", "mine")
 
@@ -73,7 +73,7 @@ REFUSALS = {
         ("--dataset", "folder", "--root", "nameless"),
         2,
         "E_DATASET",
-        "nameless: has no vocabulary to judge by",
+        "nameless: has no vocabulary, which an evaluation needs",
         "Add vocabulary.toml.",
     ),
     "no truth": (
@@ -111,7 +111,7 @@ REFUSALS = {
         (*MINE, "--panoptic"),
         2,
         "E_DATASET",
-        "--panoptic: the truth of folder does not tell objects apart",
+        "--panoptic: the ground truth of folder has no instances",
         "Leave out --panoptic.",
     ),
     "no prompts": (

@@ -13,7 +13,7 @@ from clip3d_cli import registry
 WITH_BENCHMARK = [
     name
     for name in registry.names("datasets")
-    if registry.part("datasets", name).submission is not None
+    if registry.load("datasets", name).submission is not None
 ]
 
 

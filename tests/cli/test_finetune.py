@@ -111,7 +111,7 @@ def test_a_stopped_run_goes_on_alone(
     stopped = said.document
     assert (stopped["finished"], stopped["weights"]) == (False, None)
     assert 1 <= stopped["steps"] < 60
-    again = f"go on with --resume: clip3d finetune --resume -o {tmp_path / 'run'}"
+    again = f"continue with: clip3d finetune --resume -o {tmp_path / 'run'}"
     assert again in said.err
     said = clip3d("finetune", "--resume", "-o", tmp_path / "run", "--json")
     assert said.code == 0, said.err
@@ -138,7 +138,12 @@ USAGE = [
     (("-o", "run", "--fraction", "1.5"), 2, "E_USAGE", "--fraction: 1.5 is not above 0"),
     (("-o", "run", "--fraction", "-1"), 2, "E_USAGE", "--fraction: -1 is not above 0"),
     (("-o", "run", "--fraction", "nan"), 2, "E_USAGE", "--fraction: nan is not above 0"),
-    (("-o", "run", "--set", "data.fraction=2"), 2, "E_CONFIG", "fraction: 2.0 is above 1"),
+    (
+        ("-o", "run", "--set", "data.fraction=2"),
+        2,
+        "E_CONFIG",
+        "is 2, but must be at most 1",
+    ),
     (("-o", "run", "--set", "loss.lovas_weight=2"), 2, "E_CONFIG", "Did you mean lovasz_weight?"),
     (("-o", "run", "--dataset", "nuscene"), 2, "E_UNKNOWN_NAME", "Did you mean nuscenes?"),
     (("-o", "run", "--split", "trian"), 2, "E_UNKNOWN_NAME", "Did you mean train?"),

@@ -12,8 +12,8 @@ from clip3d_cli.cli.terminal import Reporter
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.metrics.confusion import ConfusionMatrix
 from clip3d_cli.pipelines.evaluate.run import Evaluation
-from clip3d_cli.pipelines.evaluate.weights import Judged
-from clip3d_cli.pipelines.finetune.run import Finetuned
+from clip3d_cli.pipelines.evaluate.weights import WeightsEvaluation
+from clip3d_cli.pipelines.finetune.run import FinetuneResult
 
 WARNING = (
     "warning: run/points.safetensors: the weights it started from were better on val, with words "
@@ -21,12 +21,14 @@ WARNING = (
 )
 
 
-def judged(right: int) -> Judged:
+def judged(right: int) -> WeightsEvaluation:
     """So many of ten points of each of two classes were answered right."""
     counts = np.array([[right, 10 - right, 0], [10 - right, right, 0]], dtype=np.int64)
-    words, confusion = Vocabulary.of_words(["car", "tree"]), ConfusionMatrix(counts)
-    evaluation = Evaluation(words, confusion, bands=(), panoptic=None, scenes=1, passed_over=0)
-    return Judged(evaluation, {})
+    words, confusion = Vocabulary.from_names(["car", "tree"]), ConfusionMatrix(counts)
+    evaluation = Evaluation(
+        words, confusion, bands=(), panoptic=None, scenes=1, scenes_without_ground_truth=0
+    )
+    return WeightsEvaluation(evaluation, {})
 
 
 @pytest.mark.parametrize(
@@ -36,14 +38,14 @@ def judged(right: int) -> Judged:
 def test_a_start_that_was_better_is_said(
     capsys: pytest.CaptureFixture[str], before: int | None, closed: int, text: int, warns: bool
 ) -> None:
-    ended = Finetuned(
-        True,
-        10,
-        Path("run"),
-        Path("run/points.safetensors"),
+    ended = FinetuneResult(
+        finished=True,
+        steps=10,
+        folder=Path("run"),
+        weights=Path("run/points.safetensors"),
         labelled=1,
         split="val",
-        judged={"closed": judged(closed), "text": judged(text)},
+        evaluations={"closed": judged(closed), "text": judged(text)},
         before=None if before is None else judged(before),
     )
     print_finetuned(ended, Reporter(bars=False))

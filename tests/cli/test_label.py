@@ -10,8 +10,8 @@ import pytest
 from command_line import CommandLine
 
 from clip3d_cli.cli.doctor import synthetic_street, write_scan
-from clip3d_cli.core.vocabulary_files import named_vocabulary
-from clip3d_cli.registry import DEFAULT_WEIGHTS
+from clip3d_cli.core.vocabulary import load_vocabulary
+from clip3d_cli.weights_files import DEFAULT_WEIGHTS
 
 WORDS = ("--classes", "car,tire,plastic bag")
 
@@ -193,7 +193,7 @@ def test_a_kitti_scan_becomes_a_label_file(clip3d: CommandLine, tmp_path: Path) 
     assert said.code == 0, said.err
     numbers = np.fromfile(tmp_path / "000000.label", "<u4")
     assert len(numbers) == len(columns)
-    assert set(numbers.tolist()) <= {0, *named_vocabulary("semantickitti").class_ids.tolist()}
+    assert set(numbers.tolist()) <= {0, *load_vocabulary("semantickitti").class_ids.tolist()}
 
 
 def test_several_files_share_one_table(clip3d: CommandLine, scan: Path) -> None:

@@ -19,7 +19,7 @@ from clip3d_cli.cli.app import app
 from clip3d_cli.cli.errors import run
 from clip3d_cli.cli.terminal import Reporter
 from clip3d_cli.cli.training_output import StepReporter, duration
-from clip3d_cli.training.loop import Step
+from clip3d_cli.training.loop import StepReport
 from clip3d_cli.training.toml_text import toml_table
 
 
@@ -35,7 +35,7 @@ def done(scenes: Path, quick: list[str], tmp_path_factory: pytest.TempPathFactor
 def test_a_run_ends_with_weights_that_label_takes(
     clip3d: CommandLine, wanted: list[str], scenes: Path, tmp_path: Path, scan: Path
 ) -> None:
-    said = clip3d(*wanted, "-o", "run", "--set", "data.judged=val", "--json", "-v")
+    said = clip3d(*wanted, "-o", "run", "--set", "data.eval_split=val", "--json", "-v")
     assert said.code == 0, said.err
     document = said.document
     assert document["schema"] == "clip3d.pretrain/1"
@@ -86,7 +86,7 @@ def test_curves_are_drawn_where_asked_for(
         assert (folder, done) == (Path("run/tensorboard"), 0)
         yield SimpleNamespace(add=lambda step, numbers: drawn.append((step, sorted(numbers))))
 
-    monkeypatch.setattr("clip3d_cli.training.tensorboard.open_curves", curves)
+    monkeypatch.setattr("clip3d_cli.training.tensorboard.open_tensorboard", curves)
     assert clip3d(*wanted, "-o", "run", "--set", "run.tensorboard=true").code == 0
     assert drawn == [(n, ["agreement", "consistency", "loss", "semantic"]) for n in (1, 2, 3)]
 
@@ -154,7 +154,7 @@ def test_a_dry_run_prints_a_configuration_that_can_be_given_back(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.run.targets_of", None)
+    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.run.prepare_targets", None)
     said = clip3d(*wanted, "--dry-run", "-o", "run", "--gpus", "2")
     assert said.code == 0, said.err
     assert f"folder: 2 scenes in {scenes}" in said.err
@@ -172,7 +172,7 @@ def test_the_later_of_two_options_counts(clip3d: CommandLine, scenes: Path, tmp_
     config = '[data]\ndataset = "folder"\nroot = "nowhere"\n[loss]\nstart = 0.1\nlambda = 3\n'
     (tmp_path / "mine.toml").write_text(config)
     said = clip3d("pretrain", "--config", "mine.toml", "--dry-run")
-    assert (said.code, "mine.toml: [loss]" in said.err) == (2, True)
+    assert (said.code, "mine.toml: loss: there is no key" in said.err) == (2, True)
     (tmp_path / "mine.toml").write_text(config.replace("lambda = 3\n", "temperature = 0.7\n"))
     arguments = ("--set", "loss.start=0.2", "--set", "data.split=val", "--root", scenes)
     said = clip3d("pretrain", "--config", "mine.toml", "--dry-run", "--json", *arguments)
@@ -200,7 +200,7 @@ def test_steps_are_said_now_and_then(capsys: pytest.CaptureFixture[str]) -> None
     with StepReporter(Reporter()) as lines:
         lines.start(1000, 500)
         for number, seconds in ((501, 2.0), (502, 4.0), (517, 34.0), (1000, 35.0)):
-            lines.step(Step(number, 0.5, {"ssr": 0.2, "scr": 0.3}, 0.1, 1.0, seconds))
+            lines.step(StepReport(number, 0.5, {"ssr": 0.2, "scr": 0.3}, 0.1, 1.0, seconds))
     first, *said, last = capsys.readouterr().err.splitlines()
     assert first == "resumed at step 500 of 1,000"
     assert said == [

@@ -14,7 +14,7 @@ from small_runs import write_scenes
 def test_a_check_draws_pictures(
     clip3d: CommandLine, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.run.targets_of", None)
+    monkeypatch.setattr("clip3d_cli.pipelines.pretrain.run.prepare_targets", None)
     arguments = ("pretrain", "--dataset", "folder", "--root", scenes, "--check", "--json")
     said = clip3d(*arguments)
     assert said.code == 0, said.err

@@ -35,7 +35,7 @@ def test_a_stopped_run_goes_on_alone(
     stopped = said.document
     assert (stopped["finished"], stopped["weights"]) == (False, None)
     assert 1 <= stopped["steps"] < 60
-    assert f"saved step {stopped['steps']}; go on with --resume" in said.err
+    assert f"saved step {stopped['steps']}; continue with: " in said.err
     said = clip3d("pretrain", "--resume", "-o", folder, "--json")
     assert said.code == 0, said.err
     assert f"resumed at step {stopped['steps']} of 60" in said.err
@@ -73,7 +73,7 @@ def test_two_processes_stop_together(wanted: list[str], tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     said = ended(process)
     assert said.code == 130, said.err
-    again = f"go on with --resume: clip3d pretrain --resume -o {folder} --gpus 2\n"
+    again = f"continue with: clip3d pretrain --resume -o {folder} --gpus 2\n"
     assert said.err.count(again) == 1
     assert said.err.count("interrupted") == 1
     assert "Traceback" not in said.err

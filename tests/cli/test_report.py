@@ -55,11 +55,11 @@ def test_a_report_is_replaced_only_when_asked(clip3d: CommandLine) -> None:
 
 REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     ((), 2, "error[E_USAGE]: clip3d report: Missing argument"),
-    (("missing",), 1, "error[E_NOT_FOUND]: missing: is not there"),
-    (("runs",), 1, "error[E_NOT_FOUND]: runs: holds no run and no evaluation"),
+    (("missing",), 1, "error[E_NOT_FOUND]: missing: does not exist"),
+    (("runs",), 1, "error[E_NOT_FOUND]: runs: has neither a run nor an evaluation"),
     (("runs/a", "runs/a"), 2, "error[E_USAGE]: runs/a: is given twice"),
-    (("cut.json",), 1, "error[E_CORRUPT]: cut.json: line 1 is not JSON"),
-    (("label.json",), 1, "error[E_UNSUPPORTED]: label.json: is of schema 'clip3d.label/1'"),
+    (("cut.json",), 1, "error[E_CORRUPT]: cut.json: the JSON ends early, in line 1"),
+    (("label.json",), 1, "error[E_UNSUPPORTED]: label.json: has the schema 'clip3d.label/1'"),
     (("runs/a", "-o", "cut.json"), 1, "error[E_NOT_WRITABLE]: cut.json: is not a folder"),
     (("runs/a", "-o", "cut.json/x"), 1, "error[E_NOT_WRITABLE]: cut.json: is not a folder"),
 ]
@@ -80,17 +80,18 @@ def test_what_cannot_be_reported_is_said_in_one_line(
     assert not Path("report").exists()
 
 
-def test_a_missing_matplotlib_is_the_machine_s_lack(
-    clip3d: CommandLine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_a_missing_package_is_named(
+    clip3d: CommandLine, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     write_run(Path("a"), steps=7)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, package, None)
     said = clip3d("report", "a")
     assert said.code == 4
     assert said.err.splitlines() == [
-        "error[E_SYSTEM]: matplotlib: is not installed, and draws the pictures of a report",
+        f"error[E_SYSTEM]: {package}: is not installed",
         'hint: Run pip install "clip3d[report]".',
     ]
     assert not Path("report").exists()
@@ -103,7 +104,7 @@ def test_a_report_that_cannot_be_drawn_leaves_nothing(
         raise KeyboardInterrupt
 
     write_eval(write_run(Path("a"), steps=7) / "eval.val.json")
-    monkeypatch.setattr("clip3d_cli.pipelines.report.run.confusion_png", fail)
+    monkeypatch.setattr("clip3d_cli.pipelines.report.figures.confusion_png", fail)
     assert clip3d("report", "a").code == 130
     assert not Path("report").exists()
 
@@ -127,3 +128,26 @@ def test_a_page_is_whole_or_not_there(clip3d: CommandLine, monkeypatch: pytest.M
 def test_the_help_shows_two_examples(clip3d: CommandLine) -> None:
     examples = clip3d("report", "-h").out.partition("Examples:")[2].splitlines()[1:3]
     assert [line.split()[:2] for line in examples] == [["clip3d", "report"]] * 2
+
+
+def test_one_broken_run_of_several_is_named(clip3d: CommandLine) -> None:
+    write_run(Path("a"), steps=7)
+    write_run(Path("b"), steps=7)
+    Path("b/versions.json").write_text("[1]")
+    said = clip3d("report", "a", "b", "c", "--json")
+    assert said.code == 3
+    assert [run["name"] for run in said.document["runs"]] == ["a"]
+    assert [(each["code"], each["where"]) for each in said.document["failed"]] == [
+        ("E_CORRUPT", "b/versions.json"), ("E_NOT_FOUND", "c"),
+    ]  # fmt: skip
+    assert "error[E_NOT_FOUND]: c: does not exist" in said.err
+    assert "b/versions.json" in Path("report/report.html").read_text(encoding="utf-8")
+
+
+def test_without_any_input_that_can_be_read_nothing_is_written(clip3d: CommandLine) -> None:
+    said = clip3d("report", "a", "b")
+    assert (said.code, said.out) == (1, "")
+    assert [line.partition(":")[0] for line in said.err.splitlines()] == [
+        "error[E_NOT_FOUND]", "hint",
+    ] * 2  # fmt: skip
+    assert not Path("report").exists()

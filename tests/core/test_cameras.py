@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clip3d_cli.core.cameras import Occlusion, Sightings, project, visible
-from clip3d_cli.core.scenes import View, inverse_pose, moved, pose_of_quaternion
+from clip3d_cli.core.cameras import Occlusion, ProjectedPoints, project, remove_occluded
+from clip3d_cli.core.scenes import View, invert_pose, pose_from_quaternion, transform_points
 from clip3d_cli.errors import InputError
 
 INTRINSICS = np.array([[700.0, 0, 320.5], [0, 690.0, 239.0], [0, 0, 1]])
@@ -84,10 +84,10 @@ def test_lenses_are_opencvs(
 
 
 def test_the_pose_and_five_million_metres() -> None:
-    world_from_camera = pose_of_quaternion((0.6, -0.5, 0.4, -0.3), (5e6, -4.9e6, 120.0))
-    camera = view(camera_from_world=inverse_pose(world_from_camera))
+    world_from_camera = pose_from_quaternion((0.6, -0.5, 0.4, -0.3), (5e6, -4.9e6, 120.0))
+    camera = view(camera_from_world=invert_pose(world_from_camera))
     near = project(view(), POINTS)
-    far = project(camera, moved(world_from_camera, POINTS))
+    far = project(camera, transform_points(world_from_camera, POINTS))
     assert far.point_index.tolist() == near.point_index.tolist()
     np.testing.assert_allclose(far.uv, near.uv, atol=2e-6)
 
@@ -156,8 +156,8 @@ def plane(depth_m: float, half_m: float, step_m: float, x_m: float = 0.0) -> np.
     return np.stack([x + x_m, y, np.full(len(x), depth_m)], axis=1)
 
 
-def kept(seen: Sightings, occlusion: Occlusion, **more: Any) -> list[int]:
-    return visible(seen, view(), occlusion, **more).point_index.tolist()
+def kept(seen: ProjectedPoints, occlusion: Occlusion, **more: Any) -> list[int]:
+    return remove_occluded(seen, view(), occlusion, **more).point_index.tolist()
 
 
 def test_a_wall_behind_a_board_is_hidden_and_beside_it_is_not() -> None:
@@ -169,7 +169,7 @@ def test_a_wall_behind_a_board_is_hidden_and_beside_it_is_not() -> None:
     reach = np.abs(xyz[seen.point_index, :2]).max(axis=1)
     behind = (seen.point_index >= len(board)) & (reach < 1.7)
     beside = (seen.point_index >= len(board)) & (reach > 2.5)
-    left = np.isin(seen.point_index, visible(seen, view(), "points").point_index)
+    left = np.isin(seen.point_index, remove_occluded(seen, view(), "points").point_index)
     assert behind.sum() > 200
     assert not left[behind].any()
     assert left[beside].all()
@@ -181,15 +181,15 @@ def test_a_wall_behind_a_board_is_hidden_and_beside_it_is_not() -> None:
 def test_ground_that_runs_away_from_the_camera_does_not_hide_itself() -> None:
     x, z = (grid.ravel() for grid in np.meshgrid(np.arange(-4, 4, 0.2), np.geomspace(4, 60, 80)))
     seen = project(view(), np.stack([x, np.full(len(x), 1.6), z], axis=1))
-    assert len(visible(seen, view(), "points")) >= 0.9 * len(seen)
+    assert len(remove_occluded(seen, view(), "points")) >= 0.9 * len(seen)
 
 
 def test_who_is_hidden_does_not_depend_on_order() -> None:
     rng = np.random.default_rng(3)
     xyz = np.concatenate([plane(5.0, 0.5, 0.05), rng.uniform((-5, -4, 4), (5, 4, 20), (3000, 3))])
     order = rng.permutation(len(xyz))
-    first = visible(project(view(), xyz), view(), "points").point_index
-    second = visible(project(view(), xyz[order]), view(), "points").point_index
+    first = remove_occluded(project(view(), xyz), view(), "points").point_index
+    second = remove_occluded(project(view(), xyz[order]), view(), "points").point_index
     assert first.tolist() == sorted(order[second].tolist())
     assert len(first) < len(project(view(), xyz))
 
@@ -200,7 +200,7 @@ def test_the_depth_image_decides_and_may_be_smaller() -> None:
     depth[:, 220:] = 0.0
     at_px = np.array([(100.0, 240.0), (320.0, 240.0), (320.0, 240.0), (320.0, 240.0), (600.0, 240)])
     depth_m = np.array([5.0, 5.04, 5.06, 4.94, 5.0])
-    seen = Sightings(np.arange(5), at_px, depth_m)
+    seen = ProjectedPoints(np.arange(5), at_px, depth_m)
     assert kept(seen, "depth", depth=depth) == [1]
     assert kept(seen, "auto", depth=depth) == [1]
     assert kept(seen, "auto", depth=depth, tolerance_m=0.1) == [1, 2, 3]
@@ -212,5 +212,5 @@ def test_a_depth_test_without_depth_is_refused() -> None:
     seen = project(view(), POINTS)
     with pytest.raises(InputError, match=r"a\.jpg: has no depth image"):
         kept(seen, "depth")
-    nobody = seen.only(np.zeros(len(seen), dtype=bool))
+    nobody = seen.select(np.zeros(len(seen), dtype=bool))
     assert kept(nobody, "points") == []

@@ -27,7 +27,7 @@ from posed_camera import (
 )
 
 from clip3d_cli.core.cameras import project
-from clip3d_cli.core.scenes import View, inverse_pose
+from clip3d_cli.core.scenes import View, invert_pose
 from clip3d_cli.datasets.folder.dataset import Folder
 from clip3d_cli.errors import InputError
 
@@ -72,7 +72,7 @@ def test_nerfstudio_shows_the_pixel_computed_by_hand(tmp_path: Path) -> None:
         {"intrinsics": [[FX, 0, CX], [0, FY, CY], [0, 0, 1]]},
         {
             "world_from_camera": None,
-            "camera_from_world": inverse_pose(WORLD_FROM_CAMERA)[:3].tolist(),
+            "camera_from_world": invert_pose(WORLD_FROM_CAMERA)[:3].tolist(),
         },
     ],
 )

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from clip3d_cli import registry
-from clip3d_cli.core.scenes import PosedScene, View, moved
+from clip3d_cli.core.scenes import PosedScene, View, transform_points
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.sweeps import merge_sweeps
 from clip3d_cli.errors import InputError, UsageError
@@ -39,7 +39,7 @@ def tree(
 @pytest.fixture(scope="module")
 def dataset(tree: tuple[str, Path]) -> Dataset:
     name, root = tree
-    opened: Dataset = registry.part("datasets", name)(root)
+    opened: Dataset = registry.load("datasets", name)(root)
     return opened
 
 
@@ -62,7 +62,7 @@ def test_splits_have_scenes_in_a_fixed_order(tree: tuple[str, Path], dataset: Da
     name, root = tree
     splits = dataset.splits()
     assert splits and len(set(splits)) == len(splits)
-    again = registry.part("datasets", name)(root)
+    again = registry.load("datasets", name)(root)
     for split in splits:
         names = [scene.name for scene in dataset.scenes(split)]
         assert names and names == [scene.name for scene in again.scenes(split)]
@@ -196,7 +196,7 @@ def test_it_can_be_sent_to_a_worker(dataset: Dataset, scenes: list[PosedScene]) 
 def test_reading_leaves_the_folder_as_it_was(tree: tuple[str, Path]) -> None:
     name, root = tree
     before = _listing(root)
-    dataset: Dataset = registry.part("datasets", name)(root)
+    dataset: Dataset = registry.load("datasets", name)(root)
     for split in dataset.splits():
         scene = dataset.scenes(split)[0]
         dataset.cloud(scene.sweeps[0])
@@ -213,7 +213,7 @@ def test_another_folder_is_refused(tree: tuple[str, Path], kind: str, tmp_path: 
     if kind == "file":
         root.write_text("not a folder")
     with pytest.raises(InputError) as refusal:
-        registry.part("datasets", tree[0])(root)
+        registry.load("datasets", tree[0])(root)
     assert refusal.value.code in ("E_NOT_FOUND", "E_DATASET", "E_NO_INPUT")
     assert str(root) in refusal.value.where
     assert refusal.value.remedy
@@ -221,7 +221,9 @@ def test_another_folder_is_refused(tree: tuple[str, Path], kind: str, tmp_path: 
 
 def _points_in(view: View, dataset: Dataset, scene: PosedScene) -> int:
     """How many points of the key frame fall into a view, lens aside."""
-    xyz = moved(view.camera_from_world, merge_sweeps(dataset, scene.sweeps[:1]).cloud.xyz)
+    xyz = transform_points(
+        view.camera_from_world, merge_sweeps(dataset, scene.sweeps[:1]).cloud.xyz
+    )
     xyz = xyz[xyz[:, 2] > 0.1]
     pixels = xyz @ view.intrinsics.T
     pixels = pixels[:, :2] / pixels[:, 2:]

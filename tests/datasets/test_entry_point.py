@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from clip3d_cli.core.scenes import PosedScene, Sweep
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.datasets.labels import class_index_of_ids
 from clip3d_cli.datasets.point_files import read_label_array, read_scan, scan_length
 from clip3d_cli.datasets.splits import LazyScenes, split_numbers
@@ -46,7 +46,7 @@ class Campus:
 
     def __init__(self, root):
         self.root = Path(root)
-        self.vocabulary = named_vocabulary("campus3")
+        self.vocabulary = load_vocabulary("campus3")
 
     def splits(self):
         return tuple(split_numbers(self.name))

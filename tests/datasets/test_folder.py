@@ -25,7 +25,7 @@ from posed_camera import (
     write_json,
 )
 
-from clip3d_cli.core.scenes import PosedScene, inverse_pose, moved
+from clip3d_cli.core.scenes import PosedScene, invert_pose, transform_points
 from clip3d_cli.datasets.folder import cameras_json
 from clip3d_cli.datasets.folder.cameras_json import CamerasJson
 from clip3d_cli.datasets.folder.dataset import Folder
@@ -105,10 +105,10 @@ def test_sparse_points_are_the_cloud_where_there_is_no_other(tmp_path: Path, bin
 @pytest.mark.parametrize("describe", ["ours", "nerfstudio", "colmap"])
 def test_world_up_and_the_unit_move_cameras_and_cloud_alike(tmp_path: Path, describe: str) -> None:
     """A world in half metres with y up shows the same pixel once it is placed."""
-    described = inverse_pose(TURN) @ WORLD_FROM_CAMERA
+    described = invert_pose(TURN) @ WORLD_FROM_CAMERA
     described[:3, 3] *= 2
     write_image(tmp_path / "images" / "a.png")
-    np.save(tmp_path / "cloud.npy", 2 * moved(inverse_pose(TURN), POINT))
+    np.save(tmp_path / "cloud.npy", 2 * transform_points(invert_pose(TURN), POINT))
     placement: dict[str, Any] = {"world_up": "y", "metres_per_unit": 0.5}
     if describe == "ours":
         entry = camera_entry("images/a.png", world_from_camera=described.tolist())
@@ -121,9 +121,9 @@ def test_world_up_and_the_unit_move_cameras_and_cloud_alike(tmp_path: Path, desc
     else:
         write_colmap_text(tmp_path / "sparse", "a.png")
         # Camera from world: no turn is left, the translation is doubled.
-        rotation = inverse_pose(described)[:3, :3]
+        rotation = invert_pose(described)[:3, :3]
         np.testing.assert_allclose(rotation, np.diag([1, -1, -1]), atol=1e-12)
-        shift = " ".join(repr(n) for n in inverse_pose(described)[:3, 3].tolist())
+        shift = " ".join(repr(n) for n in invert_pose(described)[:3, 3].tolist())
         row = f"3 0.0 1.0 0.0 0.0 {shift} 7 a.png\n\n"
         (tmp_path / "sparse" / "images.txt").write_text(row, encoding="utf-8")
     write_json(tmp_path / "cameras.json", placement)
@@ -149,7 +149,7 @@ def test_every_axis_can_be_up(tmp_path: Path, up: str) -> None:
 
 def test_cameras_that_take_another_axis_for_up_are_refused(tmp_path: Path) -> None:
     about_y = np.array([[0.0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]])
-    pose = inverse_pose(TURN) @ WORLD_FROM_CAMERA
+    pose = invert_pose(TURN) @ WORLD_FROM_CAMERA
     poses = [pose, about_y @ pose, about_y @ about_y @ pose]
     cameras = [camera_entry("images/a.png", world_from_camera=pose.tolist()) for pose in poses]
     write_camera(tmp_path)
@@ -267,7 +267,9 @@ def test_what_cannot_be_is_refused_in_one_line(root: Path, kind: str) -> None:
 
 
 def test_the_documentation_lists_every_key() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs" / "folder.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "own-data.md").read_text(
+        encoding="utf-8"
+    )
     of_cameras, of_the_file = text.split("| key of the file |")
     for part, schema in ((of_cameras, cameras_json._Camera), (of_the_file, CamerasJson)):
         rows = re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE)

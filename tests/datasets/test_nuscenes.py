@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from clip3d_cli.core.scenes import PosedScene, View, moved
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.scenes import PosedScene, View, transform_points
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.datasets.labels import file_labels
 from clip3d_cli.datasets.nuscenes import cache as nuscenes_cache
 from clip3d_cli.datasets.nuscenes.cache import frame_index
@@ -61,7 +61,7 @@ def by_hand(channel: str, key: int, world: Floats, ego_time_s: float | None = No
 
 
 def through_view(view: View, world: Floats) -> Floats:
-    in_camera = moved(view.camera_from_world, world)
+    in_camera = transform_points(view.camera_from_world, world)
     pixels = in_camera @ view.intrinsics.T
     return np.column_stack([pixels[:, :2] / pixels[:, 2:], in_camera[:, 2]])
 
@@ -87,7 +87,7 @@ def test_views_are_the_chain_through_the_vehicle_at_the_images_time(
 def test_points_of_the_scan_fall_where_the_world_does(dataset: NuScenes) -> None:
     scene = key_frame(dataset, "scene-0103", 12)
     cloud = dataset.cloud(scene.sweeps[0])
-    xyz = moved(scene.sweeps[0].world_from_sensor, cloud.xyz)[:400]
+    xyz = transform_points(scene.sweeps[0].world_from_sensor, cloud.xyz)[:400]
     view = scene.views[0]
     right = by_hand("CAM_FRONT", 12, official.world_points())
     ahead = right[:, 2] > 1
@@ -159,7 +159,7 @@ def test_every_number_of_lidarseg_has_the_published_class() -> None:
         2: 7, 3: 7, 4: 7, 6: 7, 9: 1, 12: 8, 14: 2, 15: 3, 16: 3, 17: 4, 18: 5, 21: 6, 22: 9,
         23: 10, 24: 11, 25: 12, 26: 13, 27: 14, 28: 15, 30: 16,
     }  # fmt: skip
-    id_of_name = {entry.name: entry.class_id for entry in named_vocabulary("nuscenes16").classes}
+    id_of_name = {entry.name: entry.class_id for entry in load_vocabulary("nuscenes16").classes}
     ours = {
         label.number: id_of_name[label.class_name]
         for label in file_labels("nuscenes")

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from clip3d_cli.core.scenes import PosedScene, moved
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.scenes import PosedScene, transform_points
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.datasets.labels import file_labels
 from clip3d_cli.datasets.semantickitti.dataset import SemanticKitti
 from clip3d_cli.datasets.splits import split_numbers
@@ -54,7 +54,7 @@ def test_the_view_is_p2_after_the_cameras_pose(number: int, dataset: SemanticKit
     homogeneous = np.stack([official.P2 @ [*point, 1.0] for point in in_camera_0])
     ahead = homogeneous[:, 2] > 2
     assert ahead.sum() > 50
-    in_camera_2 = moved(view.camera_from_world, world)[ahead]
+    in_camera_2 = transform_points(view.camera_from_world, world)[ahead]
     seen = in_camera_2 @ view.intrinsics.T
     right = homogeneous[ahead]
     np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], right[:, :2] / right[:, 2:], atol=5e-4)
@@ -63,7 +63,7 @@ def test_the_view_is_p2_after_the_cameras_pose(number: int, dataset: SemanticKit
 
 def test_the_baseline_of_p2_is_in_the_views_pose(dataset: SemanticKitti) -> None:
     (view,) = frame(dataset, "00_000000").views
-    camera_0 = moved(view.camera_from_world, official.world_points()) - (
+    camera_0 = transform_points(view.camera_from_world, official.world_points()) - (
         official.world_points() @ official.lidar_to_camera()[0].T + official.LIDAR_IN_CAMERA
     )
     # 4.538 px / 71.89 px; less the part that the principal point takes of the shift ahead.
@@ -128,7 +128,7 @@ def test_every_label_has_the_official_class() -> None:
         44: 10, 48: 11, 49: 12, 50: 13, 51: 14, 52: 0, 60: 9, 70: 15, 71: 16, 72: 17, 80: 18,
         81: 19, 99: 0, 252: 1, 253: 7, 254: 6, 255: 8, 256: 5, 257: 5, 258: 4, 259: 5,
     }  # fmt: skip
-    classes = [None, *(entry.name for entry in named_vocabulary("semantickitti19").classes)]
+    classes = [None, *(entry.name for entry in load_vocabulary("semantickitti19").classes)]
     ours = {label.number: classes.index(label.class_name) for label in file_labels("semantickitti")}
     assert ours == published
 

@@ -21,7 +21,7 @@ SPLIT = "all"
 WITH_BENCHMARK = [
     name
     for name in registry.names("datasets")
-    if registry.part("datasets", name).submission is not None
+    if registry.load("datasets", name).submission is not None
 ]
 
 
@@ -31,7 +31,7 @@ def dataset(
 ) -> Iterator[Dataset]:
     root = tmp_path_factory.mktemp(request.param)
     importlib.import_module(f"datasets_trees_{request.param}").write_tree(root)
-    yield registry.part("datasets", request.param)(root)
+    yield registry.load("datasets", request.param)(root)
 
 
 @pytest.fixture

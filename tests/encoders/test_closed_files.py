@@ -1,4 +1,4 @@
-"""Files of weights with a closed head: written, read, and refused where they are wrong."""
+"""Weights files with a closed head: writing, reading, and rejecting invalid ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from two_heads import both_heads, closed_layer, closed_spec, names, network, tensor
 
-from clip3d_cli.core.vocabulary_files import named_vocabulary
-from clip3d_cli.encoders.native.encoder import NativeEncoder
-from clip3d_cli.encoders.spec import ClosedHead
+from clip3d_cli.core.vocabulary import load_vocabulary
+from clip3d_cli.encoders.closed_head import ClosedHead
+from clip3d_cli.encoders.native_encoder import NativeEncoder
 from clip3d_cli.encoders.weights_file import read_spec, read_weights
 from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder
 from clip3d_cli.errors import SetupError
-from clip3d_cli.native.library import status
+from clip3d_cli.native.library import engine_status
 
 COUNT = 5
 Loader = Callable[[Path], object]
@@ -38,8 +38,8 @@ def load_closed(path: Path) -> object:
 
 
 def load_native(path: Path) -> object:
-    if status().reason is not None:
-        pytest.skip(f"native: {status().reason}")
+    if engine_status().fault is not None:
+        pytest.skip(f"native: {engine_status().fault}")
     return NativeEncoder.load(path, head="closed")
 
 
@@ -68,7 +68,7 @@ def test_the_closed_head_is_written_in_full(tmp_path: Path) -> None:
     assert torch.equal(state["closed.bias"], layer.bias)
 
 
-def test_a_file_without_one_is_as_files_were_before(tmp_path: Path) -> None:
+def test_a_file_without_a_closed_head_is_as_before_there_were_any(tmp_path: Path) -> None:
     plain, named = tmp_path / "plain", tmp_path / "named"
     save_encoder(network(), plain)
     save_encoder(closed_spec(network(), COUNT), named)
@@ -78,7 +78,9 @@ def test_a_file_without_one_is_as_files_were_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("load", [load_closed, load_native])
-def test_a_file_without_one_has_nothing_to_answer(tmp_path: Path, load: Loader) -> None:
+def test_a_file_without_a_closed_head_cannot_be_opened_with_it(
+    tmp_path: Path, load: Loader
+) -> None:
     save_encoder(network(), tmp_path / "plain")
     with pytest.raises(SetupError, match="has no closed head") as caught:
         load(tmp_path / "plain")
@@ -87,7 +89,7 @@ def test_a_file_without_one_has_nothing_to_answer(tmp_path: Path, load: Loader) 
 
 
 def test_classes_come_back_with_their_numbers_and_colors(tmp_path: Path) -> None:
-    vocabulary = named_vocabulary("nuscenes16")
+    vocabulary = load_vocabulary("nuscenes16")
     text = network()
     spec = dataclasses.replace(text.spec, closed=ClosedHead.of(vocabulary))
     text.spec = spec
@@ -113,17 +115,17 @@ def test_classes_come_back_with_their_numbers_and_colors(tmp_path: Path) -> None
         (nn.Linear(24, COUNT, bias=False), "with a bias"),
     ],
 )
-def test_a_layer_that_is_not_the_spec_s_is_not_written(
+def test_a_layer_that_does_not_match_the_specification_is_not_written(
     tmp_path: Path, layer: nn.Linear, fault: str
 ) -> None:
     with pytest.raises(ValueError, match=fault):
         save_encoder(closed_spec(network(), COUNT), tmp_path / "e", closed=layer)
-    with pytest.raises(ValueError, match="needs the spec's closed head"):
+    with pytest.raises(ValueError, match="needs the specification's closed head"):
         save_encoder(network(), tmp_path / "e", closed=layer)
     assert not [*tmp_path.iterdir()]
 
 
-def test_what_answers_through_its_closed_head_is_not_written(tmp_path: Path) -> None:
+def test_an_encoder_opened_with_its_closed_head_is_not_written(tmp_path: Path) -> None:
     closed = load_encoder(both_heads(tmp_path, network(), COUNT), head="closed")
     with pytest.raises(ValueError, match="has no text head"):
         save_encoder(closed, tmp_path / "e")
@@ -152,27 +154,30 @@ WHOLE: dict[str, Any] = {
     "logit_scale": 1.0,
 }
 DESCRIPTIONS: dict[str, tuple[Any, str]] = {
-    "not described": (None, "has closed.bias but describes no closed head"),
-    "no table": ([1], "closed is no table"),
-    "unknown key": ({**WHOLE, "heads": 2}, "closed head: it has an unknown key 'heads'"),
-    "no names": ({k: v for k, v in WHOLE.items() if k != "names"}, "it has no names"),
-    "names in one": ({**WHOLE, "names": "abcde"}, "its names are no list"),
-    "no class": ({**WHOLE, "names": [], "class_ids": [], "colors": []}, "names no class"),
+    "not described": (None, "has closed.bias, but its specification has no closed head"),
+    "no table": ([1], "closed must be an object"),
+    "unknown key": ({**WHOLE, "heads": 2}, "closed head: unknown field 'heads'"),
+    "no names": ({k: v for k, v in WHOLE.items() if k != "names"}, "names is missing"),
+    "names in one": ({**WHOLE, "names": "abcde"}, "names must be a list"),
+    "no class": ({**WHOLE, "names": [], "class_ids": [], "colors": []}, "it has no classes"),
     "fewer classes": (
         {key: each[:4] if isinstance(each, list) else each for key, each in WHOLE.items()},
         r"closed.bias \(5,\) instead of \(4,\)",
     ),
-    "fewer numbers": ({**WHOLE, "class_ids": [1, 2]}, "differ in number"),
-    "name twice": ({**WHOLE, "names": [*names(4), "class 0"]}, "names 'class 0' twice"),
-    "empty name": ({**WHOLE, "names": [*names(4), " "]}, "name ' ' cannot be printed"),
-    "line break": ({**WHOLE, "names": [*names(4), "a\nb"]}, r"'a\\nb' cannot be printed"),
-    "no text": ({**WHOLE, "names": [*names(4), 7]}, "name 7 is no text"),
-    "vocabulary": ({**WHOLE, "vocabulary": None}, "name None is no text"),
-    "class 0": ({**WHOLE, "class_ids": [0, 1, 2, 3, 4]}, "class_id is no whole number 1…65535"),
-    "true": ({**WHOLE, "class_ids": [True, 1, 2, 3, 4]}, "class_id is no whole number"),
-    "color": ({**WHOLE, "colors": [[0, 0, 256]] * 5}, "color is not three whole numbers"),
-    "scale": ({**WHOLE, "logit_scale": 0}, "logit_scale is 0"),
-    "scale as text": ({**WHOLE, "logit_scale": "1"}, "description that cannot be read"),
+    "fewer numbers": (
+        {**WHOLE, "class_ids": [1, 2]},
+        "class_ids and colors have different lengths",
+    ),
+    "name twice": ({**WHOLE, "names": [*names(4), "class 0"]}, "repeated names: 'class 0'"),
+    "empty name": ({**WHOLE, "names": [*names(4), " "]}, "name ' ' is empty or not printable"),
+    "line break": ({**WHOLE, "names": [*names(4), "a\nb"]}, r"'a\\nb' is empty or not printable"),
+    "no text": ({**WHOLE, "names": [*names(4), 7]}, "name 7 is not a string"),
+    "vocabulary": ({**WHOLE, "vocabulary": None}, "vocabulary must be a string"),
+    "class 0": ({**WHOLE, "class_ids": [0, 1, 2, 3, 4]}, "class_ids must be whole numbers 1…65535"),
+    "true": ({**WHOLE, "class_ids": [True, 1, 2, 3, 4]}, "class_ids must be whole numbers"),
+    "color": ({**WHOLE, "colors": [[0, 0, 256]] * 5}, "color must be three whole numbers"),
+    "scale": ({**WHOLE, "logit_scale": 0}, "logit_scale must be above 0, not 0"),
+    "scale as text": ({**WHOLE, "logit_scale": "1"}, "logit_scale must be a number"),
 }
 
 
@@ -187,7 +192,7 @@ def refused(load: Loader, path: Path, fault: str) -> None:
 
 @pytest.mark.parametrize(("change", "fault"), TENSORS.values(), ids=TENSORS)
 @pytest.mark.parametrize("load", [load_encoder, load_closed, load_native])
-def test_tensors_that_are_not_the_described_head(
+def test_tensors_that_do_not_match_the_specified_head_are_rejected(
     tmp_path: Path, change: dict[str, torch.Tensor | None], fault: str, load: Loader
 ) -> None:
     path = both_heads(tmp_path, network(), COUNT)
@@ -199,7 +204,7 @@ def test_tensors_that_are_not_the_described_head(
 
 
 @pytest.mark.parametrize(("table", "fault"), DESCRIPTIONS.values(), ids=DESCRIPTIONS)
-def test_descriptions_that_are_wrong(tmp_path: Path, table: Any, fault: str) -> None:
+def test_invalid_specifications_are_rejected(tmp_path: Path, table: Any, fault: str) -> None:
     path = both_heads(tmp_path, network(), COUNT)
     fields = {**described(path), "closed": table}
     save_file(load_file(path), path, {"clip3d": json.dumps(fields)})
@@ -210,13 +215,15 @@ def test_descriptions_that_are_wrong(tmp_path: Path, table: Any, fault: str) -> 
 
 @pytest.mark.parametrize(
     ("content", "fault"),
-    [(b"", "is empty"), (b"PK\x03\x04", "PyTorch archive"), (b"x" * 40, "not a whole")],
+    [(b"", "is empty"), (b"PK\x03\x04", "PyTorch archive"), (b"x" * 40, "not a complete")],
 )
-def test_a_description_is_read_of_weights_alone(tmp_path: Path, content: bytes, fault: str) -> None:
+def test_a_specification_is_read_from_weights_files_only(
+    tmp_path: Path, content: bytes, fault: str
+) -> None:
     path = tmp_path / "e.safetensors"
     path.write_bytes(content)
     refused(read_spec, path, fault)
     whole = both_heads(tmp_path, network(), COUNT)
     assert read_spec(whole) == read_weights(whole)[0]
     path.write_bytes(whole.read_bytes()[:-1])
-    refused(read_spec, path, "not a whole safetensors file")
+    refused(read_spec, path, "not a complete safetensors file")

@@ -12,10 +12,11 @@ from torch import nn
 from two_heads import both_heads, closed_layer, names, network, tensor, trunk_of, voxels
 
 from clip3d_cli import registry
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import FeatureSpace, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.closed_head import closed_classes
-from clip3d_cli.encoders.native.encoder import NativeEncoder
+from clip3d_cli.encoders.native_encoder import NativeEncoder
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
@@ -23,7 +24,7 @@ from clip3d_cli.encoders.weights_torch import load_encoder
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.labelling.label import LabelOptions, label_cloud
 from clip3d_cli.labelling.open_encoder import open_encoder
-from clip3d_cli.native.library import status
+from clip3d_cli.native.library import engine_status
 from clip3d_cli.sparse.backends.torch.backend import TorchBackend
 
 SIZES = (1, 3, 11, 16, 19, 200)
@@ -44,12 +45,13 @@ def shares_of(logits: np.ndarray) -> np.ndarray:
 def answers(
     encoder: VoxelEncoder, wanted: Vocabulary | None = None, width: int = 1
 ) -> RankedClasses:
-    return encoder.classify(*voxels(1), ClassQuery.of(closed_classes(encoder.spec, wanted), width))
+    classes = closed_classes(encoder.spec.closed, wanted)
+    return encoder.classify(*voxels(1), ClassQuery.of(classes, width))
 
 
 def native(path: Path, precision: str = "exact") -> NativeEncoder:
-    if status().reason is not None:
-        pytest.skip(f"native: {status().reason}")
+    if engine_status().fault is not None:
+        pytest.skip(f"native: {engine_status().fault}")
     return NativeEncoder.load(path, precision=precision, head="closed")
 
 
@@ -92,7 +94,7 @@ def test_some_of_the_classes_in_any_order(tmp_path: Path, on_native: bool) -> No
     path = both_heads(tmp_path, text, 11)
     encoder: VoxelEncoder = native(path) if on_native else load_encoder(path, head="closed")
     columns = [7, 0, 10]
-    wanted = Vocabulary.of_words([f"class {column}" for column in columns])
+    wanted = Vocabulary.from_names([f"class {column}" for column in columns])
     logits = raw_logits(text, closed_layer(text, 11))
     found = answers(encoder, wanted, width=3)
     order = np.argsort(-logits[:, columns], axis=1)
@@ -147,13 +149,13 @@ def test_half_precision_makes_no_ties(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["native", "torch"])
 def test_labels_do_not_depend_on_tiles(tmp_path: Path, backend: str) -> None:
-    if backend == "native" and status().reason is not None:
-        pytest.skip(f"native: {status().reason}")
+    if backend == "native" and engine_status().fault is not None:
+        pytest.skip(f"native: {engine_status().fault}")
     path = both_heads(tmp_path, network(), 16)
     opened = open_encoder(path, backend=backend, head="closed")
     assert opened.backend == backend
     xyz = np.random.default_rng(2).uniform(0, (90, 6, 3), (4000, 3))
-    cloud, classes = PointCloud(xyz), closed_classes(opened.encoder.spec)
+    cloud, classes = PointCloud(xyz), closed_classes(opened.encoder.spec.closed)
     whole = label_cloud(cloud, opened.encoder, classes)
     tiled = label_cloud(cloud, opened.encoder, classes, LabelOptions(tile_m=20))
     np.testing.assert_array_equal(whole.class_index, tiled.class_index)
@@ -169,9 +171,9 @@ def test_words_are_not_compared_with_a_closed_head(tmp_path: Path) -> None:
     open_text, open_closed = (load_encoder(path, head=head) for head in ("text", "closed"))
     cloud = PointCloud(np.zeros((1, 3)))
     with pytest.raises(SetupError, match=r"lives in classes/numbers \(5\), the points in tests/"):
-        label_cloud(cloud, open_text, closed_classes(open_text.spec))
+        label_cloud(cloud, open_text, closed_classes(open_text.spec.closed))
     other = dataclasses.replace(
-        closed_classes(open_closed.spec), space=FeatureSpace("tests/two-heads", 5)
+        closed_classes(open_closed.spec.closed), space=FeatureSpace("tests/two-heads", 5)
     )
     with pytest.raises(SetupError, match="E_SPACE_MISMATCH"):
         label_cloud(cloud, open_closed, other)
@@ -180,19 +182,19 @@ def test_words_are_not_compared_with_a_closed_head(tmp_path: Path) -> None:
 def test_a_class_it_was_not_trained_on_is_refused(tmp_path: Path) -> None:
     spec = load_encoder(both_heads(tmp_path, network(), 3)).spec
     with pytest.raises(UsageError, match="not trained on 'clas 1'") as caught:
-        closed_classes(spec, Vocabulary.of_words(["class 0", "clas 1"]))
+        closed_classes(spec.closed, Vocabulary.from_names(["class 0", "clas 1"]))
     assert caught.value.code == "E_CLASSES"
     assert caught.value.remedy.startswith("Did you mean class 1? It knows: class 0, class 1, cla")
     with pytest.raises(ValueError, match="has no closed head"):
-        closed_classes(dataclasses.replace(spec, closed=None))
+        closed_classes(None)
 
 
 def test_the_classes_of_a_question_are_the_asker_s(tmp_path: Path) -> None:
     spec = load_encoder(both_heads(tmp_path, network(), 4)).spec
-    everything = closed_classes(spec)
+    everything = closed_classes(spec.closed)
     assert [entry.name for entry in everything.vocabulary.classes] == names(4)
     np.testing.assert_array_equal(everything.vectors, np.eye(4, dtype=np.float32))
-    wanted = Vocabulary.of_words(["class 2=anything|else", "class 0"], "mine")
-    some = closed_classes(spec, wanted)
+    wanted = Vocabulary.from_names(["class 2=anything|else", "class 0"], "mine")
+    some = closed_classes(spec.closed, wanted)
     assert some.vocabulary is wanted
     np.testing.assert_array_equal(some.vectors.argmax(axis=1), [2, 0])

@@ -10,20 +10,20 @@ import pytest
 import torch
 from native_twin import native_twin
 
-from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.encoders.minkunet_shape import MinkUNetShape
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.scoring import ClassQuery
 from clip3d_cli.encoders.spec import EncoderSpec
-from clip3d_cli.encoders.unet import UNetShape
 from clip3d_cli.encoders.weights_file import read_weights
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import InputError
 from clip3d_cli.labelling.open_encoder import open_encoder, why_not_native
-from clip3d_cli.native.library import status
-from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL
-from clip3d_cli.sparse.numpy_engine import ArrayEngine, Finish
+from clip3d_cli.native.library import engine_status
+from clip3d_cli.sparse.key_layout import HIGHEST_CELL, LOWEST_CELL
+from clip3d_cli.sparse.numpy_engine import Epilogue, NumpyEngine
 from clip3d_cli.sparse.tensor import SparseTensor
+from clip3d_cli.weights_files import shipped_weights
 
 DIM = 24
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -74,6 +74,15 @@ def test_vectors_are_those_of_pytorch(config: dict[str, Any]) -> None:
     agree(network(config), *cloud(1))
 
 
+def test_channels_that_never_varied_are_normalized_as_in_pytorch() -> None:
+    """Their variance is 0: only epsilon is left to divide by."""
+    encoder = network(NETWORKS["14"])
+    for name, buffer in encoder.network.named_buffers():
+        if name.endswith("norm.running_var"):
+            buffer[::3] = 0
+    agree(encoder, *cloud(1))
+
+
 @pytest.mark.parametrize(("inputs", "dim"), [(1, 3), (7, 513)])
 def test_odd_numbers_of_channels(inputs: int, dim: int) -> None:
     agree(network(NETWORKS["14"], inputs, dim), *cloud(1, 400, inputs))
@@ -82,8 +91,8 @@ def test_odd_numbers_of_channels(inputs: int, dim: int) -> None:
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 def test_the_shape_names_every_tensor(config: dict[str, Any]) -> None:
     state = network(config).network.state_dict()
-    shape = UNetShape(2, DIM, **config)
-    assert {name: tuple(value.shape) for name, value in state.items()} == shape.tensors()
+    shape = MinkUNetShape(2, DIM, **config)
+    assert {name: tuple(value.shape) for name, value in state.items()} == shape.tensor_shapes()
 
 
 def test_answers_are_those_of_pytorch() -> None:
@@ -106,7 +115,7 @@ def test_threads_and_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> No
         for n in (1, 3)
     )
     np.testing.assert_array_equal(one, three)
-    monkeypatch.setattr("clip3d_cli.encoders.native.encoder._CHUNK_NUMBERS", 1000)
+    monkeypatch.setattr("clip3d_cli.encoders.native_encoder._BLOCK_NUMBERS", 1000)
     chunks = [*native_twin(encoder).similarities(cells, channels, unit(5))]
     assert len(chunks) > 10
     np.testing.assert_array_equal(np.concatenate(chunks), one)
@@ -139,7 +148,7 @@ def test_cells_at_the_edge_of_the_lattice() -> None:
     agree(encoder, cells, np.ones((8, 2), np.float32))
     for beyond in (LOWEST_CELL - 1, HIGHEST_CELL + 1):
         cells = np.sort(np.array([[0, 0, 0], [0, beyond, 0]], np.int32), axis=0)
-        with pytest.raises(InputError, match="voxels along y: run over") as caught:
+        with pytest.raises(InputError, match="voxels along y: range over") as caught:
             [*native_twin(encoder).similarities(cells, np.ones((2, 2), np.float32), unit(2))]
         assert caught.value.code == "E_VOXEL_RANGE"
 
@@ -160,9 +169,9 @@ def test_other_channels_than_the_spec_names_are_refused() -> None:
 
 
 def test_the_shipped_network_labels_alike_on_both() -> None:
-    path = registry.weights_file("points-default")
-    if status().reason is not None:
-        pytest.skip(f"native: {status().reason}")
+    path = shipped_weights("points-default")
+    if engine_status().fault is not None:
+        pytest.skip(f"native: {engine_status().fault}")
     native = open_encoder(path, backend="native")
     torch_twin = open_encoder(path, backend="torch")
     assert (native.backend, torch_twin.backend) == ("native", "torch")
@@ -198,11 +207,11 @@ def test_why_pytorch_computes(choice: tuple[str, str, str], reason: str) -> None
 
 
 def test_a_residual_is_not_lost_under_the_sums_of_two_parts() -> None:
-    if status().reason is not None:
-        pytest.skip(f"native: {status().reason}")
-    engine = ArrayEngine()
+    if engine_status().fault is not None:
+        pytest.skip(f"native: {engine_status().fault}")
+    engine = NumpyEngine()
     feats, residual = np.ones((5, 3), np.float32), np.ones((5, 2), np.float32)
     part = feats, engine.pack(np.ones((1, 3, 2), np.float32))
-    assert (engine.convolve([part], None, Finish(residual=residual)) == 4).all()
+    assert (engine.convolve([part], None, Epilogue(residual=residual)) == 4).all()
     with pytest.raises(ValueError, match="sums of one part"):
-        engine.convolve([part, part], None, Finish(residual=residual))
+        engine.convolve([part, part], None, Epilogue(residual=residual))

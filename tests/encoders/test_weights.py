@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from clip3d_cli.core.vocabulary import FeatureSpace
-from clip3d_cli.encoders.native.encoder import NativeEncoder
+from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.encoders.native_encoder import NativeEncoder
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_file import file_sha256
@@ -100,6 +100,8 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
             "no notes": {"provenance": "mine"},
             "no such width": {"space": {"name": "a", "dim": -1}},
             "no text encoder": {"text_encoder": None},
+            "no space": {"space": {"name": "a"}},
+            "unknown field": {"voxel_size_m": 0.1},
         }
         spec = {**json.loads(metadata["clip3d"]), **changes[how]}
         save_file(state, path, {"clip3d": json.dumps(spec)})
@@ -113,18 +115,20 @@ def spoiled(folder: Path, encoder: PointEncoder, how: str) -> Path:
         ("unexpected", r"missing: none; unexpected: extra"),
         ("shape", r"wrong shape: head.bias \(3,\) instead of \(12,\)"),
         ("not finite", "not finite: head.bias"),
-        ("plain", "has no 'clip3d' description"),
-        ("empty description", "description that cannot be read"),
+        ("plain", "has no specification 'clip3d'"),
+        ("empty description", "invalid specification: architecture is missing"),
         ("no such width", "network that cannot be built: .*negative"),
-        ("no text encoder", "text_encoder is no name"),
+        ("no space", "space: dim is missing"),
+        ("unknown field", "unknown field 'voxel_size_m'"),
+        ("no text encoder", "text_encoder must be a string"),
         ("no such network", "network that cannot be built: a MinkUNet has"),
-        ("no size", "voxel_sizes_m holds no size"),
-        ("no edge", r"is 0\.0, not above 0"),
-        ("no scale", "description that cannot be read"),
-        ("no channel", "inputs name no channel"),
-        ("no name", "inputs are no names"),
-        ("no table", "config is no table"),
-        ("no notes", "provenance is no table"),
+        ("no size", "voxel_sizes_m must have at least one size"),
+        ("no edge", r"must be above 0, not 0\.0"),
+        ("no scale", "logit_scale must be a number"),
+        ("no channel", "inputs must name at least one channel"),
+        ("no name", "inputs must be a list of strings"),
+        ("no table", "config must be an object"),
+        ("no notes", "provenance must be an object"),
     ],
 )
 @pytest.mark.parametrize("load", [load_encoder, NativeEncoder.load])
@@ -142,15 +146,15 @@ def test_tensors_or_description_that_do_not_fit(
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (None, "is not there"),
+        (None, "does not exist"),
         (b"", "is empty"),
         (b"<!DOCTYPE html><html>404</html>", "is a web page"),
         (b"\n<html></html>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (b"PK\x03\x04archive/data.pkl", "is a PyTorch archive"),
         (b"\x80\x02}q\x00.", "is a pickle"),
-        (b"\x10\x00\x00", "is not a whole safetensors file"),
-        (b"anything else at all, long enough", "is not a whole safetensors file"),
+        (b"\x10\x00\x00", "is not a complete safetensors file"),
+        (b"anything else at all, long enough", "is not a complete safetensors file"),
     ],
 )
 def test_what_is_not_weights(tmp_path: Path, content: bytes | None, fault: str) -> None:
@@ -177,7 +181,7 @@ def test_a_file_cut_anywhere_is_refused(encoder: PointEncoder, tmp_path: Path) -
     for kept in (4, 8, 100, len(raw) // 2, len(raw) - 1):
         cut = tmp_path / "cut"
         cut.write_bytes(raw[:kept])
-        with pytest.raises(SetupError, match="is not a whole safetensors file"):
+        with pytest.raises(SetupError, match="is not a complete safetensors file"):
             load_encoder(cut)
 
 

@@ -1,4 +1,4 @@
-"""What every format owes: one row of the registry, one set of tests."""
+"""Tests that every format in the registry must pass."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from other_readers import PREFIXES, columns_in, surroundings_of
-from sample_clouds import SAMPLES, UTM, some_labels, street
+from sample_clouds import SAMPLES, UTM, read_with_facts, some_labels, street
 
 from clip3d_cli import registry
 from clip3d_cli.errors import Clip3DError, UsageError
 from clip3d_cli.formats.cloud_file import (
     ReadOptions,
     inspect_cloud,
+    open_cloud,
     read_cloud,
-    target_path,
     write_labels,
 )
 
-OPTIONS = ReadOptions()
 EVERY_SAMPLE = pytest.mark.parametrize("sample", SAMPLES)
 COUNT = 300
 
@@ -37,7 +36,7 @@ def test_every_format_has_samples() -> None:
 @EVERY_SAMPLE
 def test_points_come_in_the_files_order(tmp_path: Path, sample: str) -> None:
     path = write_sample(tmp_path, sample)
-    cloud, facts = read_cloud(path, OPTIONS)
+    cloud, facts = read_with_facts(path)
     expected = street(COUNT) + (UTM if sample.startswith("la") else 0)
     found = np.isfinite(cloud.xyz).all(axis=1)
     assert len(cloud) == facts.points == COUNT
@@ -48,7 +47,7 @@ def test_points_come_in_the_files_order(tmp_path: Path, sample: str) -> None:
 @EVERY_SAMPLE
 def test_looking_tells_what_reading_tells(tmp_path: Path, sample: str) -> None:
     path = write_sample(tmp_path, sample)
-    looked, (_, read) = inspect_cloud(path, OPTIONS), read_cloud(path, OPTIONS)
+    looked, (_, read) = inspect_cloud(path), read_with_facts(path)
     assert (looked.format, looked.points, looked.fields) == (read.format, read.points, read.fields)
     np.testing.assert_array_equal(looked.bounds, read.bounds)
 
@@ -61,9 +60,9 @@ def test_labels_are_found_by_other_readers(
 ) -> None:
     path = write_sample(tmp_path, sample, count)
     labels = some_labels(count, ranks)
-    target = target_path(path, None)
+    target = open_cloud(path).target_path()
     sidecar = target.with_name(target.stem + ".classes.json")
-    assert write_labels(labels, path, target, OPTIONS) == [target, sidecar]
+    assert write_labels(labels, path, target) == [target, sidecar]
     columns = columns_in(target)
     prefix = PREFIXES.get(target.suffix, "")
     np.testing.assert_array_equal(columns[f"{prefix}label"].reshape(-1), labels.class_id)
@@ -86,8 +85,8 @@ def test_labels_are_found_by_other_readers(
 def test_all_else_survives(tmp_path: Path, sample: str) -> None:
     path = write_sample(tmp_path, sample)
     before, original = columns_in(path), path.read_bytes()
-    target = target_path(path, None)
-    write_labels(some_labels(COUNT), path, target, OPTIONS)
+    target = open_cloud(path).target_path()
+    write_labels(some_labels(COUNT), path, target)
     assert path.read_bytes() == original
     if target.suffix == ".label":
         return
@@ -107,17 +106,17 @@ def test_labelling_again_replaces_labels_only(tmp_path: Path, sample: str) -> No
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()
-    once = target_path(path, first)
-    write_labels(some_labels(COUNT, 3), path, once, OPTIONS)
+    once = open_cloud(path).target_path(first)
+    write_labels(some_labels(COUNT, 3), path, once)
     if once.suffix == ".label":
         return
-    assert inspect_cloud(once, OPTIONS).label_fields
+    assert inspect_cloud(once).label_fields
     labels = some_labels(COUNT, names="a,b")
     with pytest.raises(UsageError, match="E_LABEL_FIELD"):
-        write_labels(labels, once, second / once.name, OPTIONS)
-    write_labels(labels, once, second / once.name, OPTIONS, overwrite=True)
+        write_labels(labels, once, second / once.name)
+    write_labels(labels, once, second / once.name, overwrite=True)
     fresh = first / f"fresh{once.suffix}"
-    write_labels(labels, path, fresh, OPTIONS)
+    write_labels(labels, path, fresh)
     if sample in ("pcd-packed", "npz", "npy"):  # these are packed anew
         again, expected = columns_in(second / once.name), columns_in(fresh)
         assert list(again) == list(expected)
@@ -135,12 +134,12 @@ def test_no_points_is_a_valid_file(tmp_path: Path, sample: str) -> None:
     if SAMPLES[sample][0] == "bin":
         pytest.skip("a headless table without rows is an empty file")
     path = write_sample(tmp_path, sample, 0)
-    cloud, facts = read_cloud(path, OPTIONS)
+    cloud, facts = read_with_facts(path)
     assert len(cloud) == 0
     assert "there are no points" in facts.warnings
-    target = target_path(path, None)
-    write_labels(some_labels(0), path, target, OPTIONS)
-    assert len(read_cloud(target, OPTIONS)[0]) == 0
+    target = open_cloud(path).target_path()
+    write_labels(some_labels(0), path, target)
+    assert len(read_cloud(target)) == 0
 
 
 @EVERY_SAMPLE
@@ -150,7 +149,7 @@ def test_a_cut_file_is_refused(tmp_path: Path, sample: str, share: float) -> Non
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * share) | 1])
     with pytest.raises(Clip3DError) as refusal:
-        read_cloud(path, OPTIONS)
+        read_cloud(path)
     assert refusal.value.code in ("E_TRUNCATED", "E_COUNT_MISMATCH", "E_BAD_SIZE")
     assert refusal.value.where == str(path)
     assert refusal.value.remedy
@@ -163,19 +162,19 @@ def test_a_cut_file_may_be_labelled_as_far_as_it_goes(tmp_path: Path, sample: st
     path = write_sample(tmp_path, sample, 4000)
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) * 3 // 4 + 1])
-    options = ReadOptions(
-        allow_truncated=True, columns=("x", "y", "z", "i") if "k" in sample else None
-    )
+    columns = ("x", "y", "z", "i") if "k" in sample else None
+    options = ReadOptions(columns, allow_truncated=True)
     whole = street(4000) + (UTM if sample.startswith("la") else 0)
-    cloud, facts = read_cloud(path, options)
+    cloud, facts = read_with_facts(path, options)
     # Points of LAS 1.4 are packed 50,000 together: a cut leaves none of them.
     assert facts.points == len(cloud) < 4000
     assert len(cloud) > 1000 or sample == "laz-1.4"
     np.testing.assert_allclose(cloud.xyz, whole[: len(cloud)], rtol=1e-6, atol=1e-3)
-    target = target_path(path, None)
-    write_labels(some_labels(len(cloud)), path, target, options)
+    target = open_cloud(path, options).target_path()
+    labels = some_labels(len(cloud))
+    write_labels(labels, path, target, columns=columns, allow_truncated=True)
     found = columns_in(target)[PREFIXES.get(target.suffix, "") + "label"]
-    np.testing.assert_array_equal(found, some_labels(len(cloud)).class_id)
+    np.testing.assert_array_equal(found, labels.class_id)
 
 
 @EVERY_SAMPLE
@@ -193,7 +192,7 @@ def test_damaged_files_are_refused_or_read_never_worse(tmp_path: Path, sample: s
             del damaged[dice.randrange(len(damaged)) + 1 :]
         path.write_bytes(damaged)
         try:
-            cloud, facts = read_cloud(path, options)
+            cloud, facts = read_with_facts(path, options)
         except Clip3DError as refusal:
             assert refusal.remedy
         else:

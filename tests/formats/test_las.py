@@ -1,4 +1,4 @@
-"""LAS and LAZ: what only they have, read back by laspy."""
+"""Features that only LAS and LAZ have, read back by laspy."""
 
 from __future__ import annotations
 
@@ -11,24 +11,21 @@ import lazrs
 import numpy as np
 import pytest
 from other_readers import columns_in, surroundings_of
-from sample_clouds import UTM, WKT_METRES, some_labels, street, write_las
+from sample_clouds import WKT_METRES, read_with_facts, some_labels, write_las
 
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.cloud_file import ReadOptions, inspect_cloud, read_cloud, write_labels
-from clip3d_cli.formats.las.crs import Crs, crs_of
+from clip3d_cli.formats.cloud_file import inspect_cloud, open_cloud, read_cloud, write_labels
 from clip3d_cli.formats.las.header import read_las_header
 
-OPTIONS = ReadOptions()
 COUNT = 400
-US_FOOT = 12 / 39.37
 
 
 def labelled(source: Path, name: str, labels: Labels | None = None) -> Path:
-    labels = some_labels(len(read_cloud(source, OPTIONS)[0])) if labels is None else labels
+    labels = some_labels(len(read_cloud(source))) if labels is None else labels
     target = source.with_name(name)
-    write_labels(labels, source, target, OPTIONS)
+    write_labels(labels, source, target)
     return target
 
 
@@ -61,7 +58,7 @@ def test_raw_points_are_the_same_bytes(tmp_path: Path) -> None:
 def test_more_points_than_a_chunk(tmp_path: Path) -> None:
     count = 120_001
     source = write_las(tmp_path / "tile.laz", count, 7)
-    cloud, _ = read_cloud(source, OPTIONS)
+    cloud = read_cloud(source)
     np.testing.assert_array_equal(cloud.xyz, np.array(laspy.read(source).xyz))
     labels = some_labels(count)
     target = labelled(source, "out.laz", labels)
@@ -70,10 +67,10 @@ def test_more_points_than_a_chunk(tmp_path: Path) -> None:
 
 def test_extended_records_survive(tmp_path: Path) -> None:
     source = write_las(tmp_path / "tile.laz", COUNT, 6, wkt_evlr=WKT_METRES)
-    assert read_cloud(source, OPTIONS)[1].crs == "UTM 32N"
+    assert inspect_cloud(source).crs == "UTM 32N"
     target = labelled(source, "out.laz")
     assert laspy.read(target).evlrs[0].record_data_bytes().startswith(WKT_METRES.encode())
-    assert read_cloud(target, OPTIONS)[1].crs == "UTM 32N"
+    assert inspect_cloud(target).crs == "UTM 32N"
 
 
 def test_cloud_optimised_files_become_plain(tmp_path: Path) -> None:
@@ -91,9 +88,9 @@ def test_cloud_optimised_files_become_plain(tmp_path: Path) -> None:
     path = tmp_path / "tile.copc.laz"
     path.write_bytes(bytes(head[:375]) + info + bytes(head[375:]) + bytes(body) + pages)
 
-    cloud, facts = read_cloud(path, OPTIONS)
+    cloud, facts = read_with_facts(path)
     assert facts.format.endswith("(COPC)")
-    np.testing.assert_array_equal(cloud.xyz, read_cloud(source, OPTIONS)[0].xyz)
+    np.testing.assert_array_equal(cloud.xyz, read_cloud(source).xyz)
     las = laspy.read(labelled(path, "out.laz"))
     assert not [v for v in [*las.vlrs, *las.evlrs] if v.user_id == "copc"]
     assert [record.record_id for record in las.evlrs] == [2112]
@@ -129,7 +126,7 @@ def test_class_names_travel_in_a_record(tmp_path: Path) -> None:
     source = write_las(tmp_path / "tile.laz", COUNT)
     once = labelled(source, "once.laz")
     twice = tmp_path / "twice.laz"
-    write_labels(some_labels(COUNT, names="ä,b"), once, twice, OPTIONS, overwrite=True)
+    write_labels(some_labels(COUNT, names="ä,b"), once, twice, overwrite=True)
     records = [v for v in laspy.read(twice).vlrs if v.user_id == "clip3d"]
     assert [record.record_id for record in records] == [1]
     table = json.loads(records[0].record_data_bytes())
@@ -139,7 +136,7 @@ def test_class_names_travel_in_a_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("classes", "dtype"), [(254, "u1"), (255, "u2"), (5000, "u2")])
 def test_labels_are_as_narrow_as_they_can_be(tmp_path: Path, classes: int, dtype: str) -> None:
     source = write_las(tmp_path / "tile.las", COUNT)
-    vocabulary = Vocabulary.of_words([f"class {number}" for number in range(classes)])
+    vocabulary = Vocabulary.from_names([f"class {number}" for number in range(classes)])
     index = np.arange(COUNT, dtype=np.int32) * 31 % classes
     labels = Labels(index, np.ones(COUNT, np.float32), vocabulary)
     found = columns_in(labelled(source, "out.las", labels))["clip3d_label"]
@@ -154,7 +151,7 @@ def test_colors_of_eight_bits_are_not_darkened(tmp_path: Path, high: int) -> Non
     las.red = np.arange(256) * (high // 255)
     las.green = las.blue = np.zeros(256)
     las.write(source)
-    rgb = read_cloud(source, OPTIONS)[0].rgb
+    rgb = read_cloud(source).rgb
     assert rgb is not None
     np.testing.assert_array_equal(rgb[:, 0], np.arange(256))
 
@@ -164,77 +161,7 @@ def test_black_is_no_color(tmp_path: Path) -> None:
     las = laspy.read(source)
     las.red = las.green = las.blue = np.zeros(COUNT)
     las.write(source)
-    assert read_cloud(source, OPTIONS)[0].rgb is None
-
-
-CRS_TEXTS = [
-    (WKT_METRES, Crs("UTM 32N", 1.0, 1.0)),
-    (
-        'COMPD_CS["x",PROJCS["p",GEOGCS["g",UNIT["degree",0.017]],UNIT["ft",0.3048]],'
-        'VERT_CS["v",UNIT["metre",1]]]',
-        Crs("x", 0.3048, 1.0),
-    ),
-    ('GEOGCS["WGS 84",UNIT["degree",0.017]]', Crs("WGS 84", 0.017, 0.017, True)),
-    ('GEOCCS["ECEF",UNIT["metre",1]]', Crs("ECEF", 1.0, 1.0)),
-    (
-        'GEODCRS["ECEF 2",CS[Cartesian,3],AXIS["X",geocentricX,LENGTHUNIT["metre",1]]]',
-        Crs("ECEF 2", 1.0, 1.0),
-    ),
-    (
-        'PROJCRS["two",BASEGEOGCRS["g",UNIT["degree",0.017]],CS[Cartesian,2],'
-        'AXIS["(E)",east],LENGTHUNIT["US survey foot",0.304800609601219]]',
-        Crs("two", 0.304800609601219, 0.304800609601219),
-    ),
-    ('BOUNDCRS[SOURCECRS[GEOGCRS["inner",CS[ellipsoidal,2]]]]', Crs("BOUNDCRS", 1.0, 1.0, True)),
-    ('LOCAL_CS["site",UNIT["metre",1]]', Crs("site", 1.0, 1.0)),
-    ('PROJCS["unclosed', None),
-    ("]]]]", None),
-    ("[" * 5000, None),
-    ("", None),
-]
-
-
-@pytest.mark.parametrize(("text", "crs"), CRS_TEXTS)
-def test_units_of_well_known_text(tmp_path: Path, text: str, crs: Crs | None) -> None:
-    source = write_las(tmp_path / "tile.las", 5, wkt=text)
-    assert crs_of(source, read_las_header(source)) == crs
-
-
-GEO_KEYS = [
-    ([(1024, 0, 1, 1), (3072, 0, 1, 32632), (3076, 0, 1, 9001)], Crs("EPSG:32632", 1.0, 1.0)),
-    ([(1024, 0, 1, 1), (3072, 0, 1, 32767), (3076, 0, 1, 9003)], Crs("named ft", US_FOOT, US_FOOT)),
-    ([(1024, 0, 1, 1), (3076, 0, 1, 9002), (4099, 0, 1, 9001)], Crs("named ft", 0.3048, 1.0)),
-    ([(1024, 0, 1, 1), (3077, 34736, 1, 1)], Crs("named ft", 0.25, 0.25)),
-    ([(1024, 0, 1, 1)], Crs("named ft", US_FOOT, US_FOOT)),
-    ([(1024, 0, 1, 2), (2048, 0, 1, 4326)], Crs("EPSG:4326", US_FOOT, US_FOOT, True)),
-    ([(3072, 0, 1, 32632)], None),
-]
-
-
-@pytest.mark.parametrize(("keys", "crs"), GEO_KEYS)
-def test_units_of_geotiff_keys(
-    tmp_path: Path, keys: list[tuple[int, ...]], crs: Crs | None
-) -> None:
-    las = laspy.LasData(laspy.LasHeader(point_format=1, version="1.2"))
-    las.xyz = street(5)
-    keys = [*keys, (3073, 34737, 9, 0)]
-    body = b"".join(struct.pack("<4H", *key) for key in [(1, 1, 0, len(keys)), *keys])
-    doubles, text = struct.pack("<2d", 1.0, 0.25), b"named ft|\0"
-    for number, content in ((34735, body), (34736, doubles), (34737, text)):
-        las.header.vlrs.append(laspy.VLR("LASF_Projection", number, "", content))
-    las.write(tmp_path / "tile.las")
-    header = read_las_header(tmp_path / "tile.las")
-    assert crs_of(tmp_path / "tile.las", header) == crs
-
-
-@pytest.mark.parametrize("origin", [UTM, (-5000.0, 0.0, 0.0)])
-def test_degrees_that_cannot_be_are_metres(
-    tmp_path: Path, origin: tuple[float, float, float]
-) -> None:
-    source = write_las(tmp_path / "tile.las", COUNT, wkt='GEOGCS["WGS 84"]', offset=origin)
-    cloud, facts = read_cloud(source, OPTIONS)
-    assert any("cannot be" in warning for warning in facts.warnings)
-    np.testing.assert_allclose(cloud.xyz, street(COUNT) + origin, atol=1e-3)
+    assert read_cloud(source).rgb is None
 
 
 @pytest.mark.parametrize("name", ["PanicException", "LazrsError"])
@@ -249,7 +176,7 @@ def test_faults_of_the_unpacker_are_refusals(
 
     monkeypatch.setattr(lazrs, "ParLasZipDecompressor", fail)
     with pytest.raises(InputError, match="E_CORRUPT"):
-        read_cloud(source, OPTIONS)
+        read_cloud(source)
 
 
 def test_an_interrupt_is_no_fault_of_the_file(
@@ -261,7 +188,7 @@ def test_an_interrupt_is_no_fault_of_the_file(
     source = write_las(tmp_path / "tile.laz", COUNT)
     monkeypatch.setattr(lazrs, "ParLasZipDecompressor", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        read_cloud(source, OPTIONS)
+        read_cloud(source)
 
 
 REAL = [
@@ -276,10 +203,10 @@ REAL = [
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_survive(shared_data: Path, tmp_path: Path, name: str) -> None:
     source = shared_data / "aerial" / name
-    facts = inspect_cloud(source, OPTIONS)
-    labels = some_labels(facts.points)
+    cloud_file = open_cloud(source)
+    labels = some_labels(cloud_file.facts.points)
     target = tmp_path / f"out{source.suffix}"
-    write_labels(labels, source, target, OPTIONS, facts=facts)
+    cloud_file.write(labels, target)
     before, after = columns_in(source), columns_in(target)
     assert all(np.array_equal(after[column], before[column]) for column in before)
     np.testing.assert_array_equal(after["clip3d_label"], labels.class_id)

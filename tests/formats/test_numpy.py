@@ -1,4 +1,4 @@
-"""Numpy's files and headless tables: what the numbers can mean, and what they may cost."""
+"""NPY, NPZ and headless tables: which arrays and columns are points, and limits of memory."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_records import zeros_npz
-from sample_clouds import some_labels, street, write_bin
+from sample_clouds import read_with_facts, some_labels, street, write_bin
 
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud, write_labels
+from clip3d_cli.formats.cloud_file import open_cloud, read_cloud, write_labels
 from clip3d_cli.formats.colors import unit_intensity
 from clip3d_cli.formats.format import memory_budget
 
-OPTIONS = ReadOptions()
 COUNT = 50
 XYZ = street(COUNT)
 FIELDS = np.zeros(COUNT, [("i", "u2"), ("z", "f4"), ("y", "f4"), ("x", "f8")])
@@ -36,7 +35,7 @@ ARCHIVES = {
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_points_are_found_by_name_or_shape(tmp_path: Path, name: str) -> None:
     np.savez(tmp_path / "a.npz", **ARCHIVES[name])
-    cloud, _ = read_cloud(tmp_path / "a.npz", OPTIONS)
+    cloud = read_cloud(tmp_path / "a.npz")
     np.testing.assert_allclose(cloud.xyz, XYZ, atol=1e-5)
 
 
@@ -54,18 +53,18 @@ def test_points_are_found_by_name_or_shape(tmp_path: Path, name: str) -> None:
 def test_what_cannot_be_points_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(Clip3DError, match="E_NO_XYZ"):
-        read_cloud(tmp_path / "a.npz", OPTIONS)
+        read_cloud(tmp_path / "a.npz")
 
 
 def test_whole_numbers_are_metres(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.arange(30, dtype=np.int16).reshape(10, 3))
-    assert read_cloud(tmp_path / "a.npy", OPTIONS)[0].xyz[3].tolist() == [9, 10, 11]
+    assert read_cloud(tmp_path / "a.npy").xyz[3].tolist() == [9, 10, 11]
 
 
 def test_colors_and_intensity_by_name(tmp_path: Path) -> None:
     rgb, bright = np.full((COUNT, 3), [10, 20, 30], np.uint8), np.arange(COUNT, dtype=np.uint8)
     np.savez(tmp_path / "a.npz", xyz=XYZ, colors=rgb, intensity=bright[:, None])
-    cloud, _ = read_cloud(tmp_path / "a.npz", OPTIONS)
+    cloud = read_cloud(tmp_path / "a.npz")
     assert cloud.rgb is not None
     assert cloud.intensity is not None
     assert cloud.rgb[7].tolist() == [10, 20, 30]
@@ -76,19 +75,19 @@ def test_columns_are_named_on_request(tmp_path: Path) -> None:
     table = np.c_[np.full((COUNT, 3), [0, 51, 255]), XYZ]
     np.save(tmp_path / "a.npy", table)
     names = ("red", "green", "blue", "x", "y", "z")
-    cloud, _ = read_cloud(tmp_path / "a.npy", ReadOptions(columns=names))
+    cloud = read_cloud(tmp_path / "a.npy", columns=names)
     np.testing.assert_array_equal(cloud.xyz, XYZ)
     assert cloud.rgb is not None
     assert cloud.rgb[0].tolist() == [0, 51, 255]
     with pytest.raises(Clip3DError, match="E_COLUMNS"):
-        read_cloud(tmp_path / "a.npy", ReadOptions(columns=("x", "y", "z")))
+        read_cloud(tmp_path / "a.npy", columns=("x", "y", "z"))
 
 
 def test_a_bomb_is_refused_before_it_inflates(tmp_path: Path) -> None:
     path = zeros_npz(2_000_000)(tmp_path)
     assert path.stat().st_size < 300_000
     with pytest.raises(Clip3DError, match="E_TOO_LARGE"):
-        read_cloud(path, ReadOptions(max_memory=100_000_000))
+        read_cloud(path, max_memory=100_000_000)
 
 
 def test_members_of_an_archive_are_copied_as_they_are(tmp_path: Path) -> None:
@@ -98,7 +97,7 @@ def test_members_of_an_archive_are_copied_as_they_are(tmp_path: Path) -> None:
         archive.writestr("about.txt", "read me")
         with archive.open("objects.npy", "w") as file:
             np.lib.format.write_array(file, np.array([{}]), allow_pickle=True)
-    write_labels(some_labels(COUNT), path, tmp_path / "out.npz", OPTIONS)
+    write_labels(some_labels(COUNT), path, tmp_path / "out.npz")
     with zipfile.ZipFile(path) as before, zipfile.ZipFile(tmp_path / "out.npz") as after:
         for member in before.infolist():
             copied = after.getinfo(member.filename)
@@ -110,7 +109,7 @@ def test_members_of_an_archive_are_copied_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("width", "count"), [(4, 50), (5, 40), (4, 1), (5, 3), (4, 2000)])
 def test_tables_without_header_tell_their_width(tmp_path: Path, width: int, count: int) -> None:
     path = write_bin(tmp_path / "a.bin", count, width)
-    cloud, facts = read_cloud(path, OPTIONS)
+    cloud, facts = read_with_facts(path)
     np.testing.assert_allclose(cloud.xyz, street(count), rtol=1e-6)
     assert len(facts.fields) == width
 
@@ -118,21 +117,21 @@ def test_tables_without_header_tell_their_width(tmp_path: Path, width: int, coun
 def test_rings_are_whole_numbers(tmp_path: Path) -> None:
     ahead = np.abs(street(40))
     np.c_[ahead, np.ones(40)].astype("<f4").tofile(tmp_path / "a.bin")
-    np.testing.assert_allclose(read_cloud(tmp_path / "a.bin", OPTIONS)[0].xyz, ahead, rtol=1e-6)
+    np.testing.assert_allclose(read_cloud(tmp_path / "a.bin").xyz, ahead, rtol=1e-6)
 
 
 def test_other_columns_must_be_named(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     np.c_[XYZ, np.ones((COUNT, 3))].astype("<f4").tofile(path)
     with pytest.raises(Clip3DError, match="E_COLUMNS"):
-        read_cloud(path, OPTIONS)
+        read_cloud(path)
     names = ("x", "y", "z", "intensity", "ring", "time")
-    cloud, _ = read_cloud(path, ReadOptions(columns=names))
+    cloud = read_cloud(path, columns=names)
     np.testing.assert_allclose(cloud.xyz, XYZ, rtol=1e-6)
     with pytest.raises(Clip3DError, match="E_BAD_SIZE"):
-        read_cloud(path, ReadOptions(columns=(*names, "echo")))
+        read_cloud(path, columns=(*names, "echo"))
     with pytest.raises(Clip3DError, match="E_COLUMNS"):
-        read_cloud(path, ReadOptions(columns=("x", "y", "y", "intensity")))
+        read_cloud(path, columns=("x", "y", "y", "intensity"))
 
 
 INTENSITIES = [
@@ -161,10 +160,11 @@ def test_the_budget_is_less_than_the_machine(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_real_files_keep_their_arrays(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "driving" / "pandaset_001" / "00.npz"
-    cloud, facts = read_cloud(path, OPTIONS)
+    cloud_file = open_cloud(path)
+    cloud = cloud_file.read()
     labels = some_labels(len(cloud))
     target = tmp_path / "out.npz"
-    write_labels(labels, path, target, OPTIONS, overwrite=True, facts=facts)
+    cloud_file.write(labels, target, overwrite=True)
     before, after = np.load(path), np.load(target)
     np.testing.assert_array_equal(cloud.xyz, before["xyz"])
     np.testing.assert_array_equal(after["label"], labels.class_id)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from other_readers import columns_in, surroundings_of
 from sample_clouds import lzf_pack, lzf_unpack, some_labels, write_pcd
 
-from clip3d_cli.formats.cloud_file import ReadOptions, inspect_cloud, read_cloud, write_labels
+from clip3d_cli.formats.cloud_file import inspect_cloud, open_cloud, read_cloud, write_labels
 from clip3d_cli.formats.pcd import lzf
+from clip3d_cli.native import library as native
 
-OPTIONS = ReadOptions()
 ORANGE = 0x00FF8000
 
 
@@ -23,30 +23,49 @@ ORANGE = 0x00FF8000
 @settings(deadline=None)
 def test_lzf_unpacks_what_others_pack(raw: bytes, times: int) -> None:
     whole = raw * times
-    assert lzf.unpack(lzf_pack(whole), len(whole)) == whole
+    assert lzf.decompress(lzf_pack(whole), len(whole)) == whole
 
 
 @given(st.binary(max_size=400), st.binary(max_size=400))
-def test_literal_packing_is_read_by_others_and_joined(first: bytes, second: bytes) -> None:
-    packed = lzf_pack(first) + lzf.pack_literally(second)
+@settings(deadline=None)
+def test_streams_can_be_joined(first: bytes, second: bytes) -> None:
+    assert lzf_unpack(lzf_pack(first) + lzf.literal_runs(second)) == first + second
+    packed = lzf_pack(first) + lzf.compress(second)
     assert lzf_unpack(packed) == first + second
-    assert lzf.unpack(packed, len(first + second)) == first + second
+    assert lzf.decompress(packed, len(first + second)) == first + second
 
 
 @given(st.binary(max_size=60), st.integers(0, 300))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_unpack_to_the_size_or_not_at_all(packed: bytes, size: int) -> None:
-    raw = lzf.unpack(packed, size)
+    raw = lzf.decompress(packed, size)
     assert raw is None or (len(raw) == size and raw == lzf_unpack(packed))
+
+
+def test_without_the_engine_python_does_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_pcd(tmp_path / "a.pcd", 500, "binary_compressed")
+    expected = read_cloud(path).xyz
+    write_labels(some_labels(500), path, tmp_path / "engine.pcd")
+
+    def not_built() -> None:
+        raise native.EngineUnavailableError("it was not built")
+
+    monkeypatch.setattr(native, "load", not_built)
+    np.testing.assert_array_equal(read_cloud(path).xyz, expected)
+    write_labels(some_labels(500), path, tmp_path / "python.pcd")
+    one, other = columns_in(tmp_path / "engine.pcd"), columns_in(tmp_path / "python.pcd")
+    assert all(one[name].tobytes() == other[name].tobytes() for name in one)
 
 
 @pytest.mark.parametrize("layout", ["ascii", "binary", "binary_compressed"])
 def test_organised_clouds_stay_so(tmp_path: Path, layout: str) -> None:
     path = write_pcd(tmp_path / "a.pcd", 48, layout, height=6)
-    assert "organised 8 x 6" in inspect_cloud(path, OPTIONS).notes
+    assert "organised 8 x 6" in inspect_cloud(path).notes
     labels = some_labels(48)
-    write_labels(labels, path, tmp_path / "out.pcd", OPTIONS)
-    assert "organised 8 x 6" in inspect_cloud(tmp_path / "out.pcd", OPTIONS).notes
+    write_labels(labels, path, tmp_path / "out.pcd")
+    assert "organised 8 x 6" in inspect_cloud(tmp_path / "out.pcd").notes
     assert surroundings_of(tmp_path / "out.pcd") == surroundings_of(path)
     columns = columns_in(tmp_path / "out.pcd")
     assert np.isnan(columns["x"][1])
@@ -75,10 +94,10 @@ def test_packed_colors(
     body = struct.pack("<3f", 1, 2, 3) + raw if layout == "binary" else f"1 2 3 {text}\n".encode()
     path = tmp_path / "a.pcd"
     path.write_bytes(head.encode() + body)
-    cloud, _ = read_cloud(path, OPTIONS)
+    cloud = read_cloud(path)
     assert cloud.rgb is not None
     assert cloud.rgb.tolist() == [[255, 128, 0]]
-    write_labels(some_labels(1), path, tmp_path / "out.pcd", OPTIONS)
+    write_labels(some_labels(1), path, tmp_path / "out.pcd")
     assert (tmp_path / "out.pcd").read_bytes().count(body.rstrip(b"\n")) == 1
 
 
@@ -92,10 +111,10 @@ def test_packed_colors(
 )
 def test_real_files_survive(shared_data: Path, tmp_path: Path, name: str) -> None:
     path = shared_data / name
-    facts = inspect_cloud(path, OPTIONS)
-    labels = some_labels(facts.points)
-    write_labels(labels, path, tmp_path / "out.pcd", OPTIONS, overwrite=True, facts=facts)
-    before, after = read_cloud(path, OPTIONS)[0], read_cloud(tmp_path / "out.pcd", OPTIONS)[0]
+    cloud_file = open_cloud(path)
+    labels = some_labels(cloud_file.facts.points)
+    cloud_file.write(labels, tmp_path / "out.pcd", overwrite=True)
+    before, after = read_cloud(path), read_cloud(tmp_path / "out.pcd")
     np.testing.assert_array_equal(after.xyz, before.xyz)
     np.testing.assert_array_equal(after.rgb, before.rgb)
     assert surroundings_of(tmp_path / "out.pcd") == surroundings_of(path)

@@ -13,11 +13,10 @@ from bad_clouds import ascii_ply, list_ply, splats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from other_readers import columns_in
-from sample_clouds import some_labels
+from sample_clouds import read_with_facts, some_labels
 
-from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud, write_labels
+from clip3d_cli.formats.cloud_file import read_cloud, write_labels
 
-OPTIONS = ReadOptions()
 NUMBERS = ["i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"]
 NAMES = st.text("abcdefgh_", min_size=1, max_size=8).filter(
     lambda name: name not in ("b", "g") and not name.startswith("scalar_")
@@ -47,7 +46,7 @@ def test_any_table_survives(made: tuple[np.ndarray, str], ranks: int | None) -> 
         element = plyfile.PlyElement.describe(table, "vertex")
         plyfile.PlyData([element], text=order == "=", byte_order=order).write(path)
         labels = some_labels(len(table), ranks)
-        write_labels(labels, path, target, OPTIONS)
+        write_labels(labels, path, target)
         before, after = columns_in(path), columns_in(target)
         assert [*before, "scalar_label", "scalar_score"] == list(after)[: len(before) + 2]
         for name, values in before.items():
@@ -58,11 +57,11 @@ def test_any_table_survives(made: tuple[np.ndarray, str], ranks: int | None) -> 
 
 def test_lists_before_and_inside_the_vertices(tmp_path: Path) -> None:
     path = list_ply(tmp_path)
-    cloud, _ = read_cloud(path, OPTIONS)
+    cloud = read_cloud(path)
     assert cloud.xyz.tolist() == [[1, 2, 3], [4, 5, 6]]
     labels = some_labels(2)
-    write_labels(labels, path, tmp_path / "out.ply", OPTIONS)
-    write_labels(labels, tmp_path / "out.ply", tmp_path / "again.ply", OPTIONS, overwrite=True)
+    write_labels(labels, path, tmp_path / "out.ply")
+    write_labels(labels, tmp_path / "out.ply", tmp_path / "again.ply", overwrite=True)
     assert (tmp_path / "again.ply").read_bytes() == (tmp_path / "out.ply").read_bytes()
     ply = plyfile.PlyData.read(tmp_path / "out.ply")
     assert [row.tolist() for row in ply["face"]["vertex_indices"]] == [[0, 1, 0], [0, 1, 0, 1]]
@@ -77,9 +76,9 @@ def test_text_keeps_its_spelling(tmp_path: Path) -> None:
     )
     lines = "1.50 2 7 8 2e0  3.000 \n\n-0 0 +5 6\n"
     path = ascii_ply(2, lines, properties, newline="\r\n")(tmp_path)
-    assert read_cloud(path, OPTIONS)[0].xyz.tolist() == [[1.5, 2, 3], [0, 5, 6]]
+    assert read_cloud(path).xyz.tolist() == [[1.5, 2, 3], [0, 5, 6]]
     labels = some_labels(2)
-    write_labels(labels, path, tmp_path / "out.ply", OPTIONS)
+    write_labels(labels, path, tmp_path / "out.ply")
     head, body = (tmp_path / "out.ply").read_bytes().split(b"end_header\r\n")
     words = [b"%d %.9g" % pair for pair in zip(labels.class_id, labels.score, strict=True)]
     assert body == b"1.50 2 7 8 2e0  3.000 %b \r\n\r\n-0 0 +5 6 %b\r\n" % tuple(words)
@@ -89,7 +88,7 @@ def test_text_keeps_its_spelling(tmp_path: Path) -> None:
 def test_the_header_keeps_its_lines(tmp_path: Path) -> None:
     more = "comment  two  spaces\nobj_info from a test\nelement camera 1\nproperty float fov\n"
     path = ascii_ply(1, "60\n1 2 3\n", more=more)(tmp_path)
-    write_labels(some_labels(1), path, tmp_path / "out.ply", OPTIONS)
+    write_labels(some_labels(1), path, tmp_path / "out.ply")
     text = (tmp_path / "out.ply").read_text()
     added = [line for line in text.splitlines() if line not in path.read_text().splitlines()]
     assert added[:3] == [
@@ -104,7 +103,7 @@ def test_the_header_keeps_its_lines(tmp_path: Path) -> None:
 def test_names_of_any_kind_stay_on_one_line(tmp_path: Path) -> None:
     path = ascii_ply(1, "1 2 3\n")(tmp_path)
     labels = some_labels(1, names="two\nlines,größe")
-    write_labels(labels, path, tmp_path / "out.ply", OPTIONS)
+    write_labels(labels, path, tmp_path / "out.ply")
     comments = plyfile.PlyData.read(tmp_path / "out.ply").comments
     assert comments == ["clip3d_class 1 two lines", "clip3d_class 2 gr\\xf6\\xdfe"]
 
@@ -112,7 +111,7 @@ def test_names_of_any_kind_stay_on_one_line(tmp_path: Path) -> None:
 def test_many_classes_need_wider_labels(tmp_path: Path) -> None:
     path = ascii_ply(1, "1 2 3\n")(tmp_path)
     labels = some_labels(1, names=",".join(f"class {number}" for number in range(300)))
-    write_labels(labels, path, tmp_path / "out.ply", OPTIONS)
+    write_labels(labels, path, tmp_path / "out.ply")
     assert columns_in(tmp_path / "out.ply")["scalar_label"].dtype == "u2"
 
 
@@ -134,12 +133,12 @@ def test_colors_of_every_kind(
     for name, value in zip(names, color, strict=True):
         table[name] = value
     plyfile.PlyData([plyfile.PlyElement.describe(table, "vertex")]).write(tmp_path / "a.ply")
-    rgb = read_cloud(tmp_path / "a.ply", OPTIONS)[0].rgb
+    rgb = read_cloud(tmp_path / "a.ply").rgb
     assert (None if rgb is None else rgb[0].tolist()) == expected
 
 
 def test_splats_have_the_color_of_their_base(tmp_path: Path) -> None:
-    cloud, facts = read_cloud(splats(tmp_path), OPTIONS)
+    cloud, facts = read_with_facts(splats(tmp_path))
     assert any("Gaussian splat" in note for note in facts.notes)
     assert cloud.rgb is not None
     assert cloud.rgb[0].tolist() == [199, 127, 127]

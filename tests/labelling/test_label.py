@@ -9,12 +9,13 @@ import torch
 from native_twin import native_twin
 
 from clip3d_cli.core import voxels
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
-from clip3d_cli.core.voxels import choose_voxel, voxelize
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.core.voxels import choose_voxel_size, voxelize
 from clip3d_cli.encoders import point_encoder as torch_encoder
-from clip3d_cli.encoders.input_channels import CHANNELS, Terrain, voxel_inputs
+from clip3d_cli.encoders.input_channels import CHANNELS, CloudContext, voxel_inputs
 from clip3d_cli.encoders.point_encoder import PointEncoder, compare
 from clip3d_cli.encoders.scoring import ClassQuery, rank_by_similarity
 from clip3d_cli.encoders.spec import EncoderSpec
@@ -73,13 +74,13 @@ def cloud() -> PointCloud:
 def classes(network: PointEncoder, cloud: PointCloud) -> ClassEmbeddings:
     """Words along which the random network's answers differ, so that all classes occur."""
     grid = voxelize(cloud.xyz, 0.4)
-    channels = voxel_inputs(INPUTS, cloud, grid, Terrain(cloud.xyz))
+    channels = voxel_inputs(INPUTS, cloud, grid, CloudContext(cloud))
     cells = np.pad(grid.cells, ((0, 0), (1, 0)))
     with torch.no_grad():
         spread = network(SparseTensor(torch.from_numpy(cells), torch.from_numpy(channels)))
     axes = torch.linalg.svd(spread - spread.mean(dim=0), full_matrices=False)[2][:3]
     vectors = torch.nn.functional.normalize(torch.cat((axes, -axes[:2])), dim=1).numpy()
-    vocabulary = Vocabulary.of_words(["a=b", "c", "d", "e"])
+    vocabulary = Vocabulary.from_names(["a=b", "c", "d", "e"])
     return ClassEmbeddings(vectors, np.array([0, 0, 1, 2, 3], np.int32), vocabulary, SPACE)
 
 
@@ -206,9 +207,9 @@ def test_voxel_size_suits_the_density() -> None:
     sizes = (0.05, 0.1, 0.2, 0.4)
     plane = np.column_stack((RNG.uniform(0, 20, (4000, 2)), np.zeros(4000)))
     # Ten points a square metre: 1.6 of them share a voxel of 0.4 m, hardly any one of 0.2 m.
-    assert choose_voxel(plane, sizes) == 0.4
-    assert choose_voxel(plane * 0.1, sizes) == 0.05
-    assert choose_voxel(plane * 100, sizes) == 0.4
+    assert choose_voxel_size(plane, sizes) == 0.4
+    assert choose_voxel_size(plane * 0.1, sizes) == 0.05
+    assert choose_voxel_size(plane * 100, sizes) == 0.4
 
 
 def test_voxel_size_of_a_large_cloud_is_that_of_its_middle(
@@ -217,8 +218,8 @@ def test_voxel_size_of_a_large_cloud_is_that_of_its_middle(
     monkeypatch.setattr(voxels, "_SAMPLE_POINTS", 4000)
     plane = np.column_stack((RNG.uniform(0, 100, (40_000, 2)), np.zeros(40_000)))
     sizes = (0.1, 0.2, 0.8, 1.6)
-    assert choose_voxel(plane, sizes) == 0.8
-    assert choose_voxel(plane[RNG.permutation(len(plane))], sizes) == 0.8
+    assert choose_voxel_size(plane, sizes) == 0.8
+    assert choose_voxel_size(plane[RNG.permutation(len(plane))], sizes) == 0.8
 
 
 def test_many_words_are_compared_in_small_parts(
@@ -247,7 +248,7 @@ def test_every_channel_is_finite_and_repeatable(cloud: PointCloud) -> None:
     moved = PointCloud(colored.xyz[order], colored.rgb[order], colored.intensity[order])
     names = list(CHANNELS)
     channels = [
-        voxel_inputs(names, c, voxelize(c.xyz, 0.4), Terrain(c.xyz)) for c in (colored, moved)
+        voxel_inputs(names, c, voxelize(c.xyz, 0.4), CloudContext(c)) for c in (colored, moved)
     ]
     assert np.isfinite(channels[0]).all()
     assert np.abs(channels[0]).max() < 8
@@ -255,18 +256,18 @@ def test_every_channel_is_finite_and_repeatable(cloud: PointCloud) -> None:
 
 
 def test_missing_channels_are_named(cloud: PointCloud) -> None:
-    grid, terrain = voxelize(cloud.xyz, 0.4), Terrain(cloud.xyz)
+    grid, ground = voxelize(cloud.xyz, 0.4), CloudContext(cloud)
     with pytest.raises(InputError, match="no colors"):
-        voxel_inputs(["red"], cloud, grid, terrain)
+        voxel_inputs(["red"], cloud, grid, ground)
     with pytest.raises(InputError, match="no intensity"):
-        voxel_inputs(["intensity"], cloud, grid, terrain)
+        voxel_inputs(["intensity"], cloud, grid, ground)
     with pytest.raises(SetupError, match="'sonar'"):
-        voxel_inputs(["sonar"], cloud, grid, terrain)
+        voxel_inputs(["sonar"], cloud, grid, ground)
 
 
 def test_height_stands_on_the_ground(cloud: PointCloud) -> None:
     grid = voxelize(cloud.xyz, 0.4)
-    height = voxel_inputs(["height_near"], cloud, grid, Terrain(cloud.xyz))[:, 0] * 3
+    height = voxel_inputs(["height_near"], cloud, grid, CloudContext(cloud))[:, 0] * 3
     middle = grid.centers[:, 2] - 80
     assert np.abs(height - np.clip(middle, 0, 6)).max() < 0.45
 

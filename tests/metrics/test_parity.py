@@ -19,7 +19,7 @@ from benchmarks.parity_cases import CASES, PANOPTIC, labelled, segmented, tree_a
 from benchmarks.parity_files import MIN_POINTS
 from clip3d_cli import registry
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.labels import read_thing_classes
 from clip3d_cli.metrics.confusion import ConfusionMatrix
@@ -41,7 +41,7 @@ VOCABULARIES = {"nuscenes": "nuscenes16", "semantickitti": "semantickitti19"}
 
 
 def rules_of(benchmark: str) -> BenchmarkRules:
-    dataset: type[Dataset] = registry.part("datasets", benchmark)
+    dataset: type[Dataset] = registry.load("datasets", benchmark)
     return dataset.rules
 
 
@@ -89,7 +89,7 @@ def test_the_cases_have_classes_that_are_absent_or_never_answered(benchmark: str
 
 def panoptic_scores(benchmark: str) -> tuple[PanopticCounts, PanopticScores]:
     case = PANOPTIC[benchmark]
-    things = read_thing_classes(benchmark, named_vocabulary(VOCABULARIES[benchmark]))
+    things = read_thing_classes(benchmark, load_vocabulary(VOCABULARIES[benchmark]))
     total: PanopticCounts | None = None
     for truth, instance, said, part in segmented(case, frozenset(thing + 1 for thing in things)):
         counts = PanopticCounts.of(
@@ -173,7 +173,7 @@ def test_whole_folders_score_as_by_the_official_scripts(
     """The official scripts read the same files: truth, objects, and which scenes count."""
     name = tree.__name__.removeprefix("datasets_trees_")
     tree.write_tree(tmp_path)
-    dataset: Dataset = registry.part("datasets", name)(tmp_path)
+    dataset: Dataset = registry.load("datasets", name)(tmp_path)
     theirs = EXPECTED[name]["files"]
     scenes, counts, confusion = judged(dataset, split, labels, things)
     semantic = scores_of(confusion, "official", dataset.rules)

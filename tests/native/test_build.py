@@ -17,7 +17,7 @@ from native_calls import EXACT, convolve, keys_of_cloud, numbers, pack, rows_of
 
 from clip3d_cli.native import build as building
 from clip3d_cli.native import library as native
-from clip3d_cli.native.build import FOLDER, LIBRARY, REASON, BuildError
+from clip3d_cli.native.build import FAILURE_NOTE, FOLDER, LIBRARY, BuildError
 
 ROWS, CIN, COUT = 200, 6, 10
 
@@ -29,8 +29,8 @@ def test_without_a_compiler_the_reason_is_kept(
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / LIBRARY).write_text("an older one")
     assert building.build_or_note(tmp_path) is None
-    status = native.status(tmp_path / LIBRARY)
-    assert status.reason == "it was not built: no C compiler was found (cc, gcc or clang)"
+    status = native.engine_status(tmp_path / LIBRARY)
+    assert status.fault == "it was not built: no C compiler was found (cc, gcc or clang)"
     assert status.isa is None
 
 
@@ -45,16 +45,16 @@ def test_a_compiler_that_fails_is_named(tmp_path: Path, command: str, fault: str
 
 
 def test_what_is_not_there_or_no_library_is_not_usable(tmp_path: Path) -> None:
-    assert native.status(tmp_path / LIBRARY).reason == "it was not built"
+    assert native.engine_status(tmp_path / LIBRARY).fault == "it was not built"
     (tmp_path / LIBRARY).write_text("not a library")
-    assert "cannot be loaded" in str(native.status(tmp_path / LIBRARY).reason)
-    with pytest.raises(native.NotUsableError, match="cannot be loaded"):
+    assert "cannot be loaded" in str(native.engine_status(tmp_path / LIBRARY).fault)
+    with pytest.raises(native.EngineUnavailableError, match="cannot be loaded"):
         native.load(tmp_path / LIBRARY)
 
 
 @pytest.mark.parametrize(
     ("version", "fault"),
-    [(native.ABI, "cannot be loaded"), (native.ABI + 1, f"is of version {native.ABI + 1}")],
+    [(native.ABI, "cannot be loaded"), (native.ABI + 1, f"has interface version {native.ABI + 1}")],
 )
 def test_a_library_of_other_functions_or_version_is_refused(
     tmp_path: Path, version: int, fault: str
@@ -77,7 +77,7 @@ def test_a_library_of_other_functions_or_version_is_refused(
         check=True,
         capture_output=True,
     )
-    assert fault in str(native.status(library).reason)
+    assert fault in str(native.engine_status(library).fault)
 
 
 def test_nothing_is_loaded_before_it_is_asked_for() -> None:
@@ -93,8 +93,8 @@ def test_nothing_is_loaded_before_it_is_asked_for() -> None:
 @pytest.mark.parametrize("first", ["torch", "native"])
 def test_it_shares_threads_with_torch_in_either_order(first: str) -> None:
     """Both use the OpenMP that was loaded first; answers are right whichever that is."""
-    if native.status().reason is not None:
-        pytest.skip(str(native.status().reason))
+    if native.engine_status().fault is not None:
+        pytest.skip(str(native.engine_status().fault))
     steps = ["import torch; torch.set_num_threads(2)", "library = native.load()"]
     script = [
         "import sys; sys.path.insert(0, 'tests/support')",
@@ -145,7 +145,7 @@ def test_wheels_carry_the_engine_or_the_reason(
     from clip3d_cli.native.hatch_build import NativeEngineHook
 
     folder = tmp_path / "clip3d_cli" / "native"
-    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns(LIBRARY, REASON))
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns(LIBRARY, FAILURE_NOTE))
     if command:
         monkeypatch.setenv("CC", command)
     warnings: list[str] = []
@@ -154,7 +154,7 @@ def test_wheels_carry_the_engine_or_the_reason(
     wheel: dict[str, Any] = {"artifacts": []}
     hook.initialize("standard", wheel)
     built = (folder / LIBRARY).is_file()
-    assert wheel["artifacts"] == [f"/clip3d_cli/native/{LIBRARY if built else REASON}"]
+    assert wheel["artifacts"] == [f"/clip3d_cli/native/{LIBRARY if built else FAILURE_NOTE}"]
     assert wheel.get("tag", "").startswith("py3-none-") == built
     assert bool(warnings) != built
     if command:
@@ -168,12 +168,12 @@ def arguments() -> dict[str, dict[str, Any]]:
     return {
         "convolve": {
             "map": None, "reverse": 0, "source": rows_of(feats), "packed": None,
-            "target": rows_of(target), "epilogue": None, "products": 0, "threads": 1,
+            "target": rows_of(target), "epilogue": None, "precision": 0, "threads": 1,
         },
         "weight_gradient": {
             "map": None, "reverse": 0, "source": rows_of(feats), "target": rows_of(target),
             "weight_grad": kept[2].ctypes.data, "offset_pitch": CIN * COUT, "row_pitch": COUT,
-            "products": 0, "threads": 1,
+            "precision": 0, "threads": 1,
         },
         "kept": {"arrays": kept},
     }  # fmt: skip
@@ -193,7 +193,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
         (call, {name: value})
         for call in ("convolve", "weight_gradient")
         for name, value in [
-            ("products", 3), ("products", -1), ("threads", 0), ("threads", -2),
+            ("precision", 3), ("precision", -1), ("threads", 0), ("threads", -2),
             ("threads", 100_000), ("source", None), ("target", None),
         ]
     ),

@@ -25,7 +25,7 @@ from native_calls import (
 )
 
 from clip3d_cli.native import library as native
-from clip3d_cli.sparse.lattice import STEP_X, STEP_Y
+from clip3d_cli.sparse.key_layout import STEP_X, STEP_Y
 
 ISAS = ("avx2", "portable", "wide")
 CHANNELS = [(1, 1), (7, 16), (16, 7), (33, 96), (96, 33), (20, 290), (513, 17)]
@@ -181,7 +181,7 @@ def test_slices_of_weights_and_columns_add_up(library: Any, same: Map) -> None:
         base = ctypes.pointer(rows_of(target)) if first else None
         assert library.c3d_convolve(
             same.handle, 0, rows_of(feats), packed.ctypes.data, rows_of(target),
-            native.EpilogueParts(base=base), EXACT, 1,
+            native.EpilogueStruct(base=base), EXACT, 1,
         ) == native.OK  # fmt: skip
     assert_near(target, summed(same, wide, weight))
     assert target.base is not None
@@ -208,7 +208,7 @@ def test_the_epilogue_follows_the_sum(
     others = {"target": before, "own": near(numbers((rows, cout), 3))}
     held = {name: bits_of(part) if bf16 else part.copy() for name, part in others.items()}
     scale, shift = numbers((cout,), 4), numbers((cout,), 5)
-    epilogue = native.EpilogueParts(
+    epilogue = native.EpilogueStruct(
         scale=scale.ctypes.data if scaled else None,
         shift=shift.ctypes.data if shifted else None,
         base=ctypes.pointer(rows_of(held[based])) if based else None,
@@ -227,6 +227,27 @@ def test_the_epilogue_follows_the_sum(
     assert_near(found, right, 2**-8 if bf16 else 3e-6)
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(("cout", "threads"), [(290, 1), (64, 4)])
+def test_the_epilogue_is_that_of_the_tiles_columns(
+    library: Any, cout: int, threads: int, bf16: bool
+) -> None:
+    """More columns than a tile has, or tiles of few columns for many threads."""
+    rows, cin = 700, 40
+    feats, weight = near(numbers((rows, cin))), numbers((1, cin, cout))
+    base, residual = near(numbers((rows, cout), 2)), near(numbers((rows, cout), 3))
+    scale, shift = numbers((cout,), 4), numbers((cout,), 5)
+    parts = [bits_of(each) if bf16 else each for each in (base, residual)]
+    epilogue = native.EpilogueStruct(
+        scale.ctypes.data, shift.ctypes.data, ctypes.pointer(rows_of(parts[0])),
+        ctypes.pointer(rows_of(parts[1])), 1,
+    )  # fmt: skip
+    target = np.zeros((rows, cout), np.uint16 if bf16 else np.float32)
+    convolve(library, feats, weight, None, EXACT, target=target, epilogue=epilogue, threads=threads)
+    right = np.maximum((feats.astype(float) @ weight[0] + base) * scale + shift + residual, 0)
+    assert_near(floats_of(target) if bf16 else target, right, 2**-8 if bf16 else 3e-6)
+
+
 def test_bf16_rows_are_the_nearest(library: Any, same: Map) -> None:
     feats, weight = near(numbers((700, 33))), numbers((27, 33, 21))
     exact = convolve(library, feats, weight, same.handle, EXACT)
@@ -243,7 +264,7 @@ def test_numbers_that_are_none_stay_in_their_rows(library: Any) -> None:
     feats[17] = np.nan
     for relu, kind in itertools.product((0, 1), (np.float32, np.uint16)):
         target = np.zeros((300, 19), dtype=kind)
-        epilogue = native.EpilogueParts(relu=relu)
+        epilogue = native.EpilogueStruct(relu=relu)
         convolve(library, feats, weight, None, EXACT, target=target, epilogue=epilogue)
         found = target if kind == np.float32 else floats_of(target)
         assert np.isnan(found[17]).all()

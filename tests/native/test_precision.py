@@ -10,14 +10,13 @@ import pytest
 from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
-from clip3d_cli.encoders.native.encoder import NativeEncoder
+from clip3d_cli.encoders.native_encoder import NativeEncoder
 from clip3d_cli.formats.cloud_file import read_cloud
-from clip3d_cli.formats.format import ReadOptions
 from clip3d_cli.labelling.label import label_cloud
 from clip3d_cli.native import library as native
-from clip3d_cli.registry import weights_file
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
+from clip3d_cli.weights_files import shipped_weights
 
 STREET = Path(__file__).resolve().parents[2] / "examples" / "street.ply"
 WORDS = ("road", "sidewalk", "grass", "building", "tree", "car", "person", "pole")
@@ -25,15 +24,15 @@ WORDS = ("road", "sidewalk", "grass", "building", "tree", "car", "person", "pole
 
 @pytest.fixture(scope="module")
 def cloud() -> PointCloud:
-    whole, _ = read_cloud(STREET, ReadOptions())
+    whole = read_cloud(STREET)
     nearest = np.argsort(np.hypot(*whole.xyz[:, :2].T))[:15_000]
     return PointCloud(whole.xyz[nearest])
 
 
 def labels_in(cloud: PointCloud, precision: str) -> Labels:
-    encoder = NativeEncoder.load(weights_file("points-default"), precision=precision)
+    encoder = NativeEncoder.load(shipped_weights("points-default"), precision=precision)
     assert encoder.engine.precision == precision
-    words = embed_vocabulary(Vocabulary.of_words(WORDS), MiniTextEncoder(), ("{}",))
+    words = embed_vocabulary(Vocabulary.from_names(WORDS), MiniTextEncoder(), ("{}",))
     return label_cloud(cloud, encoder, words)
 
 

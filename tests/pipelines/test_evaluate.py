@@ -1,4 +1,4 @@
-"""Answers against truth: what is counted, by distance and by object, and who answers."""
+"""Predictions against ground truth: counts of points, by distance, and of instances."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.label import label_cloud
 from clip3d_cli.metrics.rules import BenchmarkRules
-from clip3d_cli.pipelines.evaluate.run import EvalOptions, evaluate, network_answer
+from clip3d_cli.pipelines.evaluate.run import EvalOptions, evaluate, network_predictor
 
 AWAY_M = 100.0
 
 
 @dataclass
-class Judged(InMemory):
-    """A data set in memory that has truth for some scenes."""
+class LabelledScenes(InMemory):
+    """A data set in memory that has ground truth for some scenes."""
 
     truths: dict[str, list[int]] = field(default_factory=dict)
     objects: dict[str, list[int]] = field(default_factory=dict)
@@ -57,17 +57,17 @@ def _array(numbers: list[int] | None) -> npt.NDArray[np.int32] | None:
     return None if numbers is None else np.array(numbers, dtype=np.int32)
 
 
-def looked_up(answers: list[int]) -> Any:
-    """What answers by a point's place in the world: the x-th of these, −1 without a place."""
+def by_x(class_index: list[int]) -> Any:
+    """Return a predictor: the class of a point is the x-th of these, −1 if x is not finite."""
 
-    def answer(scene: PosedScene, cloud: PointCloud) -> npt.NDArray[np.int32]:
+    def predict(scene: PosedScene, cloud: PointCloud) -> npt.NDArray[np.int32]:
         assert scene.name != "blind"
         x = cloud.xyz[:, 0] - AWAY_M
         place = np.rint(np.nan_to_num(x)).astype(int)
-        found = np.array(answers, dtype=np.int32)[place]
+        found = np.array(class_index, dtype=np.int32)[place]
         return np.where(np.isfinite(x), found, np.int32(-1))
 
-    return answer
+    return predict
 
 
 @dataclass
@@ -81,48 +81,50 @@ class Sent:
 
 
 @pytest.fixture
-def dataset() -> Judged:
-    return Judged(vocabulary=Vocabulary.of_words(["a", "b", "c"]))
+def dataset() -> LabelledScenes:
+    return LabelledScenes(vocabulary=Vocabulary.from_names(["a", "b", "c"]))
 
 
-def test_counts_are_those_of_the_hand(dataset: Judged) -> None:
+def test_counts_are_those_of_the_hand(dataset: LabelledScenes) -> None:
     scenes = [
         dataset.add("one", [0, np.nan, 2, 3, 4, 5], [0, 2, 0, 1, 1, -1]),
         dataset.add("blind", [0, 1], None),
         dataset.add("two", [2, 3], [2, 1]),
     ]
-    found = evaluate(dataset, scenes, looked_up([0, 2, 1, 1, -1, 2]))
-    # Rows a, b, c; the last column is unlabeled: a point without a place is a miss.
+    found = evaluate(dataset, scenes, by_x([0, 2, 1, 1, -1, 2]))
+    # Rows a, b, c; the last column is unlabeled: a point without finite coordinates is a miss.
     assert found.confusion.counts.tolist() == [[1, 1, 0, 0], [0, 2, 0, 1], [0, 1, 0, 1]]
-    assert (found.points, found.scenes, found.passed_over) == (7, 2, 1)
+    assert (found.points, found.scenes, found.scenes_without_ground_truth) == (7, 2, 1)
     assert found.scores().mean_iou == pytest.approx((1 / 2 + 2 / 5 + 0) / 3)
     assert found.vocabulary is dataset.vocabulary
     assert (found.bands, found.panoptic) == ((), None)
 
 
-def test_only_leaves_points_out(dataset: Judged) -> None:
+def test_points_without_a_prediction_of_another_predictor_are_left_out(
+    dataset: LabelledScenes,
+) -> None:
     scenes = [dataset.add("one", [0, np.nan, 2, 3], [0, 0, 1, 1])]
-    answer = looked_up([0, 0, 0, 1])
-    every = evaluate(dataset, scenes, answer)
-    some = evaluate(dataset, scenes, answer, EvalOptions(only=looked_up([2, 0, -1, 0])))
+    predict = by_x([0, 0, 0, 1])
+    every = evaluate(dataset, scenes, predict)
+    some = evaluate(dataset, scenes, predict, EvalOptions(restrict_to=by_x([2, 0, -1, 0])))
     assert (every.points, some.points) == (4, 2)
     assert some.confusion.counts.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
-    none = evaluate(dataset, scenes, answer, EvalOptions(only=looked_up([-1] * 4)))
+    none = evaluate(dataset, scenes, predict, EvalOptions(restrict_to=by_x([-1] * 4)))
     assert none.points == 0
     assert np.isnan(none.scores().mean_iou)
 
 
-def test_returns_of_the_vehicle_are_labelled_and_judged(dataset: Judged) -> None:
-    """Official code knows no such points but those whose truth says so."""
+def test_returns_of_the_vehicle_are_labelled_and_evaluated(dataset: LabelledScenes) -> None:
+    """Official code leaves out only points whose ground truth says so."""
     scenes = [dataset.add("one", [0, 1, 2, 3], [0, 1, -1, 1])]
     dataset.ego_half_size_m = 1.5
-    assert evaluate(dataset, scenes, looked_up([0, 0, 0, 0])).points == 3
+    assert evaluate(dataset, scenes, by_x([0, 0, 0, 0])).points == 3
 
 
-def test_bands_are_distances_from_the_sensor_seen_from_above(dataset: Judged) -> None:
+def test_bands_are_distances_from_the_sensor_seen_from_above(dataset: LabelledScenes) -> None:
     scene = dataset.add("one", [0, 19.99, 20, 39, 40, 90, np.nan], [0, 0, 0, 0, 1, 1, 0])
     dataset.clouds[scene.sweeps[0].path].xyz[:, 2] = 1000
-    found = evaluate(dataset, [scene], looked_up([0] * 91), EvalOptions(bands_m=(20, 40)))
+    found = evaluate(dataset, [scene], by_x([0] * 91), EvalOptions(bands_m=(20, 40)))
     assert [(band.from_m, band.to_m) for band in found.bands] == [
         (0, 20),
         (20, 40),
@@ -130,25 +132,25 @@ def test_bands_are_distances_from_the_sensor_seen_from_above(dataset: Judged) ->
     ]
     counts = [band.confusion.counts[:2, 0].tolist() for band in found.bands]
     assert counts == [[2, 0], [2, 0], [0, 2]]
-    # What has no place is in no band, but judged.
+    # A point without finite coordinates is in no band, but it is evaluated.
     assert found.points == 7
 
 
 @pytest.mark.parametrize("edges", [(0.0, 20.0), (20.0, 20.0), (40.0, 20.0), (float("nan"),)])
-def test_bands_rise(edges: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="do not rise"):
+def test_edges_of_bands_ascend(edges: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="do not ascend"):
         EvalOptions(bands_m=edges)
 
 
-def test_objects_are_connected_answers_of_a_class(dataset: Judged) -> None:
+def test_instances_are_connected_predictions_of_a_class(dataset: LabelledScenes) -> None:
     # Class a comes in objects: two of three points each, a metre apart; b is ground.
     x = [0, 0.2, 0.4, 1.4, 1.6, 1.8, 5, 6]
     scene = dataset.add("one", x, [0, 0, 0, 0, 0, 0, 1, 1])
     dataset.thing_classes = frozenset({0})
     dataset.rules = BenchmarkRules(min_points=1)
     dataset.objects["one"] = [1, 1, 1, 2, 2, 2, 0, 0]
-    answer: Any = lambda _, cloud: np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int32)  # noqa: E731
-    apart = evaluate(dataset, [scene, scene], answer, EvalOptions(panoptic=True, link_m=0.5))
+    predict: Any = lambda _, cloud: np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int32)  # noqa: E731
+    apart = evaluate(dataset, [scene, scene], predict, EvalOptions(panoptic=True, link_m=0.5))
     assert apart.panoptic is not None
     assert apart.panoptic.pq.tolist() == [1, 1, 0]
     assert apart.panoptic.matched.tolist() == [4, 2, 0]
@@ -159,38 +161,38 @@ def test_objects_are_connected_answers_of_a_class(dataset: Judged) -> None:
         [1, 0, 0],
         [1, 1, 0],
     )
-    merged = evaluate(dataset, [scene], answer, EvalOptions(panoptic=True, link_m=1.5))
+    merged = evaluate(dataset, [scene], predict, EvalOptions(panoptic=True, link_m=1.5))
     assert merged.panoptic is not None
     assert merged.panoptic.pq.tolist() == [0, 1, 0]
 
 
-def test_objects_are_refused_where_they_are_not_told_apart(dataset: Judged) -> None:
+def test_instances_are_rejected_without_ground_truth_of_instances(dataset: LabelledScenes) -> None:
     options = EvalOptions(panoptic=True)
     scene = dataset.add("one", [0], [0])
-    with pytest.raises(UsageError, match=r"E_DATASET.*memory does not tell objects apart"):
-        evaluate(dataset, [scene], looked_up([0]), options)
+    with pytest.raises(UsageError, match=r"E_DATASET.*memory has no instances"):
+        evaluate(dataset, [scene], by_x([0]), options)
     dataset.thing_classes = frozenset({0})
     with pytest.raises(UsageError, match=r"E_DATASET.*one: "):
-        evaluate(dataset, [scene], looked_up([0]), options)
+        evaluate(dataset, [scene], by_x([0]), options)
 
 
-def test_submissions_take_scenes_without_truth(dataset: Judged) -> None:
+def test_submissions_take_scenes_without_truth(dataset: LabelledScenes) -> None:
     scenes = [dataset.add("seen", [0, 2], [1, -1]), dataset.add("secret", [1, np.nan], None)]
     sent: Any = Sent()
-    found = evaluate(dataset, scenes, looked_up([1, 2, 0]), submission=sent)
+    found = evaluate(dataset, scenes, by_x([1, 2, 0]), submission=sent)
     assert sent.answers == {"seen": [1, 0], "secret": [2, -1]}
-    assert (found.points, found.scenes, found.passed_over) == (1, 1, 1)
+    assert (found.points, found.scenes, found.scenes_without_ground_truth) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("option", ["ignored", "novel"])
-def test_unknown_classes_are_refused(dataset: Judged, option: str) -> None:
+def test_unknown_classes_are_refused(dataset: LabelledScenes, option: str) -> None:
     options = EvalOptions(**{option: ("b", "cc")})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"E_UNKNOWN_NAME.*there is no 'cc'") as refusal:
-        evaluate(dataset, [], looked_up([]), options)
+        evaluate(dataset, [], by_x([]), options)
     assert refusal.value.remedy.endswith("There is: a, b, c.")
 
 
-def test_scenes_are_wrapped_by_progress(dataset: Judged) -> None:
+def test_scenes_are_wrapped_by_progress(dataset: LabelledScenes) -> None:
     told: list[tuple[int, str]] = []
 
     def progress(steps: Any, what: str) -> Any:
@@ -198,18 +200,18 @@ def test_scenes_are_wrapped_by_progress(dataset: Judged) -> None:
         return steps
 
     scenes = [dataset.add(name, [0], [0]) for name in ("one", "two")]
-    evaluate(dataset, scenes, looked_up([0]), progress=progress)
-    assert told == [(2, "judging")]
+    evaluate(dataset, scenes, by_x([0]), progress=progress)
+    assert told == [(2, "evaluating")]
 
 
-def test_without_a_vocabulary_nothing_is_judged() -> None:
-    dataset = Judged(root=Path("scans"))
+def test_without_a_vocabulary_nothing_is_evaluated() -> None:
+    dataset = LabelledScenes(root=Path("scans"))
     with pytest.raises(UsageError, match=r"E_DATASET.*scans: has no vocabulary") as refusal:
-        evaluate(dataset, [], looked_up([]))
+        evaluate(dataset, [], by_x([]))
     assert refusal.value.remedy == "Add vocabulary.toml."
 
 
-def test_a_network_answers_as_label_does() -> None:
+def test_a_network_predicts_as_label_does() -> None:
     torch.manual_seed(0)
     shape = {"width": 0.25, "layers": 14}
     spec = EncoderSpec("minkunet", shape, ("intensity",), (0.4,), SPACE, "mini", 14.0)
@@ -220,6 +222,6 @@ def test_a_network_answers_as_label_does() -> None:
     rng = np.random.default_rng(0)
     cloud = PointCloud(rng.uniform(-3, 3, (300, 3)), None, rng.random(300).astype(np.float32))
     scene = PosedScene("scene", (Sweep(Path("a.bin"), np.eye(4)),), ())
-    found = network_answer(encoder, four_words())(scene, cloud)
+    found = network_predictor(encoder, four_words())(scene, cloud)
     assert found.tolist() == label_cloud(cloud, encoder, four_words()).class_index.tolist()
     assert len(set(found.tolist())) > 1

@@ -12,7 +12,7 @@ from posed_sample import BACK, SIZE, Where, four_words, view_from, where
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
 from clip3d_cli.core.vocabulary import Vocabulary
-from clip3d_cli.pipelines.evaluate.teacher import teacher_answer
+from clip3d_cli.pipelines.evaluate.teacher import teacher_predictor
 from clip3d_cli.teachers.cache import write_features
 from clip3d_cli.training.clip2scene.pixel_pairs import BatchOptions
 
@@ -32,7 +32,7 @@ def test_a_teacher_says_the_mean_of_all_views(tmp_path: Path) -> None:
     scene = PosedScene("scene", (Sweep(Path("scene.bin"), np.eye(4)),), (*views, back))
     write_features(scene, Where(), tmp_path / "features")
     words = four_words()
-    answer = teacher_answer(tmp_path / "features", words, OPTIONS)
+    answer = teacher_predictor(tmp_path / "features", words, OPTIONS)
     rng = np.random.default_rng(0)
     ahead = rng.uniform((-6, 2, -2), (6, 9, 2), (300, 3))
     above = rng.uniform((-3, -3, 50), (3, 3, 60), (20, 3))
@@ -64,12 +64,12 @@ def test_words_of_a_class_are_one_answer(tmp_path: Path) -> None:
     words = replace(
         four_words(),
         class_of_vector=np.array([1, 0, 1, 0], dtype=np.int32),
-        vocabulary=Vocabulary.of_words(["right", "left"]),
+        vocabulary=Vocabulary.from_names(["right", "left"]),
     )
     scene = PosedScene(
         "scene", (Sweep(Path("a.bin"), np.eye(4)),), (view_from(tmp_path, 0, (0, 0, 0)),)
     )
     write_features(scene, Where(), tmp_path)
     xyz = np.array([[-3, 5, 0], [np.nan, 5, 0], [3, 5, 0], [0, -5, 0.0]])
-    found = teacher_answer(tmp_path, words, OPTIONS)(scene, PointCloud(xyz, None, None))
+    found = teacher_predictor(tmp_path, words, OPTIONS)(scene, PointCloud(xyz, None, None))
     assert found.tolist() == [1, -1, 0, -1]

@@ -12,20 +12,22 @@ import numpy as np
 import pytest
 import torch
 from labelled_rooms import BOX, write_rooms
+from other_device import OtherDevice, record_evaluations
 from safetensors.torch import load_file
 from small_start import INPUTS, SPACE, saved
 
 from clip3d_cli.datasets.folder.dataset import Folder
-from clip3d_cli.encoders.spec import ClosedHead
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.weights_file import file_sha256, read_spec
 from clip3d_cli.encoders.weights_torch import load_encoder
-from clip3d_cli.pipelines.evaluate.weights import judge_weights
+from clip3d_cli.pipelines.evaluate.document import read_document
+from clip3d_cli.pipelines.evaluate.weights import WeightsEvaluator
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
-from clip3d_cli.pipelines.finetune.run import Finetuned, finetune
-from clip3d_cli.pipelines.training.config_files import with_settings
-from clip3d_cli.pipelines.training.run import Hearing
+from clip3d_cli.pipelines.finetune.run import FinetuneResult, finetune
+from clip3d_cli.pipelines.training.config_sources import with_settings
+from clip3d_cli.pipelines.training.run import Callbacks
 from clip3d_cli.training.checkpoints import read_snapshot
-from clip3d_cli.training.loop import Step
+from clip3d_cli.training.loop import StepReport
 
 STEPS, STOPPED = 4, 2
 
@@ -60,27 +62,31 @@ def config(rooms: Path, start: Path) -> FinetuneConfig:
 
 
 @pytest.fixture(scope="module")
-def done(config: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
+def done(config: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory) -> FinetuneResult:
     return finetune(config, tmp_path_factory.mktemp("runs") / "done")
 
 
-def weights_of(ended: Finetuned) -> Path:
+def evaluator_of(rooms: Path) -> WeightsEvaluator:
+    return WeightsEvaluator(Folder(rooms), "val", templates=("{}",))
+
+
+def weights_of(ended: FinetuneResult) -> Path:
     assert ended.weights is not None
     return ended.weights
 
 
 def notes_of(config: FinetuneConfig, run: Path) -> str:
     told: list[str] = []
-    finetune(config, run, hearing=Hearing(note=told.append))
+    finetune(config, run, callbacks=Callbacks(note=told.append))
     return "\n".join(told)
 
 
-def stop_after(number: int) -> Hearing:
-    def on_step(step: Step) -> None:
+def stop_after(number: int) -> Callbacks:
+    def on_step(step: StepReport) -> None:
         if step.number == number:
             signal.raise_signal(signal.SIGTERM)
 
-    return Hearing(on_step=on_step)
+    return Callbacks(on_step=on_step)
 
 
 @pytest.mark.slow
@@ -90,22 +96,47 @@ def test_both_heads_learn_what_the_labels_say(config: FinetuneConfig, tmp_path: 
     ended = finetune(with_settings(config, [*chosen, "optimizer.head_factor=5"]), tmp_path / "run")
     assert ended.split == "val"
     for head in ("closed", "text"):
-        scores = ended.judged[head].evaluation.scores()
+        scores = ended.evaluations[head].evaluation.scores()
         assert scores.mean_iou > 0.75, head
         assert scores.points > 500
 
 
 def test_the_start_is_judged_as_well(
-    config: FinetuneConfig, done: Finetuned, start: Path, rooms: Path, tmp_path: Path
+    config: FinetuneConfig, done: FinetuneResult, start: Path, rooms: Path, tmp_path: Path
 ) -> None:
     before = done.before
     assert before is not None
-    expected = judge_weights(start, Folder(rooms), "val", templates=("{}",)).evaluation
+    expected = evaluator_of(rooms).evaluate(start).evaluation
     assert np.array_equal(before.evaluation.confusion.counts, expected.confusion.counts)
     for change in ("start.weights=scratch", "loss.linear_probe=true"):
         ended = finetune(with_settings(config, [change]), tmp_path / change)
-        assert ended.judged, change
+        assert ended.evaluations, change
         assert ended.before is None, change
+
+
+def test_heads_are_evaluated_on_the_device_that_trained(
+    config: FinetuneConfig, done: FinetuneResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = record_evaluations(monkeypatch)
+    notes: list[str] = []
+    other = finetune(
+        config, tmp_path / "run", world=OtherDevice(), callbacks=Callbacks(note=notes.append)
+    )
+    assert opened.networks == [
+        ("points.safetensors", "cpu:0", "closed"),
+        ("points.safetensors", "cpu:0", "text"),
+        ("start.safetensors", "cpu:0", "text"),
+    ]
+    # The words were embedded for the training.
+    assert opened.text_encoders == []
+    assert "evaluating both heads on split val, on cpu:0" in notes
+    assert other.before is not None and done.before is not None
+    for mine, theirs in (
+        (other.before, done.before),
+        *((other.evaluations[head], done.evaluations[head]) for head in done.evaluations),
+    ):
+        assert mine.document.device == "cpu:0"
+        assert mine.document.confusion == theirs.document.confusion
 
 
 def test_classes_without_labels_are_named(
@@ -117,11 +148,11 @@ def test_classes_without_labels_are_named(
         numbers = np.load(labels)
         np.save(labels, np.where(numbers == BOX, 0, numbers))
     told = notes_of(with_settings(config, [f"data.root={poor}"]), tmp_path / "some")
-    assert "no labels of box: it may forget what it knew of these" in told
+    assert "no labels of box: the network may forget these classes" in told
 
 
 def test_what_is_saved_says_what_it_is(
-    config: FinetuneConfig, done: Finetuned, start: Path
+    config: FinetuneConfig, done: FinetuneResult, start: Path
 ) -> None:
     assert weights_of(done) == done.folder / "points.safetensors"
     assert (done.finished, done.steps, done.labelled) == (True, STEPS, 2)
@@ -146,20 +177,20 @@ def test_what_is_saved_says_what_it_is(
     assert json.loads(spec.provenance["config"])["start"]["sha256"] == file_sha256(start)
 
 
-def test_the_records_are_what_eval_finds(done: Finetuned, rooms: Path) -> None:
+def test_the_records_are_what_eval_finds(done: FinetuneResult, rooms: Path) -> None:
     for head in ("closed", "text"):
-        document = json.loads((done.folder / f"eval.val.{head}.json").read_text())
-        again = judge_weights(weights_of(done), Folder(rooms), "val", templates=("{}",), head=head)
-        assert (document["head"], document["split"], document["scenes"]) == (head, "val", 1)
-        assert document["confusion"] == again.document["confusion"]
-        assert document["weights"]["sha256"] == file_sha256(weights_of(done))
+        document = read_document(done.folder / f"eval.val.{head}.json")
+        again = evaluator_of(rooms).evaluate(weights_of(done), head)
+        assert (document.head, document.split, document.scenes) == (head, "val", 1)
+        assert document.confusion == again.document.confusion
+        assert document.weights.sha256 == file_sha256(weights_of(done))
 
 
 def test_a_stopped_run_gives_the_same_weights(
-    config: FinetuneConfig, done: Finetuned, tmp_path: Path
+    config: FinetuneConfig, done: FinetuneResult, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    stopped = finetune(config, run, hearing=stop_after(STOPPED))
+    stopped = finetune(config, run, callbacks=stop_after(STOPPED))
     assert (stopped.finished, stopped.steps, stopped.weights) == (False, STOPPED, None)
     assert not list(run.glob("*.safetensors")) + list(run.glob("eval*"))
     # What another process would have drawn by now.
@@ -171,7 +202,9 @@ def test_a_stopped_run_gives_the_same_weights(
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
 
 
-def test_seeds_change_the_weights(config: FinetuneConfig, done: Finetuned, tmp_path: Path) -> None:
+def test_seeds_change_the_weights(
+    config: FinetuneConfig, done: FinetuneResult, tmp_path: Path
+) -> None:
     """What makes equal files mean something."""
     other = finetune(with_settings(config, ["run.seed=1"]), tmp_path / "run")
     tensors = [load_file(weights_of(each)) for each in (done, other)]
@@ -218,19 +251,17 @@ def test_a_fresh_network_is_that_of_the_configuration(
     spec = read_spec(weights_of(ended))
     assert (spec.inputs, spec.space, spec.text_encoder) == (config.encoder.inputs, SPACE, "mini")
     assert json.loads(spec.provenance["start"]) == {"weights": "scratch"}
-    assert "start: a fresh minkunet" in notes_of(scratch, tmp_path / "other")
+    assert "start: a new minkunet" in notes_of(scratch, tmp_path / "other")
 
 
 def test_a_closed_head_of_the_same_classes_goes_on(
-    config: FinetuneConfig, done: Finetuned, tmp_path: Path
+    config: FinetuneConfig, done: FinetuneResult, tmp_path: Path
 ) -> None:
     still = ["optimizer.learning_rate=0", "optimizer.steps=1", f"start.weights={done.weights}"]
     ended = finetune(with_settings(config, still), tmp_path / "run")
     for name in ("closed.weight", "closed.bias"):
         assert torch.equal(load_file(weights_of(done))[name], load_file(weights_of(ended))[name])
-    assert "goes on from what it has learned" in notes_of(
-        with_settings(config, still), tmp_path / "other"
-    )
+    assert "its training is continued" in notes_of(with_settings(config, still), tmp_path / "other")
 
 
 def test_a_closed_head_of_other_classes_is_replaced(config: FinetuneConfig, tmp_path: Path) -> None:
@@ -248,7 +279,7 @@ def test_voxels_are_the_starts_own_unless_told_otherwise(
 ) -> None:
     chosen = with_settings(config, ["start.voxels_m=0.1,0.4", "optimizer.steps=1"])
     told = notes_of(chosen, tmp_path / "run")
-    assert "trained with voxels of 0.2 m, and goes on with 0.1, 0.4 m" in told
+    assert "trained with voxels of 0.2 m, and continues with 0.1, 0.4 m" in told
     assert read_spec(tmp_path / "run" / "points.safetensors").voxel_sizes_m == (0.1, 0.4)
     assert "voxels" not in notes_of(
         with_settings(config, ["optimizer.steps=1"]), tmp_path / "other"
@@ -256,7 +287,7 @@ def test_voxels_are_the_starts_own_unless_told_otherwise(
 
 
 def test_a_start_may_move_but_not_change(config: FinetuneConfig, tmp_path: Path) -> None:
-    first = finetune(config, tmp_path / "run", hearing=stop_after(1))
+    first = finetune(config, tmp_path / "run", callbacks=stop_after(1))
     assert not first.finished
     moved = tmp_path / "moved.safetensors"
     shutil.copy(config.start.weights, moved)
@@ -265,7 +296,7 @@ def test_a_start_may_move_but_not_change(config: FinetuneConfig, tmp_path: Path)
 
 
 def test_the_start_is_of_another_data_set(
-    config: FinetuneConfig, done: Finetuned, tmp_path: Path
+    config: FinetuneConfig, done: FinetuneResult, tmp_path: Path
 ) -> None:
     """Cross-domain: whatever the start learned, its text head takes the words of these classes."""
     root = write_rooms(tmp_path / "rooms")

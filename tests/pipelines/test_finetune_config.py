@@ -9,14 +9,19 @@ from typing import Any
 import pytest
 
 from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.input_channels import CHANNELS
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.errors import UsageError
-from clip3d_cli.pipelines.finetune.config import FREE, FinetuneConfig, LabelledData, preset
-from clip3d_cli.pipelines.training.config_files import merged, read_config, with_settings
-from clip3d_cli.training.toml_text import flat, toml_text
+from clip3d_cli.pipelines.finetune.config import (
+    RESUMABLE_KEYS,
+    FinetuneConfig,
+    LabelledData,
+    preset,
+)
+from clip3d_cli.pipelines.training.config_sources import read_config, with_settings, with_tables
+from clip3d_cli.training.toml_text import flatten_tables, toml_text
 
 DEFAULT = FinetuneConfig()
 PRESETS = registry.names("datasets")
@@ -47,7 +52,7 @@ def test_fresh_networks_can_be_built_of_presets(dataset: str) -> None:
 def test_presets_have_the_figures_of_the_released_configurations() -> None:
     # ../shared/research/field.md, 1.6, and config/clip2scene_*_finetune.yaml.
     names = ("nuscenes", "semantickitti", "scannet")
-    found = {name: flat(preset(name).tables()) for name in names}
+    found = {name: flatten_tables(preset(name).tables()) for name in names}
     wanted = {
         "start.voxels_m": ([0.1], [0.1], [0.05]),
         "encoder.architecture": ("spvcnn", "spvcnn", "minkunet"),
@@ -78,8 +83,8 @@ def test_presets_have_the_figures_of_the_released_configurations() -> None:
 
 
 def test_a_preset_can_be_like_another() -> None:
-    like = flat(preset("scannet200").tables())
-    own = flat(preset("scannet").tables())
+    like = flatten_tables(preset("scannet200").tables())
+    own = flatten_tables(preset("scannet").tables())
     assert {key for key in own if own[key] != like[key]} == {"data.dataset"}
     with pytest.raises(UsageError, match="there is no 'somebody'"):
         preset("somebody")
@@ -90,26 +95,28 @@ def test_a_configuration_survives_toml(dataset: str, tmp_path: Path) -> None:
     config = with_settings(preset(dataset), ["data.fraction=0.01", "loss.keep_weight=0.5"])
     path = tmp_path / "config.toml"
     path.write_text(toml_text(config.tables()), encoding="utf-8")
-    assert merged(DEFAULT, read_config(path), str(path)) == config
+    assert with_tables(DEFAULT, read_config(path), str(path)) == config
 
 
 def test_what_may_change_on_resuming_exists() -> None:
-    assert set(FREE) <= flat(DEFAULT.tables()).keys()
+    assert set(RESUMABLE_KEYS) <= flatten_tables(DEFAULT.tables()).keys()
     # What would change a result may not.
-    assert not {"data.fraction", "start.sha256", "loss.linear_probe", "run.seed"} & set(FREE)
+    assert not {"data.fraction", "start.sha256", "loss.linear_probe", "run.seed"} & set(
+        RESUMABLE_KEYS
+    )
 
 
 @pytest.mark.parametrize(
     ("setting", "fault"),
     [
-        ("data.fraction=0", "fraction: 0.0 is not above 0"),
-        ("data.fraction=1.01", "fraction: 1.01 is above 1"),
-        ("data.fraction=-0.1", "fraction: -0.1 is out of range"),
-        ("data.fraction=nan", "fraction: nan is out of range"),
+        ("data.fraction=0", "data.fraction: is 0, but must be above 0"),
+        ("data.fraction=1.01", "data.fraction: is 1.01, but must be at most 1"),
+        ("data.fraction=-0.1", "data.fraction: is -0.1, but must be above 0"),
+        ("data.fraction=nan", "data.fraction: is nan, but must be above 0"),
         ("data.fracton=0.1", "there is no key 'fracton'"),
-        ("optimizer.head_factor=0", "head_factor: 0.0 is not above 0"),
-        ("start.voxels_m=0.1,0", "voxels_m: (0.1, 0.0) is not above 0"),
-        ("batch.scenes=0", "scenes: 0 is not above 0"),
+        ("optimizer.head_factor=0", "head_factor: is 0, but must be above 0"),
+        ("start.voxels_m=0.1,0", "start.voxels_m[1]: is 0, but must be above 0"),
+        ("batch.scenes=0", "batch.scenes: is 0, but must be at least 1"),
         ("loss.semantic=kl", "there is no key 'semantic'"),
         ("teacher.model=x", "there is no key 'teacher'"),
         ("encoder.start=x", "there is no key 'start'"),

@@ -10,11 +10,11 @@ import pytest
 from labelled_rooms import write_rooms
 from small_start import SPACE, saved
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.errors import Clip3DError
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
 from clip3d_cli.pipelines.finetune.run import finetune
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.training.config_sources import with_settings
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,12 @@ def refusal_of(config: FinetuneConfig, run: Path, settings: list[str]) -> Clip3D
     [
         ("data.split=test", "E_DATASET", "split test: none of its 1 scenes has labels"),
         ("data.split=trian", "E_UNKNOWN_NAME", "there is no 'trian'"),
-        ("data.judged=vaal", "E_UNKNOWN_NAME", "there is no 'vaal'"),
+        ("data.eval_split=vaal", "E_UNKNOWN_NAME", "there is no 'vaal'"),
         ("start.weights=gone.safetensors", "E_WEIGHTS", "is not there"),
         ("start.weights=scrach", "E_WEIGHTS", "scrach: is not in"),
         ("words.text_encoder=maxi", "E_UNKNOWN_NAME", "there is no 'maxi'"),
         ("words.templates=poto", "E_UNKNOWN_NAME", "there is no 'poto'"),
-        ("start.sha256=abc", "E_CONFIG", "is another file than the configuration tells of"),
+        ("start.sha256=abc", "E_CONFIG", "is not the file that the run was started from"),
     ],
 )
 def test_options_are_refused_first(
@@ -79,7 +79,7 @@ def test_labels_must_count(config: FinetuneConfig, tmp_path: Path) -> None:
     for path in root.glob("[abcd]/labels.npy"):
         np.save(path, np.zeros(600, dtype=np.int64))
     refusal = refusal_of(config, tmp_path / "run", [f"data.root={root}"])
-    assert "no label of a and the next ones is of a class that counts" in str(refusal)
+    assert "no label of a and the next scenes is of a class that counts" in str(refusal)
     np.save(root / "b" / "labels.npy", np.ones(5, dtype=np.int64))
     refusal = refusal_of(config, tmp_path / "run", [f"data.root={root}"])
     assert refusal.code == "E_COUNT_MISMATCH"

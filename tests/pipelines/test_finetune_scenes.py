@@ -8,8 +8,8 @@ import pytest
 from labelled_rooms import write_rooms
 
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
-from clip3d_cli.pipelines.finetune.run import finetune, judged_split, open_scenes
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.finetune.run import evaluation_split, finetune, open_scenes
+from clip3d_cli.pipelines.training.config_sources import with_settings
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def test_scenes_without_labels_are_left_out(config: FinetuneConfig, tmp_path: Pa
     ("settings", "found"),
     [
         ([], "val"),
-        (["data.judged="], ""),
-        (["data.judged=train"], "train"),
+        (["data.eval_split="], ""),
+        (["data.eval_split=train"], "train"),
         # It would be judged by what it has learned.
         (["data.split=val", "data.fraction=1"], ""),
         (["data.split=all", "data.fraction=1"], ""),
@@ -52,15 +52,15 @@ def test_the_judged_split_shares_no_scene(
 ) -> None:
     chosen = with_settings(config, settings)
     dataset, scenes = open_scenes(chosen)
-    assert judged_split(chosen, dataset, scenes) == found
+    assert evaluation_split(chosen, dataset, scenes) == found
 
 
 def test_a_val_that_is_not_there_is_not_judged(config: FinetuneConfig, tmp_path: Path) -> None:
     root = write_rooms(tmp_path / "rooms")
     (root / "splits" / "val.txt").write_text("gone\n")
     chosen = with_settings(config, [f"data.root={root}"])
-    assert judged_split(chosen, *open_scenes(chosen)) == ""
+    assert evaluation_split(chosen, *open_scenes(chosen)) == ""
     (root / "splits" / "val.txt").unlink()
     ended = finetune(with_settings(chosen, ["optimizer.steps=1"]), tmp_path / "run")
-    assert (ended.split, dict(ended.judged)) == ("", {})
+    assert (ended.split, dict(ended.evaluations)) == ("", {})
     assert not list((tmp_path / "run").glob("eval*"))

@@ -12,7 +12,7 @@ from clip3d_cli.errors import OutputError
 from clip3d_cli.pipelines.pretrain.overlay import (
     contact_sheet,
     depth_colors,
-    overlay,
+    draw_points,
     with_class_legend,
     with_depth_legend,
     write_picture,
@@ -23,7 +23,7 @@ PHOTO = np.full((60, 80, 3), 200, dtype=np.uint8)
 
 
 def drawn(uv: list[tuple[float, float]], colors: list[tuple[int, int, int]], depth: list[float]):
-    return overlay(
+    return draw_points(
         PHOTO, np.array(uv), np.array(colors, dtype=np.uint8), np.array(depth), radius_px=2.0
     )
 
@@ -57,7 +57,7 @@ def test_a_dot_at_the_edge_is_cut_there() -> None:
 
 
 def test_a_photo_without_points_is_only_dimmed() -> None:
-    nothing = overlay(PHOTO, np.zeros((0, 2)), np.zeros((0, 3), np.uint8), np.zeros(0))
+    nothing = draw_points(PHOTO, np.zeros((0, 2)), np.zeros((0, 3), np.uint8), np.zeros(0))
     assert len(np.unique(nothing)) == 1
 
 

@@ -10,20 +10,22 @@ from pathlib import Path
 import pytest
 import torch
 from datasets_trees_folder import write_tree
+from other_device import OtherDevice, record_evaluations
 from safetensors.torch import load_file
 from tiny_clip import VIT, save_model, settings
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import SetupError, UsageError
 from clip3d_cli.labelling.open_encoder import open_encoder
+from clip3d_cli.pipelines.evaluate.document import read_document
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
-from clip3d_cli.pipelines.pretrain.run import Pretrained, pretrain
-from clip3d_cli.pipelines.training.config_files import with_settings
-from clip3d_cli.pipelines.training.run import Hearing
-from clip3d_cli.training.loop import Step
+from clip3d_cli.pipelines.pretrain.run import PretrainResult, pretrain
+from clip3d_cli.pipelines.training.config_sources import with_settings
+from clip3d_cli.pipelines.training.run import Callbacks
+from clip3d_cli.training.loop import StepReport
 
 SPACE = FeatureSpace("openclip/ViT-B-32/openai", 512)
 STEPS, STOPPED = 4, 2
@@ -66,30 +68,30 @@ def config(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainC
 
 
 @pytest.fixture(scope="module")
-def done(config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+def done(config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> PretrainResult:
     return pretrain(config, tmp_path_factory.mktemp("runs") / "done")
 
 
-def stop_after(number: int) -> Hearing:
-    def on_step(step: Step) -> None:
+def stop_after(number: int) -> Callbacks:
+    def on_step(step: StepReport) -> None:
         if step.number == number:
             signal.raise_signal(signal.SIGTERM)
 
-    return Hearing(on_step=on_step)
+    return Callbacks(on_step=on_step)
 
 
 def test_a_stopped_run_gives_the_same_weights(
-    config: PretrainConfig, done: Pretrained, tmp_path: Path
+    config: PretrainConfig, done: PretrainResult, tmp_path: Path
 ) -> None:
     assert (done.finished, done.steps) == (True, STEPS)
-    stopped = pretrain(config, tmp_path / "run", hearing=stop_after(STOPPED))
+    stopped = pretrain(config, tmp_path / "run", callbacks=stop_after(STOPPED))
     assert (stopped.finished, stopped.steps, stopped.weights) == (False, STOPPED, None)
     assert not (tmp_path / "run" / "points.safetensors").exists()
     # What another process would have drawn by now.
     torch.manual_seed(12345)
     counts: list[tuple[int, int]] = []
-    hearing = Hearing(steps=lambda steps, before: counts.append((steps, before)))
-    ended = pretrain(config, tmp_path / "run", resume=True, hearing=hearing)
+    callbacks = Callbacks(on_start=lambda steps, before: counts.append((steps, before)))
+    ended = pretrain(config, tmp_path / "run", resume=True, callbacks=callbacks)
     assert (ended.finished, ended.steps) == (True, STEPS)
     assert counts == [(STEPS, STOPPED)]
     assert done.weights is not None and ended.weights is not None
@@ -99,7 +101,7 @@ def test_a_stopped_run_gives_the_same_weights(
 
 
 def test_steps_and_seeds_change_the_weights(
-    config: PretrainConfig, done: Pretrained, tmp_path: Path
+    config: PretrainConfig, done: PretrainResult, tmp_path: Path
 ) -> None:
     """What makes equal files mean something."""
     assert done.weights is not None
@@ -110,7 +112,7 @@ def test_steps_and_seeds_change_the_weights(
     assert any(not torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
-def test_what_is_saved_says_what_it_is(config: PretrainConfig, done: Pretrained) -> None:
+def test_what_is_saved_says_what_it_is(config: PretrainConfig, done: PretrainResult) -> None:
     assert done.weights == done.folder / "points.safetensors"
     encoder = open_encoder(done.weights).encoder
     spec = encoder.spec
@@ -124,22 +126,40 @@ def test_what_is_saved_says_what_it_is(config: PretrainConfig, done: Pretrained)
 
 def test_only_some_scenes_are_judged_by(config: PretrainConfig, tmp_path: Path) -> None:
     done = pretrain(
-        with_settings(config, ["data.judged=val", "optimizer.steps=1"]), tmp_path / "run"
+        with_settings(config, ["data.eval_split=val", "optimizer.steps=1"]), tmp_path / "run"
     )
-    assert done.judged is not None
-    written = json.loads((tmp_path / "run" / "eval.val.json").read_text())
-    assert written == done.judged.document
-    assert (written["points"], written["split"]) == (133, "val")
-    judged = done.judged.evaluation
+    assert done.evaluation is not None
+    written = read_document(tmp_path / "run" / "eval.val.json")
+    assert written == done.evaluation.document
+    assert (written.points, written.split) == (133, "val")
+    judged = done.evaluation.evaluation
     # Two thirds of the points of the hall have truth; the classes are the data set's own.
     assert [entry.name for entry in judged.vocabulary.classes] == ["floor", "box"]
     assert judged.points == 133
     assert judged.confusion.counts.sum(axis=1).tolist() == [66, 67]
     # The yard, which has no truth, is the whole of the other split.
-    chosen = with_settings(config, ["data.judged=train", "optimizer.steps=1"])
-    none = pretrain(chosen, tmp_path / "other").judged
+    chosen = with_settings(config, ["data.eval_split=train", "optimizer.steps=1"])
+    none = pretrain(chosen, tmp_path / "other").evaluation
     assert none is not None
     assert none.evaluation.points == 0
+
+
+@pytest.mark.parametrize(("words", "text_encoders"), [("floor,box", ["mini"]), ("", [])])
+def test_weights_are_evaluated_on_the_device_that_trained(
+    config: PretrainConfig,
+    words: str,
+    text_encoders: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened = record_evaluations(monkeypatch)
+    chosen = ["data.eval_split=val", "optimizer.steps=1", f"words.classes={words}"]
+    done = pretrain(with_settings(config, chosen), tmp_path / "run", world=OtherDevice())
+    assert opened.networks == [("points.safetensors", "cpu:0", "text")]
+    # The vocabulary of the data set was embedded for the training if it was trained with.
+    assert opened.text_encoders == text_encoders
+    assert done.evaluation is not None
+    assert done.evaluation.document.device == "cpu:0"
 
 
 def test_a_wrong_teacher_leaves_no_folder(
@@ -199,7 +219,7 @@ def test_weights_of_another_space_are_no_start(config: PretrainConfig, tmp_path:
 
 def words_told(config: PretrainConfig, run: Path, *, resume: bool = False) -> list[str]:
     told: list[str] = []
-    pretrain(config, run, resume=resume, hearing=Hearing(note=told.append))
+    pretrain(config, run, resume=resume, callbacks=Callbacks(note=told.append))
     return [name for line in told for name in line.partition("words: ")[2].split(", ")]
 
 
@@ -222,7 +242,7 @@ def test_words_that_no_image_shows_leave_no_run(
 
     rare = with_settings(config, ["words.least_share=0.01", "optimizer.steps=1"])
     with monkeypatch.context() as patched:
-        patched.setattr("clip3d_cli.pipelines.pretrain.run.kept_words", refuse)
+        patched.setattr("clip3d_cli.pipelines.pretrain.run.keep_frequent_words", refuse)
         with pytest.raises(UsageError, match="no word has a share"):
             pretrain(rare, tmp_path / "run")
     # The features are kept; the corrected command begins a run beside them.

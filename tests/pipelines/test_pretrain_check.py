@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clip3d_cli.core.cameras import Sightings
+from clip3d_cli.core.cameras import ProjectedPoints
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.scenes import PosedScene, Sweep, View, inverse_pose, pose_of_quaternion
+from clip3d_cli.core.scenes import PosedScene, Sweep, View, invert_pose, pose_from_quaternion
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.images import image_size, read_image
 from clip3d_cli.datasets.pandaset.dataset import PandaSet
 from clip3d_cli.errors import InputError, OutputError
-from clip3d_cli.pipelines.pretrain.check import CheckOptions, Painting, SceneCheck, check_scenes
+from clip3d_cli.pipelines.pretrain.check import CheckOptions, PointClasses, SceneCheck, check_scenes
 
 INTRINSICS = np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]])
 # A camera that looks along the world's x, z up.
-WORLD_FROM_CAMERA = pose_of_quaternion((0.5, -0.5, 0.5, -0.5), (0.0, 0.0, 1.0))
-WORDS = Vocabulary.of_words(["near", "far"])
+WORLD_FROM_CAMERA = pose_from_quaternion((0.5, -0.5, 0.5, -0.5), (0.0, 0.0, 1.0))
+WORDS = Vocabulary.from_names(["near", "far"])
 
 
 class TwoWalls:
@@ -42,7 +42,7 @@ class TwoWalls:
         self.xyz = np.concatenate([[[0.1, 0.1, 0.0]], behind, wall, board])
         self.labels = np.repeat(np.array([-1, 0, 1, 0], dtype=np.int32), (1, 1600, 1600, 1600))
         Image.new("RGB", (320, 240), (120, 140, 160)).save(folder / "a.png")
-        self.view = View(folder / "a.png", (320, 240), INTRINSICS, inverse_pose(WORLD_FROM_CAMERA))
+        self.view = View(folder / "a.png", (320, 240), INTRINSICS, invert_pose(WORLD_FROM_CAMERA))
 
     def splits(self) -> tuple[str, ...]:
         return ("all",)
@@ -76,11 +76,11 @@ def test_shares_and_depth(walls: TwoWalls) -> None:
     every = check(walls, walls.view, occlusion="none")
     (view,) = every.views
     # The vehicle's own return is no point of the scene.
-    assert (every.points, every.seen, view.inside, view.visible) == (4800, 3200, 3200, 3200)
-    assert every.seen_share == 3200 / 4800
+    assert (every.points, every.visible, view.projected, view.visible) == (4800, 3200, 3200, 3200)
+    assert every.visible_share == 3200 / 4800
     assert every.warnings == view.warnings == ()
     (view,) = check(walls, walls.view, occlusion="points").views
-    hidden = view.inside - view.visible
+    hidden = view.projected - view.visible
     # The board covers 2.4 m of the wall's 8 m, and 4.8 m of its height's 8 m.
     assert 0.7 < hidden / (1600 * 0.3 * 0.6) < 1.2
     assert view.median_depth_m == 5.0
@@ -106,12 +106,12 @@ def test_without_truth_it_is_depth_and_a_painting_goes_first(tmp_path: Path) -> 
     before = plain.picture.read_bytes()
     asked: list[tuple[Path, tuple[int, ...], int]] = []
 
-    def painted(view: View, image: np.ndarray, sightings: Sightings) -> np.ndarray:
-        asked.append((view.image, image.shape, len(sightings)))
-        return np.zeros(len(sightings), dtype=np.int32)
+    def painted(view: View, image: np.ndarray, projected: ProjectedPoints) -> np.ndarray:
+        asked.append((view.image, image.shape, len(projected)))
+        return np.zeros(len(projected), dtype=np.int32)
 
     folder = tmp_path / "check"
-    check_scenes(walls, walls.scenes("all"), folder, painting=Painting(WORDS, painted))
+    check_scenes(walls, walls.scenes("all"), folder, classes=PointClasses(WORDS, painted))
     assert asked == [(walls.view.image, (240, 320, 3), plain.visible)]
     assert plain.picture.read_bytes() != before
 
@@ -134,13 +134,13 @@ def wrong_views(walls: TwoWalls) -> dict[str, View]:
     past[2, 3] = -13.0
     away = np.eye(4)
     away[:3, 3] = 4e5
-    aside = pose_of_quaternion((np.cos(0.55), 0, np.sin(0.55), 0), (0, 0, 0))
+    aside = pose_from_quaternion((np.cos(0.55), 0, np.sin(0.55), 0), (0, 0, 0))
     return {
         "absent.png: does not exist": replace(good, image=folder / "absent.png"),
         "scaled": replace(good, image=folder / "half.png"),
         "cropped, turned, or another camera's": replace(good, image=folder / "square.png"),
         "no point lies in front": replace(good, camera_from_world=past @ good.camera_from_world),
-        "not in one world": replace(good, camera_from_world=away @ good.camera_from_world),
+        "not in the same world": replace(good, camera_from_world=away @ good.camera_from_world),
         "though some lie in front": replace(good, camera_from_world=aside @ good.camera_from_world),
         "unit of its depth image": replace(good, depth=folder / "depth.png"),
         "none.png: does not exist": replace(good, depth=folder / "none.png"),
@@ -167,15 +167,15 @@ def test_what_is_wrong_is_said(walls: TwoWalls) -> None:
 
 def test_scenes_without_images_or_sightings(walls: TwoWalls) -> None:
     assert check(walls).warnings == ("it has no images",)
-    blind = wrong_views(walls)["not in one world"]
+    blind = wrong_views(walls)["not in the same world"]
     # Two views that see different points: together they see both.
-    turned = pose_of_quaternion((0.0, 0.0, 1.0, 0.0), (0, 0, 0))
+    turned = pose_from_quaternion((0.0, 0.0, 1.0, 0.0), (0, 0, 0))
     back = replace(walls.view, camera_from_world=turned @ walls.view.camera_from_world)
-    assert check(walls, back, walls.view, occlusion="none").seen == 4800
-    assert check(walls, back, occlusion="none").seen == 1600
+    assert check(walls, back, walls.view, occlusion="none").visible == 4800
+    assert check(walls, back, occlusion="none").visible == 1600
     found = check(walls, blind)
     assert found.warnings == ("no image sees any of its points",)
-    assert found.seen_share == 0.0
+    assert found.visible_share == 0.0
     assert found.views[0].median_depth_m is None
 
 
@@ -186,7 +186,7 @@ def test_a_depth_test_without_depth_images_is_refused(walls: TwoWalls) -> None:
 
 def test_a_folder_that_cannot_be_made_is_refused(walls: TwoWalls) -> None:
     file = walls.view.image
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be created"):
         check_scenes(walls, walls.scenes("all"), file / "check")
 
 
@@ -195,6 +195,6 @@ def test_a_real_street(shared_data: Path, tmp_path: Path) -> None:
     dataset = PandaSet(shared_data / "driving/pandaset_001")
     (found,) = check_scenes(dataset, dataset.scenes("all")[:1], tmp_path)
     assert found.warnings == found.views[0].warnings == ()
-    assert 0.35 < found.seen_share < 0.4
+    assert 0.35 < found.visible_share < 0.4
     # Behind the van that fills the left of the picture, the building's wall is hidden.
-    assert 0.9 < found.views[0].visible / found.views[0].inside < 0.97
+    assert 0.9 < found.views[0].visible / found.views[0].projected < 0.97

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from clip3d_cli import registry
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.input_channels import CHANNELS
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.errors import UsageError
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig, preset
 from clip3d_cli.pipelines.training.config import DataOptions
-from clip3d_cli.training.toml_text import flat
+from clip3d_cli.training.toml_text import flatten_tables
 
 DEFAULT = PretrainConfig()
 PRESETS = registry.names("datasets")
@@ -46,7 +46,7 @@ def test_encoders_can_be_built_of_presets(dataset: str) -> None:
 
 def test_presets_have_the_figures_of_the_paper() -> None:
     # ../shared/research/field.md, 1.6; of ScanNet 1.4 and 1.5 too.
-    found = {name: flat(preset(name).tables()) for name in ("nuscenes", "scannet")}
+    found = {name: flatten_tables(preset(name).tables()) for name in ("nuscenes", "scannet")}
     wanted = {
         "teacher.model": ("ViT-B-16/openai", "ViT-B-16/openai"),
         "teacher.variant": ("value", "value"),
@@ -88,7 +88,7 @@ def test_presets_have_the_figures_of_the_paper() -> None:
 
 
 def test_a_dataset_without_preset_has_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._ROWS["datasets"], "plain", "labelled_rooms:Rooms")
+    monkeypatch.setitem(registry._ENTRIES["datasets"], "plain", "labelled_rooms:Rooms")
     assert preset("plain") == replace(DEFAULT, data=DataOptions(dataset="plain"))
     with pytest.raises(UsageError, match="there is no 'somebody'"):
         preset("somebody")

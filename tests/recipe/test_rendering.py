@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("embreex")
 
-from clip3d_cli.core.scenes import moved
+from clip3d_cli.core.scenes import transform_points
 from weights.recipe.renders import textures
 from weights.recipe.renders.classes import SKY, scene_classes
 from weights.recipe.renders.rendering import Camera, Light, first_visible, render
@@ -103,7 +103,7 @@ def test_world_and_sensor_axes_are_each_others_inverse() -> None:
     world = np.random.default_rng(0).normal(0, 20, (50, 3)).astype(np.float32)
     own = to_sensor_axes(world, pose)
     np.testing.assert_allclose(
-        moved(world_from_sensor(pose), own.astype(np.float64)), world, atol=1e-4
+        transform_points(world_from_sensor(pose), own.astype(np.float64)), world, atol=1e-4
     )
 
 

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from clip3d_cli import registry
 from clip3d_cli.core.cameras import project
-from clip3d_cli.core.scenes import moved
+from clip3d_cli.core.scenes import transform_points
 from clip3d_cli.core.vocabulary import Vocabulary
 from weights.recipe.renders.__main__ import write_splits
 from weights.recipe.renders.classes import (
@@ -57,7 +57,7 @@ def test_no_concept_belongs_to_two_classes(tmp_path: Path) -> None:
 
 
 def test_a_scene_is_read_as_a_data_set(root: Path) -> None:
-    dataset = registry.part("datasets", "folder")(root)
+    dataset = registry.load("datasets", "folder")(root)
     (scene,) = dataset.scenes("val")
     assert dataset.scenes("train") == []
     assert (len(scene.sweeps), len(scene.views)) == (5, 4)
@@ -69,10 +69,11 @@ def test_a_scene_is_read_as_a_data_set(root: Path) -> None:
 
 
 def test_pixels_where_points_fall_show_the_points_classes(root: Path) -> None:
-    dataset = registry.part("datasets", "folder")(root)
+    dataset = registry.load("datasets", "folder")(root)
     (scene,) = dataset.scenes("val")
     key = scene.sweeps[0]
-    xyz, truth = moved(key.world_from_sensor, dataset.cloud(key).xyz), dataset.ground_truth(scene)
+    xyz = transform_points(key.world_from_sensor, dataset.cloud(key).xyz)
+    truth = dataset.ground_truth(scene)
     same, unseen = [], np.ones(len(xyz), dtype=bool)
     for view in scene.views:
         found = project(view, xyz)
@@ -88,16 +89,16 @@ def test_pixels_where_points_fall_show_the_points_classes(root: Path) -> None:
 
 
 def test_sweeps_see_one_static_world(root: Path) -> None:
-    dataset = registry.part("datasets", "folder")(root)
+    dataset = registry.load("datasets", "folder")(root)
     (scene,) = dataset.scenes("val")
     first, last = scene.sweeps[0], scene.sweeps[4]
     # The ground looks the same from everywhere.
     own, other = (
         xyz[xyz[:, 2] > -0.7] for xyz in (dataset.cloud(first).xyz, dataset.cloud(last).xyz)
     )
-    own = moved(first.world_from_sensor, own)
+    own = transform_points(first.world_from_sensor, own)
     right, wrong = (
-        np.median(cKDTree(moved(sweep.world_from_sensor, other)).query(own)[0])
+        np.median(cKDTree(transform_points(sweep.world_from_sensor, other)).query(own)[0])
         for sweep in (last, first)
     )
     assert right < 0.5 * wrong
@@ -155,7 +156,7 @@ def test_the_model_learns_which_words_crops_go_with() -> None:
 
 
 def test_a_saved_model_is_the_teacher_that_was_trained(root: Path, tmp_path: Path) -> None:
-    from clip3d_cli.core.vocabulary import FeatureSpace
+    from clip3d_cli.core.embeddings import FeatureSpace
     from clip3d_cli.teachers.openclip import OpenClipTeacher
 
     learner, config = _learner()
@@ -194,7 +195,7 @@ def test_a_perfect_teacher_scores_all_pixels(root: Path) -> None:
         def __call__(self, image: np.ndarray) -> np.ndarray:
             return self.words[self.left.pop(0)]
 
-    dataset = registry.part("datasets", "folder")(root)
+    dataset = registry.load("datasets", "folder")(root)
     (scene,) = dataset.scenes("val")
     evaluation = TeacherEvaluation(dataset, None)
     first = np.array([int(np.argmax(evaluation._classes.class_of_vector == k)) for k in range(11)])

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from sparse_cells import EDGE, random_cells
 from torch import Tensor
 
-from clip3d_cli.sparse.backend import Backend
+from clip3d_cli.sparse.backend import Backend, Epilogue
 from clip3d_cli.sparse.plan import Plan
 
 
@@ -134,6 +134,26 @@ def test_many_tiles_equal_one(monkeypatch: pytest.MonkeyPatch) -> None:
         answers.append((found, *torch.autograd.grad(found.square().sum(), (feats, weight))))
     for small, large in zip(*answers, strict=True):
         torch.testing.assert_close(small, large, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_fill_all_tiles_and_their_epilogues(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    cells, feats, weight = random_cells(900), torch.randn(900, 4), torch.randn(27, 4, 5)
+    residual, scale = torch.randn(900, 5), torch.rand(5) + 0.5
+    wanted = (Plan(cells).convolve(feats, weight, 1) * scale + residual).relu()
+    monkeypatch.setattr("clip3d_cli.sparse.backends.torch.rulebook.CPU_TILE_ROWS", 64)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.no_grad():
+            epilogue = Epilogue(scale, None, residual, relu=True)
+            found = Plan(cells).convolve(feats, weight, 1, epilogue)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_weight_that_does_not_fit_is_refused(backend: Backend, device: str) -> None:

@@ -10,7 +10,7 @@ from sparse_cells import random_cells
 from torch import Tensor
 
 from clip3d_cli.sparse.backend import Backend, Epilogue
-from clip3d_cli.sparse.layers import RowNorm
+from clip3d_cli.sparse.layers import BatchNorm
 from clip3d_cli.sparse.plan import Plan
 
 Convolve = Callable[[Plan, Tensor | tuple[Tensor, ...], Tensor, Epilogue | None], Tensor]
@@ -100,14 +100,14 @@ def test_normalising_is_batch_norm_and_all_its_gradients(
     backend: Backend, device: str, residual: bool, relu: bool, rows: int
 ) -> None:
     torch.manual_seed(rows)
-    ours = RowNorm(11).to(device)
+    ours = BatchNorm(11).to(device)
     torch.nn.init.uniform_(ours.weight, 0.5, 2.0)
     torch.nn.init.normal_(ours.bias)
     theirs = copy.deepcopy(ours)
     feats = (3 * torch.randn(rows, 11, device=device) + 20).requires_grad_()
     beside = torch.randn(rows, 11, device=device, requires_grad=True)
     upper = torch.randn(rows, 11, device=device)
-    found = backend.normalise(feats, ours, residual=beside if residual else None, relu=relu)
+    found = backend.batch_norm(feats, ours, residual=beside if residual else None, relu=relu)
     wanted = torch.nn.BatchNorm1d.forward(theirs, feats)
     wanted = wanted + beside if residual else wanted
     wanted = F.relu(wanted) if relu else wanted
@@ -151,7 +151,7 @@ def test_a_spare_residual_changes_no_answer(backend: Backend, device: str) -> No
     with torch.no_grad():
         for feats in (parts, torch.cat(parts, dim=1)):
             kept = plan.convolve(feats, weight, 1, Epilogue(residual=residual))
-            spent = Epilogue(residual=residual.clone(), spare=True)
+            spent = Epilogue(residual=residual.clone(), overwrite_residual=True)
             assert torch.equal(plan.convolve(feats, weight, 1, spent), kept)
 
 

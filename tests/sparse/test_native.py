@@ -15,7 +15,8 @@ from clip3d_cli.sparse.backends.torch.backend import TorchBackend
 from clip3d_cli.sparse.plan import Plan
 
 pytestmark = pytest.mark.skipif(
-    native.status().reason is not None, reason=f"native engine: {native.status().reason}"
+    native.engine_status().fault is not None,
+    reason=f"native engine: {native.engine_status().fault}",
 )
 
 
@@ -28,7 +29,7 @@ def _threads() -> Iterator[None]:
 
 def small_network(plan: Plan, feats: Tensor, weights: list[Tensor], norm: nn.BatchNorm1d) -> Tensor:
     """Every kind of call: 5³, normalisation, down, one cell, up, joined features, 3³."""
-    fine = plan.backend.normalise(
+    fine = plan.backend.batch_norm(
         plan.convolve(feats, weights[0], 1), norm, residual=None, relu=True
     )
     coarse = plan.convolve(plan.convolve_down(fine, weights[1], 1), weights[2], 2)
@@ -170,9 +171,9 @@ def test_kept_weights_are_never_stale() -> None:
 
     with torch.no_grad():
         before = now()
-        assert len(backend._packed._kept) == 2
+        assert len(backend._packed._entries) == 2
         assert all(map(torch.equal, now(), before))
-        assert len(backend._packed._kept) == 2
+        assert len(backend._packed._entries) == 2
         kernel.mul_(2)
         layer.weight.add_(1)
         assert not any(map(torch.equal, now(), before))
@@ -184,7 +185,7 @@ def test_kept_weights_are_never_stale() -> None:
         gc.collect()
         now()
         plan.convolve(feats, torch.randn(27, 4, 6), 1)
-        assert len(backend._packed._kept) <= 4
+        assert len(backend._packed._entries) <= 4
     with torch.inference_mode():
         assert torch.equal(plan.convolve(feats, kernel, 1), now()[0])
         now()
@@ -194,12 +195,22 @@ def test_kept_weights_are_never_stale() -> None:
         torch.testing.assert_close(plan.convolve(feats, inside, 1), 2 * first)
 
 
+def test_a_weight_and_its_transpose_are_kept_apart() -> None:
+    """Both have the same memory, shape and version."""
+    plan = Plan(random_cells(300), NativeBackend())
+    feats, weight = torch.randn(300, 5), torch.randn(27, 5, 5)
+    with torch.no_grad():
+        for each in (weight, weight.transpose(1, 2)):
+            wanted = Plan(random_cells(300)).convolve(feats, each, 1)
+            torch.testing.assert_close(plan.convolve(feats, each, 1), wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_training_leaves_nothing_kept() -> None:
     backend = NativeBackend()
     plan = Plan(random_cells(300), backend)
     weight = torch.randn(27, 4, 6, requires_grad=True)
     plan.convolve(torch.randn(300, 4), weight, 1).sum().backward()
-    assert not backend._packed._kept
+    assert not backend._packed._entries
 
 
 def test_halves_side_by_side_are_rounded_once() -> None:
@@ -224,5 +235,5 @@ def test_other_floats_are_computed_through_float32(dtype: torch.dtype) -> None:
     assert torch.equal(found, wanted.to(dtype))
     for grad in torch.autograd.grad(found.sum(), (feats, weight)):
         assert grad.dtype == dtype
-    normed = backend.normalise(found, nn.BatchNorm1d(6), residual=found, relu=True)
+    normed = backend.batch_norm(found, nn.BatchNorm1d(6), residual=found, relu=True)
     assert normed.dtype == dtype

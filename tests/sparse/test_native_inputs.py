@@ -12,11 +12,12 @@ from clip3d_cli.native import library as native
 from clip3d_cli.sparse.backend import Epilogue
 from clip3d_cli.sparse.backends.native.backend import NativeBackend
 from clip3d_cli.sparse.backends.torch.backend import TorchBackend
-from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL
+from clip3d_cli.sparse.key_layout import HIGHEST_CELL, LOWEST_CELL
 from clip3d_cli.sparse.plan import Plan
 
 pytestmark = pytest.mark.skipif(
-    native.status().reason is not None, reason=f"native engine: {native.status().reason}"
+    native.engine_status().fault is not None,
+    reason=f"native engine: {native.engine_status().fault}",
 )
 
 
@@ -54,29 +55,37 @@ def test_few_cells_convolve_as_in_torch(cells: list[list[int]]) -> None:
 def test_cells_that_are_none_are_refused() -> None:
     with pytest.raises(InputError, match="voxels along x"):
         plan_of([[0, HIGHEST_CELL + 1, 0, 0]])
-    with pytest.raises(ValueError, match="a cell comes twice"):
+    with pytest.raises(ValueError, match="a cell occurs more than once"):
         plan_of([[0, 1, 1, 1], [0, 1, 1, 1]])
 
 
 @pytest.mark.parametrize(
     ("feats", "weight", "fault"),
     [
-        (torch.zeros(9, 3), torch.zeros(27, 3, 2), "feats have 9 rows, the map 20"),
+        (torch.zeros(9, 3), torch.zeros(27, 3, 2), "feats have 9 rows, the kernel map has 20"),
         (torch.zeros(20, 3), torch.zeros(27, 4, 2), r"shape \(27, 4, 2\) does not fit"),
         (
             (torch.zeros(20, 3), torch.zeros(19, 1)),
             torch.zeros(27, 4, 2),
-            "feats have 19 rows, the map 20",
+            "feats have 19 rows, the kernel map has 20",
         ),
-        (torch.zeros(20, 3).long(), torch.zeros(27, 3, 2), r"feats must be floating, not torch\.i"),
+        (
+            torch.zeros(20, 3).long(),
+            torch.zeros(27, 3, 2),
+            r"feats must be floating point, not torch\.i",
+        ),
         (
             torch.zeros(20, 3),
             torch.zeros(27, 3, 2).int(),
-            r"weights must be floating, not torch\.i",
+            r"weights must be floating point, not torch\.i",
         ),
-        (torch.zeros(20, 3, device="meta"), torch.zeros(27, 3, 2), "on the CPU, feats lie on meta"),
-        (torch.zeros(20, 3), torch.zeros(27, 3, 2, device="meta"), "CPU, weights lie on meta"),
-        (torch.zeros(20, 0), torch.zeros(27, 0, 2), "refused its arguments while packing a weight"),
+        (torch.zeros(20, 3, device="meta"), torch.zeros(27, 3, 2), "on the CPU, feats are on meta"),
+        (torch.zeros(20, 3), torch.zeros(27, 3, 2, device="meta"), "CPU, weights are on meta"),
+        (
+            torch.zeros(20, 0),
+            torch.zeros(27, 0, 2),
+            "rejected its arguments while packing a weight",
+        ),
     ],
 )
 def test_features_and_weights_that_do_not_fit_are_refused(
@@ -92,8 +101,8 @@ def test_features_and_weights_that_do_not_fit_are_refused(
         (Epilogue(scale=torch.ones(3)), r"numbers must have shape \(2,\), not \(3,\)"),
         (Epilogue(shift=torch.ones(1)), r"numbers must have shape \(2,\), not \(1,\)"),
         (Epilogue(residual=torch.ones(19, 2)), r"rows must have shape \(20, 2\), not \(19, 2\)"),
-        (Epilogue(shift=torch.ones(2, device="meta")), "numbers lie on meta"),
-        (Epilogue(residual=torch.ones(20, 2).int()), "residual's rows must be floating"),
+        (Epilogue(shift=torch.ones(2, device="meta")), "numbers are on meta"),
+        (Epilogue(residual=torch.ones(20, 2).int()), "residual's rows must be floating point"),
     ],
 )
 def test_epilogues_that_do_not_fit_are_refused(epilogue: Epilogue, fault: str) -> None:
@@ -123,25 +132,27 @@ def test_residuals_of_any_strides_and_floats_are_added() -> None:
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_too_few_rows_to_normalise_are_refused(rows: int) -> None:
-    with pytest.raises(ValueError, match=f"{rows} rows have no spread"):
-        NativeBackend().normalise(torch.zeros(rows, 4), nn.BatchNorm1d(4), residual=None, relu=True)
+    with pytest.raises(ValueError, match=f"at least two rows, not {rows}"):
+        NativeBackend().batch_norm(
+            torch.zeros(rows, 4), nn.BatchNorm1d(4), residual=None, relu=True
+        )
 
 
 @pytest.mark.parametrize(
     ("feats", "residual", "fault"),
     [
         (torch.zeros(9, 3), None, r"shape \(9, 3\) do not fit 4 channels"),
-        (torch.zeros(9, 4, device="meta"), None, "feats lie on meta"),
+        (torch.zeros(9, 4, device="meta"), None, "feats are on meta"),
         (torch.zeros(9, 4).int(), None, "feats must be floating"),
         (torch.zeros(9, 4), torch.zeros(9, 1), r"residuals of shape \(9, 1\) do not fit"),
-        (torch.zeros(9, 4), torch.zeros(9, 4, device="meta"), "residuals lie on meta"),
+        (torch.zeros(9, 4), torch.zeros(9, 4, device="meta"), "residuals are on meta"),
     ],
 )
 def test_rows_that_cannot_be_normalised_are_refused(
     feats: Tensor, residual: Tensor | None, fault: str
 ) -> None:
     with pytest.raises(ValueError, match=fault):
-        NativeBackend().normalise(feats, nn.BatchNorm1d(4), residual=residual, relu=True)
+        NativeBackend().batch_norm(feats, nn.BatchNorm1d(4), residual=residual, relu=True)
 
 
 @pytest.mark.parametrize("channels", [1, 7, 96, 513])
@@ -158,7 +169,7 @@ def test_normalising_follows_pytorch(
     for _ in range(3):
         feats = torch.randn(3000, channels) * 3 + torch.linspace(-1000, 1000, channels)
         feats.requires_grad_()
-        found = NativeBackend().normalise(feats, ours, residual=None, relu=False)
+        found = NativeBackend().batch_norm(feats, ours, residual=None, relu=False)
         wanted = theirs(feats.double())
         torch.testing.assert_close(found, wanted.float(), rtol=1e-3, atol=1e-3)
         pull = torch.randn_like(found)
@@ -172,21 +183,29 @@ def test_normalising_follows_pytorch(
 
 def test_far_columns_keep_their_variance() -> None:
     torch.manual_seed(0)
-    feats = torch.randn(50_000, 3) + torch.tensor([0.0, 1e3, -1e4])
+    feats = torch.randn(50_000, 4) + torch.tensor([0.0, 1e3, -1e4, 1e6])
     feats[0] += 500
-    norm = nn.BatchNorm1d(3, momentum=1.0)
-    NativeBackend().normalise(feats, norm, residual=None, relu=False)
+    norm = nn.BatchNorm1d(4, momentum=1.0)
+    NativeBackend().batch_norm(feats, norm, residual=None, relu=False)
     exact = feats.double()
     torch.testing.assert_close(norm.running_mean, exact.mean(0).float(), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(norm.running_var, exact.var(0).float(), rtol=1e-5, atol=0)
 
 
+def test_nan_is_not_hidden_by_the_relu() -> None:
+    feats = torch.randn(300, 6)
+    feats[7, 2] = torch.nan
+    found = NativeBackend().batch_norm(feats, nn.BatchNorm1d(6), residual=None, relu=True)
+    assert found[:, 2].isnan().all()
+    assert not found[:, [0, 1, 3, 4, 5]].isnan().any()
+
+
 def test_normalising_reads_rows_of_any_strides() -> None:
     torch.manual_seed(0)
     feats = torch.randn(300, 6)
-    wanted = NativeBackend().normalise(feats, nn.BatchNorm1d(6), residual=feats, relu=True)
+    wanted = NativeBackend().batch_norm(feats, nn.BatchNorm1d(6), residual=feats, relu=True)
     wide = torch.zeros(300, 10)
     wide[:, 2:8] = feats
     for other in (wide[:, 2:8], feats.T.contiguous().T):
-        found = NativeBackend().normalise(other, nn.BatchNorm1d(6), residual=other, relu=True)
+        found = NativeBackend().batch_norm(other, nn.BatchNorm1d(6), residual=other, relu=True)
         assert torch.equal(found, wanted)

@@ -12,17 +12,18 @@ from torch import Tensor
 from clip3d_cli.native import library as native
 from clip3d_cli.sparse.backend import Level
 from clip3d_cli.sparse.backends.native.backend import NativeBackend
-from clip3d_cli.sparse.keys import pack, parents
-from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL, MAX_CLOUDS
+from clip3d_cli.sparse.key_layout import HIGHEST_CELL, LOWEST_CELL, MAX_CLOUDS
+from clip3d_cli.sparse.keys import pack_cells, parent_keys
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
 
 pytestmark = pytest.mark.skipif(
-    native.status().reason is not None, reason=f"native engine: {native.status().reason}"
+    native.engine_status().fault is not None,
+    reason=f"native engine: {native.engine_status().fault}",
 )
 
 
 def keys_of(cells: Tensor) -> Tensor:
-    return pack(cells.int().reshape(-1, 4)).unique()
+    return pack_cells(cells.int().reshape(-1, 4)).unique()
 
 
 def box(*spans: tuple[int, int]) -> Tensor:
@@ -56,7 +57,7 @@ CLOUDS = {
 def levels_of(cells: Tensor, count: int = 5) -> list[Level]:
     backend, levels, keys = NativeBackend(), [], keys_of(cells)
     for depth in range(count):
-        coarse, parent_rows = backend.coarser(Level(keys, 1))
+        coarse, parent_rows = backend.coarsen(Level(keys, 1))
         levels.append(Level(keys, 1 << depth, parent_rows))
         keys = coarse
     return levels
@@ -80,7 +81,7 @@ def check_map(view: MapView, pairs: list[Pairs], length: tuple[int, int]) -> Non
 def test_coarser_cells_are_the_unique_parents(name: str) -> None:
     levels = levels_of(CLOUDS[name], 6)
     for fine, coarse in itertools.pairwise(levels):
-        keys, rows = torch.unique(parents(fine.keys), return_inverse=True)
+        keys, rows = torch.unique(parent_keys(fine.keys), return_inverse=True)
         assert torch.equal(coarse.keys, keys)
         assert fine.parent_rows is not None
         assert torch.equal(fine.parent_rows, rows.int())
@@ -90,7 +91,7 @@ def test_coarser_cells_are_the_unique_parents(name: str) -> None:
 @pytest.mark.parametrize("name", CLOUDS)
 def test_submanifold_maps_are_those_of_a_search(name: str, size: int) -> None:
     for level in levels_of(CLOUDS[name]):
-        found = NativeBackend().kernel_map(level, level, size)
+        found = NativeBackend().build_kernel_map(level, level, size)
         assert found.handle is not None
         pairs = neighbour_pairs(level.keys, size)
         check_map(MapView(found.handle), pairs, (len(level), len(level)))
@@ -102,7 +103,7 @@ def test_submanifold_maps_are_those_of_a_search(name: str, size: int) -> None:
 def test_strided_maps_are_those_of_the_slots(name: str) -> None:
     levels = levels_of(CLOUDS[name])
     for fine, coarse in itertools.pairwise(levels):
-        found = NativeBackend().kernel_map(fine, coarse, 2)
+        found = NativeBackend().build_kernel_map(fine, coarse, 2)
         assert found.handle is not None
         check_map(MapView(found.handle), child_pairs(fine), (len(coarse), len(fine)))
         assert native.load().c3d_map_pairs(found.handle) == len(fine)
@@ -125,11 +126,14 @@ def test_any_cloud_has_the_right_levels_and_maps(
     levels = levels_of(torch.tensor(cells, dtype=torch.int32).reshape(-1, 4), 3)
     backend = NativeBackend()
     for fine, coarse in itertools.pairwise(levels):
-        keys, rows = torch.unique(parents(fine.keys), return_inverse=True)
+        keys, rows = torch.unique(parent_keys(fine.keys), return_inverse=True)
         assert fine.parent_rows is not None
         assert torch.equal(coarse.keys, keys)
         assert torch.equal(fine.parent_rows, rows.int())
-        same, down = backend.kernel_map(fine, fine, size), backend.kernel_map(fine, coarse, 2)
+        same, down = (
+            backend.build_kernel_map(fine, fine, size),
+            backend.build_kernel_map(fine, coarse, 2),
+        )
         assert same.handle is not None
         assert down.handle is not None
         check_map(MapView(same.handle), neighbour_pairs(fine.keys, size), (len(fine),) * 2)
@@ -143,7 +147,7 @@ def test_maps_do_not_depend_on_threads() -> None:
     for threads in (1, 2, 3, 4):
         torch.set_num_threads(threads)
         for target, size in ((fine, 3), (fine, 5), (coarse, 2)):
-            found = NativeBackend().kernel_map(fine, target, size)
+            found = NativeBackend().build_kernel_map(fine, target, size)
             assert found.handle is not None
             views.append(MapView(found.handle))
     torch.set_num_threads(before)
@@ -169,8 +173,8 @@ def test_keys_that_are_none_give_no_map(keys: Tensor) -> None:
     assert library.c3d_map_submanifold(keys.data_ptr(), len(keys), 3, 2) is None
     if bool((keys[1:] <= keys[:-1]).any()):
         with pytest.raises(ValueError, match="keys of a level must be sorted and unique"):
-            backend.kernel_map(Level(keys, 1), Level(keys, 1), 3)
-    coarse, parent_rows = backend.coarser(Level(keys, 1))
+            backend.build_kernel_map(Level(keys, 1), Level(keys, 1), 3)
+    coarse, parent_rows = backend.coarsen(Level(keys, 1))
     assert 0 <= int(parent_rows.min()) <= int(parent_rows.max()) < len(coarse) <= len(keys)
 
 
@@ -185,12 +189,12 @@ def test_parents_that_are_none_give_no_map(parent_rows: list[int]) -> None:
 def test_what_no_map_can_be_made_of_is_refused() -> None:
     backend = NativeBackend()
     level = Level(keys_of(CLOUDS["dense"]), 1)
-    with pytest.raises(ValueError, match="1, 3 or 5 cells an edge, not 7"):
-        backend.kernel_map(level, level, 7)
-    with pytest.raises(ValueError, match="does not know its parents"):
-        backend.kernel_map(level, Level(level.keys, 2), 2)
+    with pytest.raises(ValueError, match="an edge of 1, 3 or 5 cells, not 7"):
+        backend.build_kernel_map(level, level, 7)
+    with pytest.raises(ValueError, match="has no parent_rows"):
+        backend.build_kernel_map(level, Level(level.keys, 2), 2)
     far = Level(torch.empty(3, dtype=torch.int64, device="meta"), 1)
-    with pytest.raises(ValueError, match="computes on the CPU, the cells lie on meta"):
-        backend.kernel_map(far, far, 3)
+    with pytest.raises(ValueError, match="computes on the CPU, the cells are on meta"):
+        backend.build_kernel_map(far, far, 3)
     with pytest.raises(ValueError, match=r"keys must be torch\.int64, not torch\.int32"):
-        backend.coarser(Level(level.keys.int(), 1))
+        backend.coarsen(Level(level.keys.int(), 1))

@@ -6,12 +6,12 @@ from torch import Tensor
 
 from clip3d_cli import registry
 from clip3d_cli.errors import InputError, SetupError, UsageError
-from clip3d_cli.sparse.backend import backend_named
-from clip3d_cli.sparse.keys import child_slots, pack, parents, unpack
-from clip3d_cli.sparse.lattice import HIGHEST_CELL, LOWEST_CELL, MAX_CLOUDS
+from clip3d_cli.sparse.backend import select_backend
+from clip3d_cli.sparse.key_layout import HIGHEST_CELL, LOWEST_CELL, MAX_CLOUDS
+from clip3d_cli.sparse.keys import child_slots, pack_cells, parent_keys, unpack_keys
 from clip3d_cli.sparse.neighbours import neighbour_pairs
 from clip3d_cli.sparse.plan import Plan
-from clip3d_cli.sparse.point_voxel import pool_mean, read_trilinear
+from clip3d_cli.sparse.point_voxel import interpolate_trilinear, pool_mean
 from clip3d_cli.sparse.tensor import SparseTensor
 
 
@@ -39,12 +39,12 @@ CORNERS = cells_of(
 
 @pytest.mark.parametrize("cells", [scattered(), CORNERS])
 def test_keys_keep_cells_and_their_order(cells: Tensor) -> None:
-    keys = pack(cells)
+    keys = pack_cells(cells)
     assert bool((keys >= 0).all())
     assert bool((keys[1:] > keys[:-1]).all())
-    assert torch.equal(unpack(keys, 1), cells)
+    assert torch.equal(unpack_keys(keys, 1), cells)
     wide = torch.cat((cells[:, :1], cells[:, 1:].div(2, rounding_mode="floor")), dim=1)
-    assert torch.equal(unpack(parents(keys), 2), wide)
+    assert torch.equal(unpack_keys(parent_keys(keys), 2), wide)
     x, y, z = (cells[:, 1:] % 2).long().unbind(1)
     assert torch.equal(child_slots(keys), 4 * x + 2 * y + z)
 
@@ -61,7 +61,7 @@ def test_corners_of_the_lattice_have_no_neighbours(size: int) -> None:
 @pytest.mark.parametrize("size", [3, 5])
 def test_neighbours_are_those_of_a_plain_search(size: int) -> None:
     cells = scattered()
-    pairs = neighbour_pairs(pack(cells), size)
+    pairs = neighbour_pairs(pack_cells(cells), size)
     row_of = {tuple(cell): row for row, cell in enumerate(cells.tolist())}
     side = range(-(size // 2), size // 2 + 1)
     offsets = [(dx, dy, dz) for dx in side for dy in side for dz in side]
@@ -79,11 +79,11 @@ def test_neighbours_are_those_of_a_plain_search(size: int) -> None:
 @pytest.mark.parametrize(
     ("cell", "fault"),
     [
-        ([0, 0, 0, HIGHEST_CELL + 1], "voxels along z: run over 0…131070"),
-        ([0, LOWEST_CELL - 1, 0, 0], "voxels along x: run over -131071…0"),
-        ([0, 0, 2**31 - 1, 0], "voxels along y: run over 0…2147483647"),
-        ([MAX_CLOUDS, 0, 0, 0], "batch: holds cloud numbers 0…511"),
-        ([-1, 0, 0, 0], "batch: holds cloud numbers -1…0"),
+        ([0, 0, 0, HIGHEST_CELL + 1], "voxels along z: range over 0…131070"),
+        ([0, LOWEST_CELL - 1, 0, 0], "voxels along x: range over -131071…0"),
+        ([0, 0, 2**31 - 1, 0], "voxels along y: range over 0…2147483647"),
+        ([MAX_CLOUDS, 0, 0, 0], "batch: has cloud numbers 0…511"),
+        ([-1, 0, 0, 0], "batch: has cloud numbers -1…0"),
     ],
 )
 def test_cells_beyond_the_lattice_are_refused(cell: list[int], fault: str) -> None:
@@ -102,8 +102,12 @@ def test_cells_beyond_the_lattice_are_refused(cell: list[int], fault: str) -> No
             r"must be torch\.int32, not torch\.int64",
         ),
         (torch.zeros(2, 3, dtype=torch.int32), ValueError, r"shape \(M, 4\), not \(2, 3\)"),
-        (torch.zeros(2, 4, dtype=torch.int32), ValueError, "a cell comes twice"),
-        (cells_of([[0, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 1]]), ValueError, "a cell comes twice"),
+        (torch.zeros(2, 4, dtype=torch.int32), ValueError, "a cell occurs more than once"),
+        (
+            cells_of([[0, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 1]]),
+            ValueError,
+            "a cell occurs more than once",
+        ),
     ],
 )
 def test_what_is_not_unique_cells_is_refused(
@@ -118,8 +122,8 @@ def test_what_is_not_unique_cells_is_refused(
     [
         (torch.zeros(3, 1), ValueError, "one row for each of the 2 cells"),
         (torch.zeros(2), ValueError, "one row for each of the 2 cells"),
-        (torch.zeros(2, 1, dtype=torch.int32), TypeError, "feats must be floating"),
-        (torch.zeros(2, 1, device="meta"), ValueError, "feats lie on meta, cells on cpu"),
+        (torch.zeros(2, 1, dtype=torch.int32), TypeError, "feats must be floating point"),
+        (torch.zeros(2, 1, device="meta"), ValueError, "feats are on meta and cells on cpu"),
     ],
 )
 def test_features_that_do_not_fit_are_refused(
@@ -143,7 +147,7 @@ def test_rows_come_back_in_the_callers_order() -> None:
     weight = torch.randn(27, 3, 4)
     wanted = sorted_plan.convolve(feats, weight, 1)
     assert torch.equal(mixed_plan.convolve(feats, weight, 1), wanted)
-    with pytest.raises(ValueError, match="feats have 1 rows, the plan"):
+    with pytest.raises(ValueError, match="feats have 1 rows, the plan has"):
         sorted_plan.to_plan_order(feats[:1])
 
 
@@ -175,17 +179,17 @@ def test_levels_hold_the_floor_of_half() -> None:
     for stride in (2, 4, 8):
         halved = cells[:, 1:].div(stride, rounding_mode="floor")
         wide = torch.cat((cells[:, :1], halved), dim=1).unique(dim=0, return_inverse=True)
-        assert torch.equal(unpack(plan.level(stride).keys, stride), wide[0])
+        assert torch.equal(unpack_keys(plan.level(stride).keys, stride), wide[0])
         assert torch.equal(plan.ancestor_rows(stride), wide[1])
     with pytest.raises(ValueError, match="power of two, not 3"):
         plan.level(3)
 
 
 def test_kernel_maps_are_built_once() -> None:
-    backend = backend_named("torch")
+    backend = select_backend("torch")
     built = []
-    build = backend.kernel_map
-    backend.kernel_map = lambda *wanted: built.append(wanted[2]) or build(*wanted)  # type: ignore
+    build = backend.build_kernel_map
+    backend.build_kernel_map = lambda *wanted: built.append(wanted[2]) or build(*wanted)  # type: ignore
     plan = Plan(scattered(), backend)
     feats = torch.randn(len(plan), 2)
     for _ in range(3):
@@ -197,13 +201,13 @@ def test_kernel_maps_are_built_once() -> None:
 
 def test_an_unknown_or_absent_backend_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no 'torchsprase'"):
-        backend_named("torchsprase")
-    built = registry.part("backends", "native")().available() is None
-    assert backend_named("auto", "cpu").name == ("native" if built else "torch")
-    reason = registry.part("backends", "torchsparse")().available()
+        select_backend("torchsprase")
+    built = registry.load("backends", "native")().unavailable_reason() is None
+    assert select_backend("auto", "cpu").name == ("native" if built else "torch")
+    reason = registry.load("backends", "torchsparse")().unavailable_reason()
     if reason is not None:
         with pytest.raises(SetupError, match="torchsparse: cannot run here") as caught:
-            backend_named("torchsparse")
+            select_backend("torchsparse")
         assert caught.value.code == "E_BACKEND"
 
 
@@ -212,10 +216,10 @@ def test_trilinear_reading_of_a_linear_field_is_exact_inside() -> None:
     plan = Plan(cells)
     field = torch.tensor([1.0, -2.0, 0.5])
     for stride in (1, 2, 4):
-        middles = (unpack(plan.level(stride).keys, stride)[:, 1:] + 0.5) * stride
+        middles = (unpack_keys(plan.level(stride).keys, stride)[:, 1:] + 0.5) * stride
         offsets = torch.rand(len(cells), 3, generator=torch.Generator().manual_seed(0)) - 0.5
         points = cells[:, 1:] + 0.5 + offsets
-        read = read_trilinear((middles @ field).unsqueeze(1), plan, stride, offsets)[:, 0]
+        read = interpolate_trilinear((middles @ field).unsqueeze(1), plan, stride, offsets)[:, 0]
         inside = ((points > stride / 2) & (points < 16 - stride / 2)).all(dim=1)
         torch.testing.assert_close(read[inside], points[inside] @ field, rtol=1e-4, atol=1e-3)
 
@@ -225,17 +229,17 @@ def test_trilinear_reading_is_as_fine_far_away() -> None:
     far = cells + torch.tensor([0, 120_000, -120_000, 120_000], dtype=torch.int32)
     offsets = torch.rand(len(cells), 3, generator=torch.Generator().manual_seed(0)) - 0.5
     feats = torch.randn(8, 2, generator=torch.Generator().manual_seed(1))
-    near = read_trilinear(feats, Plan(cells), 4, offsets)
-    assert torch.equal(read_trilinear(feats, Plan(far), 4, offsets), near)
+    near = interpolate_trilinear(feats, Plan(cells), 4, offsets)
+    assert torch.equal(interpolate_trilinear(feats, Plan(far), 4, offsets), near)
 
 
 def test_trilinear_reading_shares_the_weight_of_empty_cells() -> None:
     plan = Plan(cells_of([[0, 0, 0, 0], [1, 1, 1, 1]]))
     feats = torch.tensor([[3.0], [5.0]])
-    assert torch.equal(read_trilinear(feats, plan, 1, None), feats)
+    assert torch.equal(interpolate_trilinear(feats, plan, 1, None), feats)
     offsets = torch.full((2, 3), 0.25)
-    assert torch.equal(read_trilinear(feats, plan, 1, offsets), feats)
-    assert torch.equal(read_trilinear(feats, plan, 8, None), feats)
+    assert torch.equal(interpolate_trilinear(feats, plan, 1, offsets), feats)
+    assert torch.equal(interpolate_trilinear(feats, plan, 8, None), feats)
 
 
 def test_pooling_is_the_mean_of_the_voxels_inside() -> None:

@@ -69,5 +69,5 @@ def test_pairs_are_handed_over_as_the_kernels_read_them(
 
 def test_features_on_a_cpu_are_refused() -> None:
     plan = Plan(torch.zeros(1, 4, dtype=torch.int32), TorchsparseBackend())
-    with pytest.raises(ValueError, match="torchsparse convolves on CUDA, not on cpu"):
+    with pytest.raises(ValueError, match="torchsparse computes on CUDA, not on cpu"):
         plan.convolve(torch.ones(1, 2), torch.ones(27, 2, 2), 1)

@@ -1,8 +1,8 @@
-"""What the Triton backend computes, against the plain one.
+"""Results of the Triton backend compared with those of the PyTorch backend.
 
-On a GPU: ``pytest -m gpu tests/test_sparse_triton*.py``. Where there is none, the same tests run
-in Triton's interpreter, in a child process, as its switch must be set before triton is imported;
-and what only a GPU's compiler could refuse is tried in test_sparse_triton_compiled.py.
+On a GPU: ``pytest -m gpu tests/sparse/test_triton*.py``. Without one, the same tests run in
+Triton's interpreter, in a child process, because its switch must be set before triton is imported.
+What only a GPU's compiler could reject is tested in test_triton_compiled.py.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ INTERPRETED = "gpu and not slow"
 
 @pytest.mark.slow
 @pytest.mark.skipif(IN_CHILD, reason="is the child")
-@pytest.mark.parametrize("file", ["test_sparse_triton.py", "test_sparse_triton_rows.py"])
+@pytest.mark.parametrize("file", ["test_triton.py", "test_triton_rows.py"])
 def test_all_that_needs_a_gpu_holds_in_the_interpreter(file: str) -> None:
     pytest.importorskip("triton")
-    path = Path(__file__).parents[1] / "support" / file
+    path = Path(__file__).with_name(file)
     child = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", INTERPRETED, path],
         env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
@@ -54,7 +54,10 @@ def test_all_that_needs_a_gpu_holds_in_the_interpreter(file: str) -> None:
 def test_without_a_device_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    assert TritonBackend().available() in ("it needs a CUDA device", "triton is not installed")
+    assert TritonBackend().unavailable_reason() in (
+        "it needs a CUDA device",
+        "triton is not installed",
+    )
 
 
 @pytest.mark.gpu

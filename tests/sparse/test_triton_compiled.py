@@ -70,7 +70,7 @@ def convolve_and_back(
     backend = TritonBackend(precision=precision)
     plan = Plan(cells, backend)
     level = plan.level(1)
-    kernel_map = backend.kernel_map(level, level, 3)
+    kernel_map = backend.build_kernel_map(level, level, 3)
     for part in (kernel_map.forward.counts, kernel_map.forward.offsets):
         part.zero_()  # what was not computed must not be read
     feats = tuple(torch.ones(200, width, dtype=dtype, requires_grad=True) for width in widths)

@@ -137,13 +137,13 @@ def test_what_does_not_fit_is_refused(device: str) -> None:
     for options, message in [
         ({"weight": torch.ones(27, 4, 6)}, r"weight of shape \(27, 4, 6\) does not fit"),
         ({"feats": feats[1:]}, "feats have 69 rows"),
-        ({"feats": (feats[:, :2], feats[1:, 2:])}, "equal rows and dtypes"),
-        ({"feats": (feats[:, :2], feats[:, 2:].half())}, "equal rows and dtypes"),
+        ({"feats": (feats[:, :2], feats[1:, 2:])}, "equal numbers of rows and equal dtypes"),
+        ({"feats": (feats[:, :2], feats[:, 2:].half())}, "equal numbers of rows and equal dtypes"),
         ({"feats": feats.double()}, "not torch.float64"),
     ]:
         with pytest.raises(ValueError, match=message):
             case.run(TritonBackend(), device, **options)
-    with pytest.raises(ValueError, match="must lie on one device"):
+    with pytest.raises(ValueError, match="must be on one device"):
         Plan(case.cells.to(device), TritonBackend()).convolve(
             feats.to(device), case.weight.to("meta"), 1
         )

@@ -1,4 +1,4 @@
-"""PLY and PCD files that lie, and odd ones that do not."""
+"""PLY and PCD files with wrong headers or damaged bodies, and unusual ones that are valid."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def list_ply(folder: Path) -> Path:
 
 
 def splats(folder: Path) -> Path:
-    """What 3D Gaussian splatting writes."""
+    """A PLY as 3D Gaussian splatting writes it."""
     names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0"]
     table = np.zeros(20, [(name, "f4") for name in names])
     for axis, name in enumerate("xyz"):

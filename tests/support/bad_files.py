@@ -1,4 +1,4 @@
-"""How to break any file, and things that are no files at all."""
+"""Ways to damage any file, and paths that are no regular files."""
 
 from __future__ import annotations
 

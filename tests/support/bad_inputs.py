@@ -1,7 +1,6 @@
-"""Files that are broken, lie, or are odd but right, and what clip3d owes to each.
+"""A table of damaged, wrong and unusual input files, and what clip3d must do with each.
 
-Rows are those of the table of bad inputs that the project keeps: refusals name the code and the
-place, and what is odd but right is read.
+Errors must name the code and the file; unusual files that are valid must be read.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from sample_clouds import street, write_bin, write_npz, write_ply
 
 @dataclass(frozen=True)
 class Case:
-    """One input: its row in the table, how to make it in an empty folder, what must come of it.
+    """One input file and the expected outcome.
 
     Attributes:
-        row: of the table.
-        name: of the case.
-        build: makes the file in a folder and gives its path.
-        code: of the refusal, or None where the file must be read.
-        says: what the error line, or the JSON answer, must hold.
+        row: number of the kind of fault; cases of one kind share it.
+        name: name of the case.
+        build: function that makes the file in an empty folder and returns its path.
+        code: code of the expected error, or None if the file must be read.
+        says: text that the error, or the JSON document, must contain.
         options: more arguments of ``clip3d info``.
-        exits: what the process must end with.
+        exits: expected exit code of the process.
     """
 
     row: int
@@ -56,7 +55,6 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 FAR = np.vstack([street(500), [[1e9, 0, 0]]])
 MISSING = np.vstack([street(20), [[nan] * 3, [inf, 0, 0]]])
 LIST_BOMB = struct.pack("<3fBI", 1, 2, 3, 3, 0xFFFFFFF0)
-CHUNKED = struct.pack("<II", 16, 4_000_000_000)
 
 FILES = [
     refuse(1, "missing", "E_NOT_FOUND", files.missing_with_a_sibling, "Scan.PLY"),
@@ -67,8 +65,8 @@ FILES = [
         for s in files.SUFFIXES
     ],
     *[accept(5, f"no-points-{n}", "there are no points", b) for n, b in records.NO_POINTS.items()],
-    accept(6, "ply-named-las", "the bytes say ply", files.renamed(clouds.small_ply, "scan.las")),
-    accept(6, "laz-named-ply", "the bytes say las", files.renamed(records.laz(), "scan.ply")),
+    accept(6, "ply-named-las", "the content is ply", files.renamed(clouds.small_ply, "scan.las")),
+    accept(6, "laz-named-ply", "the content is las", files.renamed(records.laz(), "scan.ply")),
     accept(6, "laz-named-las", "(LAZ)", files.renamed(records.laz(), "scan.las")),
     refuse(7, "html", "E_NOT_A_CLOUD", files.written("a.laz", HTML), "HTML page"),
     refuse(7, "html-as-bin", "E_NOT_A_CLOUD", files.written("a.bin", HTML), "HTML page"),
@@ -153,6 +151,7 @@ LAS = [
     refuse(24, "extra-bytes-lie", "E_BAD_HEADER", records.lying_extra_bytes, "extra bytes"),
     refuse(29, "degrees", "E_GEOGRAPHIC_CRS", records.degrees, "WGS 84"),
     accept(29, "feet", "converted to metres", records.feet),
+    accept(29, "feet-by-code", "converted to metres", records.feet_by_code),
     accept(29, "no-crs", "no coordinate reference system", records.las()),
     accept(30, "utm", '"points": 1000', records.las(offset=(4_500_000, 5_400_000, 0))),
 ]
@@ -226,14 +225,12 @@ PCD = [
 
 ARRAYS = [
     refuse(51, "bin-size", "E_BAD_SIZE", files.written("a.bin", bytes(1003))),
-    accept(
-        52, "nuscenes", "intensity,ring (by evidence)", lambda f: write_bin(f / "a.bin", 100, 5)
-    ),
-    accept(52, "kitti", "z,intensity (by evidence)", lambda f: write_bin(f / "a.bin", 100, 4)),
+    accept(52, "nuscenes", "intensity,ring (inferred)", lambda f: write_bin(f / "a.bin", 100, 5)),
+    accept(52, "kitti", "z,intensity (inferred)", lambda f: write_bin(f / "a.bin", 100, 4)),
     refuse(
         52, "undecidable", "E_COLUMNS", files.written("flat.bin", bytes(400)), "--columns", exits=2
     ),
-    accept(52, "told", "(as asked)", files.written("flat.bin", bytes(400)), "--columns", "x,y,z,i"),
+    accept(52, "told", "(as given)", files.written("flat.bin", bytes(400)), "--columns", "x,y,z,i"),
     refuse(54, "pickle", "E_PICKLE", records.pickled),
     refuse(55, "lying-shape", "E_COUNT_MISMATCH", records.lying_npy),
     refuse(55, "no-header", "E_TRUNCATED", files.written("a.npy", b"\x93NUMPY\x01\x00\xff\xff{")),

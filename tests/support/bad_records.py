@@ -1,4 +1,4 @@
-"""LAS, LAZ and numpy files that lie, and odd ones that do not."""
+"""LAS, LAZ and numpy files with wrong headers or damage, and unusual ones that are valid."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sample_clouds import (
     WKT_DEGREES,
     WKT_FEET,
     street,
+    write_keys,
     write_las,
     write_npy,
     write_npz,
@@ -32,6 +33,11 @@ def laz(**more: object) -> Build:
 
 def feet(folder: Path) -> Path:
     return write_las(folder / "tile.las", 50, wkt=WKT_FEET)
+
+
+def feet_by_code(folder: Path) -> Path:
+    """A LAS file in feet, which only its EPSG code (New York East) says."""
+    return write_keys(folder / "tile.las", [(1024, 0, 1, 1), (3072, 0, 1, 2260)])
 
 
 def degrees(folder: Path) -> Path:
@@ -60,7 +66,7 @@ def lying_layers(folder: Path) -> Path:
 
 
 def unfinished_laz(folder: Path) -> Path:
-    """What a writer leaves that died before it wrote the chunk table."""
+    """A LAZ file whose writer stopped before it wrote the chunk table."""
     path = write_las(folder / "tile.laz", 1000)
     raw = bytearray(path.read_bytes())
     start = struct.unpack_from("<I", raw, 96)[0]
@@ -71,7 +77,7 @@ def unfinished_laz(folder: Path) -> Path:
 
 
 def killed_laz(folder: Path) -> Path:
-    """The same, with the count that such a writer leaves."""
+    """The same, with 0 points in the header, as such a writer leaves it."""
     path = unfinished_laz(folder)
     raw = bytearray(path.read_bytes())
     struct.pack_into("<Q", raw, 247, 0)
@@ -126,7 +132,7 @@ def lying_npy(folder: Path) -> Path:
 
 
 def zeros_npz(rows: int) -> Build:
-    """A bomb: rows of zeros, a thousand times smaller on disk."""
+    """A decompression bomb: rows of zeros, a thousand times smaller on disk."""
 
     def build(folder: Path) -> Path:
         path = folder / "bomb.npz"

@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets_trees_scannet
 from datasets_trees_scannet import EXPORTED, SAMPLED
 
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.vocabulary import load_vocabulary
 
 POINTS = 60
 TABLE = "scannetv2-labels.combined.tsv"
@@ -41,7 +41,7 @@ def write_annotations(
 
 def table_rows() -> list[str]:
     """The table's lines: every class under its own name, and categories that no class counts."""
-    classes = named_vocabulary("scannet200").classes
+    classes = load_vocabulary("scannet200").classes
     rows = [f"{entry.class_id}\t{entry.name}\tx\t1\t40\tobjects" for entry in classes]
     return [
         "id\traw_category\tcategory\tcount\tnyu40id\tmpcat40",

@@ -1,4 +1,4 @@
-"""CLIP's image tower in numpy, from its weights and the definition of its parts."""
+"""CLIP's image tower in numpy, computed from its weights and the definitions of its parts."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def softmax(logits: Array) -> Array:
 
 
 def cubic(distance: Array) -> Array:
-    """Keys' kernel with a = −1/2."""
+    """Return the cubic convolution kernel of Keys with a = −1/2."""
     x = np.abs(distance)
     near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     return np.where(x < 1, near, np.where(x < 2, far, 0))
 
 
 def resampling(old: int, new: int) -> Array:
-    """(new, old): weights of a bicubic resize that widens the kernel when it shrinks."""
+    """Return the weights, (new, old), of a bicubic resize with antialiasing."""
     step = old / new
     middle = (np.arange(new) + 0.5) * step - 0.5
     weights = cubic((np.arange(old)[None] - middle[:, None]) / max(step, 1))
@@ -61,7 +61,7 @@ def resampling(old: int, new: int) -> Array:
 
 
 class Hand:
-    """A vision transformer in numpy, from its weights and the definition of its parts."""
+    """A vision transformer in numpy, computed from its weights."""
 
     def __init__(self, model_cfg: dict[str, Any]) -> None:
         self.cfg = model_cfg["vision_cfg"]

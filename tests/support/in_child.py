@@ -1,4 +1,4 @@
-"""Runs command lines of clip3d, each in a process of its own with a memory and a time limit.
+"""Run command lines of clip3d, each in a process of its own with a memory and a time limit.
 
 The interpreter that runs this file imports clip3d once and forks for every command: a hundred
 processes then take seconds. It reads a JSON list of commands on stdin and answers with a list.
@@ -40,10 +40,12 @@ def main(warm_up: str) -> None:
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
-        contextlib.suppress(SystemExit),
     ):
-        # Imports what the command needs, for all children, where it is read and where it is not.
-        clip3d(["info", "--json", warm_up, f"{warm_up}.missing"])
+        # Import what the commands need once, for files that are read and for files that are not: a
+        # child without rights may not be able to import it.
+        for words in (["info", "--json"], ["label", "--classes", "car", "--dry-run"]):
+            with contextlib.suppress(SystemExit):
+                clip3d([*words, warm_up, f"{warm_up}.missing"])
     outcomes = [run(clip3d, [os.fsdecode(bytes.fromhex(w)) for w in words]) for words in commands]
     json.dump([vars(outcome) for outcome in outcomes], sys.stdout)
 

@@ -1,4 +1,4 @@
-"""Scenes with truth in memory: a floor, poles that stand on it, and balls that hang in the air."""
+"""Scenes with ground truth in memory: a floor, poles on it, and balls in the air."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from posed_sample import InMemory, with_intensity
 
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.training.clip2scene.batches import NetworkInputs
@@ -28,10 +29,12 @@ Truth = npt.NDArray[np.int32]
 
 @dataclass
 class LabelledMemory(InMemory):
-    """Scenes in memory, with the truth of each by its name."""
+    """Scenes in memory, with the ground truth of each by its name."""
 
     truths: dict[str, Truth] = field(default_factory=dict)
-    vocabulary: Vocabulary | None = field(default_factory=lambda: Vocabulary.of_words(list(NAMES)))
+    vocabulary: Vocabulary | None = field(
+        default_factory=lambda: Vocabulary.from_names(list(NAMES))
+    )
 
     def ground_truth(self, scene: PosedScene) -> Truth | None:
         return self.truths.get(scene.name)
@@ -39,13 +42,13 @@ class LabelledMemory(InMemory):
     def labelled(
         self, name: str, xyz: npt.NDArray[np.float64], truth: Sequence[int] | Truth
     ) -> PosedScene:
-        """A scene of these points, which are numbered by their intensities."""
+        """Return a scene of points that are numbered by their intensities."""
         self.truths[name] = np.asarray(truth, dtype=np.int32)
         return self.scene(name, [with_intensity(xyz)], [])
 
 
 def park(dataset: LabelledMemory, number: int) -> PosedScene:
-    """A scene of all three classes."""
+    """Return a scene with all three classes."""
     rng = np.random.default_rng(number)
     side = np.arange(-5, 5, 0.2)
     flat = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
@@ -65,27 +68,27 @@ def park(dataset: LabelledMemory, number: int) -> PosedScene:
 
 
 def parks(count: int = 2, seed: int = 0, **options: Any) -> LabelledBatches:
-    """Batches of parks."""
+    """Return batches of parks."""
     dataset = LabelledMemory()
     scenes = [park(dataset, number) for number in range(count)]
     return LabelledBatches(dataset, scenes, INPUTS, LabelledOptions(**options), seed)
 
 
 def words_of(names: Sequence[str] = NAMES, words_each: int = 1) -> ClassEmbeddings:
-    """Some words for each of these classes, the same vector for the same place."""
+    """Return some embedded words for each class; a vector depends on its position only."""
     rng = np.random.default_rng(5)
     vectors = rng.normal(size=(len(names) * words_each, SPACE.dim))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     index = np.repeat(np.arange(len(names), dtype=np.int32), words_each)
     return ClassEmbeddings(
-        vectors.astype(np.float32), index, Vocabulary.of_words(list(names)), SPACE
+        vectors.astype(np.float32), index, Vocabulary.from_names(list(names)), SPACE
     )
 
 
 def tuner_of(
     *, seed: int = 0, start: int = 0, words: ClassEmbeddings | None = None, **options: Any
 ) -> FineTuner:
-    """A small network, fresh from one seed, and its closed head from another."""
+    """Return a small network: random weights from one seed, the closed head from another."""
     torch.manual_seed(start)
     shape = {"width": 0.25, "layers": 14}
     spec = EncoderSpec(

@@ -1,4 +1,4 @@
-"""A look into the native engine's kernel maps: internal.h's struct c3d_map in ctypes' words."""
+"""Access to the lists of a native kernel map: ``struct c3d_map`` of internal.h for ctypes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Map(ctypes.Structure):
 
 
 class MapView:
-    """The lists of a map, copied out."""
+    """Copies of the lists of a map."""
 
     def __init__(self, handle: int) -> None:
         found = _Map.from_address(handle)

@@ -1,4 +1,4 @@
-"""What independent readers find in a file: columns by name, and all that is not a column."""
+"""Contents of files as independent readers see them: columns by name, and all other content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def columns_in(path: Path) -> dict[str, np.ndarray]:
 
 
 def surroundings_of(path: Path) -> list[Any]:
-    """Faces, comments, headers, records: what a copy must keep."""
+    """Faces, comments, headers and records, which a copy must keep."""
     if path.suffix == ".ply":
         ply = plyfile.PlyData.read(path)
         faces = [row.tolist() for row in ply["face"]["vertex_indices"]]

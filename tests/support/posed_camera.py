@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from clip3d_cli.core.scenes import View, inverse_pose, moved
+from clip3d_cli.core.scenes import View, invert_pose, transform_points
 
 SIZE = (128, 80)
 FX, FY, CX, CY = 100.0, 110.0, 64.5, 40.25
@@ -48,7 +48,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def pixel_of(view: View, xyz: npt.NDArray[np.float64] = POINT) -> tuple[float, float]:
     """Where a view shows a point, by the equations of OpenCV's manual."""
-    x, y, z = moved(view.camera_from_world, xyz)[0]
+    x, y, z = transform_points(view.camera_from_world, xyz)[0]
     assert z > 0
     x, y = x / z, y / z
     if view.lens == "fisheye":
@@ -141,4 +141,4 @@ def write_colmap_points(folder: Path, xyz: npt.NDArray[np.float64], *, binary: b
 
 
 def _translation() -> npt.NDArray[np.float64]:
-    return inverse_pose(WORLD_FROM_CAMERA)[:3, 3]
+    return invert_pose(WORLD_FROM_CAMERA)[:3, 3]

@@ -1,6 +1,6 @@
-"""Posed scenes in memory whose features tell the pixel and the camera they were taken at.
+"""Posed scenes in memory whose teacher features encode the pixel and the camera of a patch.
 
-Every point has an intensity of its own, so that a voxel with one point tells which it holds.
+Every point has an intensity of its own, which identifies the point in a voxel with one point.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.metrics.rules import NO_BENCHMARK, BenchmarkRules
 from clip3d_cli.teachers.cache import write_features
 from clip3d_cli.training.clip2scene.batches import NetworkInputs, PosedBatch, PosedBatches
@@ -33,7 +34,10 @@ BACK = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])  # looks along −y
 
 
 class Where:
-    """A teacher that says (u/64, v/32, 1, camera/4) of a patch's middle; the camera is a color."""
+    """A teacher whose vector of a patch is (u/64, v/32, 1, camera/4) of its centre.
+
+    The number of the camera is the red value of its image.
+    """
 
     name = "where"
     space = SPACE
@@ -46,7 +50,7 @@ class Where:
 
 
 def where(view: View, camera: int, xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """What `Where` says of one point in the world, worked out afresh."""
+    """Return the vector that `Where` has for the pixel of a point, computed independently."""
     x, y, z = view.camera_from_world[:3, :3] @ xyz + view.camera_from_world[:3, 3]
     u, v = FOCAL * x / z + MIDDLE[0], FOCAL * y / z + MIDDLE[1]
     half = PATCH_PX / 2
@@ -59,7 +63,7 @@ def where(view: View, camera: int, xyz: npt.NDArray[np.float64]) -> npt.NDArray[
 def view_from(
     root: Path, camera: int, place: Sequence[float], turn: npt.NDArray[np.float64] = AHEAD
 ) -> View:
-    """Camera 0 to 4, which stands at a place and looks along +y, or as it is turned."""
+    """Return camera 0 … 4 at a place; it looks along +y unless it is rotated."""
     path = root / f"camera{camera}.png"
     root.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -71,13 +75,13 @@ def view_from(
 
 
 def with_intensity(xyz: npt.NDArray[np.float64], first: int = 1) -> PointCloud:
-    """The cloud whose points are numbered by their intensities."""
+    """Return a cloud whose points are numbered by their intensities."""
     number = np.arange(first, first + len(xyz)) / STEPS
     return PointCloud(np.asarray(xyz, dtype=np.float64), None, number.astype(np.float32))
 
 
 def lattice(count: int, seed: int, low: Sequence[float], high: Sequence[float]) -> PointCloud:
-    """Points at random, no two nearer than 0.2 m, in a box."""
+    """Return random points in a box, no two nearer than 0.2 m."""
     sides = [np.arange(a, b, 0.3) for a, b in zip(low, high, strict=True)]
     every = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3)
     rng = np.random.default_rng(seed)
@@ -88,7 +92,7 @@ def lattice(count: int, seed: int, low: Sequence[float], high: Sequence[float]) 
 
 @dataclass
 class InMemory:
-    """A data set whose sweeps are held by their paths, and that notes which are asked for."""
+    """A data set in memory, with clouds by path, that records which sweeps are read."""
 
     clouds: dict[Path, PointCloud] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -116,7 +120,7 @@ class InMemory:
         return None
 
     def scene(self, name: str, clouds: Sequence[PointCloud], views: Sequence[View]) -> PosedScene:
-        """A scene of these clouds, in the world's frame already."""
+        """Return a scene of these clouds, which are in the world frame already."""
         sweeps = []
         for number, cloud in enumerate(clouds):
             path = Path(f"{name}/{number}.bin" if number else f"{name}/{name}.bin")
@@ -126,10 +130,10 @@ class InMemory:
 
 
 def four_words() -> ClassEmbeddings:
-    """Words that tell the left of an image from the right, and cameras apart."""
+    """Return words for the left and right half of an image, of near and far camera numbers."""
     vectors = np.array([[0, 0.5, 1, 0], [1, 0.5, 1, 0], [0, 0.5, 1, 1], [1, 0.5, 1, 1]])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    names = Vocabulary.of_words(["left", "right", "far left", "far right"])
+    names = Vocabulary.from_names(["left", "right", "far left", "far right"])
     return ClassEmbeddings(vectors.astype(np.float32), np.arange(4, dtype=np.int32), names, SPACE)
 
 
@@ -143,7 +147,7 @@ def batches_of(
     seed: int = 0,
     **options: object,
 ) -> PosedBatches:
-    """Batches of scenes, their features written to a folder first."""
+    """Return batches of scenes, after writing their features to a folder."""
     chosen = {"occlusion": "none", "augment": False, "scenes": 1, "least_depth_m": 0.5} | options
     return PosedBatches(
         dataset,
@@ -159,7 +163,7 @@ def batches_of(
 def make_scene(
     dataset: InMemory, root: Path, number: int, *, sweeps: int = 3, views: int = 2
 ) -> PosedScene:
-    """A scene whose points are numbered by their intensities, through all sweeps."""
+    """Return a scene whose points are numbered by their intensities through all sweeps."""
     # A little apart, so that no voxel of the merged sweeps holds two points.
     clouds = [
         lattice(300, 10 * number + sweep, np.add(LOW, 0.1 * sweep).tolist(), HIGH)
@@ -187,12 +191,12 @@ def tensors_of(batch: PosedBatch) -> list[torch.Tensor]:
 
 
 def number_of(batch: PosedBatch) -> Any:
-    """(M,) the number of the point in each voxel, by its intensity."""
+    """Return the number of the point in each voxel, (M,), from its intensity."""
     return np.rint(batch.voxels.feats[:, 0].numpy() * STEPS).astype(int)
 
 
 def points_of(dataset: InMemory) -> dict[int, Any]:
-    """Where every point is, by its number."""
+    """Return the position of every point by its number."""
     found: dict[int, Any] = {}
     for cloud in dataset.clouds.values():
         assert cloud.intensity is not None

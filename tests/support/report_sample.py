@@ -1,16 +1,19 @@
-"""Run folders and evaluation documents, small and made up, for the tests of reports."""
+"""Small run folders and evaluation documents for the tests of reports."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary
 from clip3d_cli.metrics.confusion import ConfusionMatrix
-from clip3d_cli.metrics.scores import metric_name, scores_of
+from clip3d_cli.pipelines.evaluate.document import EvaluationSetup, evaluation_document
+from clip3d_cli.pipelines.evaluate.run import DistanceBand, EvalOptions, Evaluation
 
 CLASSES = ("car", "tree", "road")
 COUNTS = ((6, 2, 1, 1), (0, 5, 0, 0), (0, 0, 0, 0))
@@ -18,7 +21,7 @@ CONFIG = '[data]\ndataset = "folder"\n\n[optimizer]\nlearning_rate = {rate}\nste
 
 
 def write_run(folder: Path, *, steps: int = 60, rate: float = 0.01, level: float = 1.0) -> Path:
-    """A training as its folder shows it; of no step without metrics."""
+    """Write the folder of a training; it has no metrics if it has done no step."""
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(CONFIG.format(rate=rate))
     start = {"began": "2026-01-02T03:04:05+00:00", "after_step": 0, "clip3d": "0.1.0"}
@@ -45,51 +48,29 @@ def eval_document(
     counts: tuple[tuple[int, ...], ...] = COUNTS,
     changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What ``clip3d eval`` writes, after the changes."""
-    confusion = ConfusionMatrix(np.array(counts, dtype=np.int64))
-    scores = scores_of(confusion)
-    iou, recall = (
-        [None if np.isnan(value) else float(value) for value in numbers]
-        for numbers in (scores.iou, scores.recall)
+    """Return the JSON document that clip3d writes for these counts, after the changes."""
+    entries = tuple(
+        SemanticClass(name, (name,), index + 1, (40 * index % 256, 100, 200))
+        for index, name in enumerate(classes)
     )
-    points = confusion.counts.sum(axis=1).tolist()
-    return {
-        "schema": "clip3d.eval/1",
-        "dataset": "folder",
-        "split": "val",
-        "scenes": 2,
-        "points": sum(points),
-        "metric": {"convention": "present", "name": metric_name("present")},
-        "vocabulary": {"name": "mine", "classes": list(classes)},
-        "text_encoder": "mini",
-        "head": "text",
-        "weights": {"path": "points.safetensors", "sha256": "5e" * 32},
-        "scores": {
-            "miou": scores.mean_iou,
-            "macc": scores.mean_accuracy,
-            "fwiou": scores.frequency_weighted_iou,
-            "accuracy": scores.accuracy,
-        },
-        "classes": [
-            {
-                "name": name,
-                "id": place + 1,
-                "color": [40 * place, 100, 200],
-                "iou": each,
-                "accuracy": right,
-                "points": of_it,
-            }
-            for place, (name, each, right, of_it) in enumerate(
-                zip(classes, iou, recall, points, strict=True)
-            )
-        ],
-        "confusion": [list(row) for row in counts],
-        "bands": [{"from_m": 20.0, "to_m": None, "points": 7, "miou": 0.25}],
-        "foreground": {"ignored": ["road"], "miou": 0.5},
-        "harmonic": None,
-        "panoptic": None,
-        **(changes or {}),
-    }
+    vocabulary = Vocabulary("mine", entries)
+    confusion = ConfusionMatrix(np.array(counts, dtype=np.int64))
+    evaluation = Evaluation(
+        vocabulary,
+        confusion,
+        bands=(DistanceBand(20.0, math.inf, confusion),),
+        panoptic=None,
+        scenes=2,
+        scenes_without_ground_truth=0,
+    )
+    setup = EvaluationSetup(
+        dataset="folder", root=Path("scenes"), split="val", words=vocabulary, templates=("{}",),
+        text_encoder="mini", head="text", weights=Path("points.safetensors"), sha256="5e" * 32,
+        device="cpu", backend="torch", precision="exact", seconds={"label": 1.0},
+    )  # fmt: skip
+    options = EvalOptions(ignored=classes[1:2])
+    document = evaluation_document(evaluation, options, setup).as_json()
+    return {**json.loads(json.dumps(document)), **(changes or {})}
 
 
 def write_eval(path: Path, document: object = None) -> Path:

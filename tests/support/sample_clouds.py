@@ -1,4 +1,4 @@
-"""Small sound files of every format, written by other libraries than clip3d where there is one."""
+"""Small valid files of every format, written by other libraries than clip3d if there is one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import numpy as np
 import plyfile
 
 from clip3d_cli.core.labels import Labels
+from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.formats.cloud_file import CloudFacts, ReadOptions, open_cloud
 
+# GeoTIFF keys as files store them: key, record of the value, number of values, value.
+Keys = list[tuple[int, ...]]
 UTM = (500_000.0, 5_400_000.0, 300.0)
 WKT_FEET = 'PROJCS["x",GEOGCS["g",UNIT["degree",0.0174532925199433]],UNIT["foot",0.3048]]'
 WKT_DEGREES = 'GEOGCS["WGS 84",DATUM["d",SPHEROID["s",6378137,298.257]],UNIT["degree",0.0174]]'
@@ -28,9 +32,9 @@ def street(count: int, seed: int = 0) -> np.ndarray:
 def some_labels(
     count: int, ranks: int | None = None, names: str = "car,plastic bag,tree"
 ) -> Labels:
-    """Labels of every kind there is, unlabeled points among them."""
+    """Random labels of N points with or without a ranking, some of them unlabeled."""
     random = np.random.default_rng(count)
-    vocabulary = Vocabulary.of_words(names.split(","))
+    vocabulary = Vocabulary.from_names(names.split(","))
     classes = len(vocabulary)
     index = random.integers(-1, classes, count).astype(np.int32)
     score = random.random(count).astype(np.float32)
@@ -40,6 +44,15 @@ def some_labels(
     return Labels(index, score, vocabulary, ranking, random.random((count, ranks)).astype("f4"))
 
 
+def read_with_facts(
+    path: Path, options: ReadOptions | None = None
+) -> tuple[PointCloud, CloudFacts]:
+    """The points of a file, and the facts about it after they were read."""
+    cloud_file = open_cloud(path, options)
+    cloud = cloud_file.read()
+    return cloud, cloud_file.facts
+
+
 def ply_table(count: int, xyz_type: str = "f4") -> np.ndarray:
     """A vertex table with a column of most dtypes."""
     names = [("x", xyz_type), ("y", xyz_type), ("z", xyz_type)]
@@ -47,8 +60,8 @@ def ply_table(count: int, xyz_type: str = "f4") -> np.ndarray:
     table = np.zeros(count, [*names, ("echo", "i2")])
     for axis, name in enumerate("xyz"):
         table[name] = street(count)[:, axis]
-    for name in ("red", "green", "blue", "echo"):
-        table[name] = np.arange(count) % 251
+    for step, name in enumerate(("red", "green", "blue", "echo"), start=1):
+        table[name] = np.arange(count) * step % 251
     table["intensity"] = np.arange(count) % 200
     table["time"] = np.linspace(0, 1, count)
     return table
@@ -89,7 +102,7 @@ def write_las(
     las.classification = np.arange(len(las)) % 12
     las.point_source_id = np.arange(len(las)) % 99
     if point_format in (2, 3, 5, 7, 8, 10):
-        las.red = las.green = las.blue = np.arange(len(las)) * 13 % 65_536
+        las.red, las.green, las.blue = (np.arange(len(las)) * n % 65_536 for n in (13, 17, 19))
     if "extra" in more:
         las["height"] = np.arange(len(las)) / 8
         las["plane id"] = np.arange(len(las)) % 1000
@@ -97,6 +110,31 @@ def write_las(
         las.header.vlrs.append(_wkt_record(str(more["wkt"])))
     if "wkt_evlr" in more:
         las.evlrs = laspy.vlrs.vlrlist.VLRList([_wkt_record(str(more["wkt_evlr"]))])
+    las.write(path)
+    return path
+
+
+def write_keys(
+    path: Path,
+    keys: Keys,
+    count: int = 400,
+    citation: str = "",
+    doubles: tuple[float, ...] = (),
+    xyz: np.ndarray | None = None,
+) -> Path:
+    """A LAS 1.2 file with GeoTIFF keys, as most programs write them."""
+    xyz = street(count) + UTM if xyz is None else xyz
+    header = laspy.LasHeader(point_format=1, version="1.2")
+    header.offsets, header.scales = np.floor(xyz[0]), np.full(3, 0.001)
+    las = laspy.LasData(header)
+    las.xyz = xyz
+    text = f"{citation}|\0".encode()
+    if citation:
+        keys = [*keys, (3073, 34737, len(citation) + 1, 0)]
+    body = b"".join(struct.pack("<4H", *key) for key in [(1, 1, 0, len(keys)), *keys])
+    values = struct.pack(f"<{len(doubles)}d", *doubles)
+    for number, content in ((34735, body), (34736, values), (34737, text)):
+        las.header.vlrs.append(laspy.VLR("LASF_Projection", number, "", content))
     las.write(path)
     return path
 
@@ -139,7 +177,7 @@ def pcd_body(table: np.ndarray, layout: str) -> bytes:
 
 
 def lzf_pack(raw: bytes) -> bytes:
-    """A plain LZF packer: the nearest earlier three equal bytes start a copy."""
+    """A simple LZF packer: three bytes that occurred before start a copy."""
     packed, seen, at, literal = bytearray(), {}, 0, bytearray()
 
     def flush() -> None:
@@ -223,7 +261,7 @@ SAMPLES: dict[str, tuple[str, str, Callable[[Path, int], Path]]] = {
 
 
 def lzf_unpack(packed: bytes) -> bytes:
-    """The obvious LZF reader, byte by byte."""
+    """A simple LZF reader that works byte by byte."""
     out, at = bytearray(), 0
     while at < len(packed):
         control = packed[at]

@@ -1,4 +1,4 @@
-"""Scenes and settings of trainings that take a second, and command lines in processes."""
+"""Scenes and settings of trainings that take a second, and commands in child processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCENES = {"barn": "train", "yard": "train", "hall": "val"}
 
 
 def write_scenes(root: Path, images: bool = True) -> Path:
-    """Two scenes to learn from and one to judge, all before one camera."""
+    """Write two training scenes and one for evaluation, each in front of one camera."""
     (root / "splits").mkdir(parents=True)
     (root / "vocabulary.toml").write_text(VOCABULARY, encoding="utf-8")
     for number, (scene, split) in enumerate(SCENES.items()):
@@ -60,9 +60,9 @@ def wait_for_a_step(folder: Path, process: subprocess.Popen[str]) -> None:
 
 
 def quick_settings(folder: Path) -> list[str]:
-    """Options of a training that takes a second: a random teacher, a tiny network.
+    """Return options of a training that takes a second: a random teacher and a tiny network.
 
-    The teacher is written below the folder.
+    The teacher is written to a subfolder.
     """
     teacher = save_model(settings(VIT) | {"embed_dim": 512}, folder / "tiny")
     (teacher / "clip3d.json").write_text(json.dumps({"space": SPACE, "text_encoder": "mini"}))

@@ -1,4 +1,4 @@
-"""Weights to begin with: untrained ones of a small network, in the space of real words."""
+"""Start weights: untrained weights of a small network, in the feature space of real words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
 
 SPACE = FeatureSpace("openclip/ViT-B-32/openai", 512)

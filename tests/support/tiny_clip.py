@@ -21,7 +21,7 @@ def settings(vision: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def random_model(model_cfg: dict[str, Any]) -> Any:
-    """A model whose every number is random, running statistics included."""
+    """Return a model with random weights and running statistics."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import open_clip
@@ -41,7 +41,7 @@ def random_model(model_cfg: dict[str, Any]) -> Any:
 
 
 def save_model(model_cfg: dict[str, Any], folder: Path) -> Path:
-    """The folder, with a random model in open_clip's form."""
+    """Write a random model as open_clip stores models, and return the folder."""
     folder.mkdir(parents=True)
     tensors = {k: v.contiguous() for k, v in random_model(model_cfg).state_dict().items()}
     save_file(tensors, folder / "open_clip_model.safetensors")
@@ -51,7 +51,7 @@ def save_model(model_cfg: dict[str, Any], folder: Path) -> Path:
 
 
 def hub_cache(folder: Path, repo: str, model_cfg: dict[str, Any]) -> Path:
-    """A cache of downloads that holds a random model under the name of a repository."""
+    """Write a download cache of the hub that has a random model under a repository's name."""
     held = folder / f"models--{repo.replace('/', '--')}"
     save_model(model_cfg, held / "snapshots" / "0123456789abcdef")
     (held / "refs").mkdir()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clip3d_cli.core.vocabulary import FeatureSpace
-from clip3d_cli.text.encoder import unit_rows
+from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.text.encoder import normalize_rows
 
 SPACE = FeatureSpace("tests/tiny", 16)
 _LONGEST = 77
@@ -19,7 +19,7 @@ class TinyTextEncoder:
 
     def __call__(self, prompts: Sequence[str]) -> np.ndarray:
         rows = [hashlib.sha256(prompt.encode()).digest()[: SPACE.dim] for prompt in prompts]
-        return unit_rows(np.array([list(row) for row in rows], np.float32) - np.float32(127.5))
+        return normalize_rows(np.array([list(row) for row in rows], np.float32) - np.float32(127.5))
 
     def is_truncated(self, prompt: str) -> bool:
         return len(prompt.split()) > _LONGEST

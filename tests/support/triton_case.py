@@ -1,4 +1,4 @@
-"""A convolution to be done by the Triton backend and by the plain one, and where."""
+"""A convolution to compute by the Triton backend and by the PyTorch one, and on which device."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ CONVOLUTIONS = [
 
 @pytest.fixture(name="device")
 def triton_device() -> str:
-    """Where the Triton backend runs here."""
-    reason = TritonBackend().available()
+    """Device of the Triton backend; skips the test if it cannot run."""
+    reason = TritonBackend().unavailable_reason()
     if reason is not None:
         pytest.skip(reason)
     return "cpu" if IN_CHILD else "cuda"
@@ -34,10 +34,10 @@ def triton_device() -> str:
 
 @pytest.fixture(autouse=True)
 def exact_products_in_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A dot like a GPU's where the interpreter's is not.
+    """Replace the interpreter's tl.dot where it differs from a GPU's.
 
-    It keeps bfloat16 as 16 bits, and would multiply those as integers; and numpy's sums differ in
-    their last bits with the place of a row in a block, which those of tensor cores do not.
+    The interpreter stores bfloat16 as 16 bits and would multiply those as integers. And the last
+    bits of numpy's sums depend on the position of a row in a block; those of tensor cores do not.
     """
     if IN_CHILD:
         from triton.runtime import interpreter
@@ -58,7 +58,16 @@ def exact_products_in_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 class Case:
-    """The same convolution by both backends."""
+    """One convolution, for both backends.
+
+    Args:
+        name: method of `Plan`.
+        offsets: kernel offsets of the weight.
+        stride: stride of the input.
+        rows: number of finest cells.
+        channels: Cin.
+        out: Cout.
+    """
 
     def __init__(
         self,
@@ -79,7 +88,7 @@ class Case:
         self.draw = draw
 
     def run(self, backend: TritonBackend | None, device: str = "cpu", **options: Any) -> Any:
-        """(rows, Cout) on the CPU; options replace what is convolved."""
+        """(rows, Cout) on the CPU; options may replace ``feats`` and ``weight``."""
         feats, weight = options.pop("feats", self.feats), options.pop("weight", self.weight)
         parts = tuple(part.to(device) for part in (feats if isinstance(feats, tuple) else (feats,)))
         moved = parts if isinstance(feats, tuple) else parts[0]
@@ -88,7 +97,7 @@ class Case:
 
 
 def near(found: Tensor, wanted: Tensor, error: float = 1e-5) -> bool:
-    """Whether they agree, relative to the whole."""
+    """Whether the norm of the difference is small relative to the norm."""
     assert found.shape == wanted.shape
     return bool((found.float() - wanted.float()).norm() <= error * wanted.float().norm())
 
@@ -96,6 +105,7 @@ def near(found: Tensor, wanted: Tensor, error: float = 1e-5) -> bool:
 def same_with_gradients(
     case: Case, backend: TritonBackend, device: str, feats: Tensor, error: float
 ) -> None:
+    """Check result and gradients of the Triton backend against the PyTorch one in float32."""
     feats, weight = feats.requires_grad_(), case.weight.requires_grad_()
     found = case.run(backend, device, feats=feats, weight=weight)
     wanted = case.run(None, feats=feats.float(), weight=weight)

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clip3d_cli.core.vocabulary import FeatureSpace, Vocabulary
+from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, EncoderSpec
+from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.sparse.tensor import SparseTensor
@@ -26,14 +28,14 @@ NARROW: dict[str, dict[str, Any]] = {
 
 
 def voxels(seed: int, rows: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """(M, 3) int32 cells, sorted, and (M, 2) float32 channels."""
+    """Return (M, 3) int32 cells, sorted, and (M, 2) float32 channels."""
     draw = np.random.default_rng(seed)
     cells = np.unique(draw.integers(-16, 16, (rows, 3), dtype=np.int32), axis=0)
     return cells, draw.normal(size=(len(cells), 2)).astype(np.float32)
 
 
 def tensor(seed: int) -> SparseTensor:
-    """`voxels`, for PyTorch."""
+    """Return `voxels` as a tensor of PyTorch."""
     cells, channels = voxels(seed)
     batched = torch.from_numpy(np.pad(cells, ((0, 0), (1, 0))))
     return SparseTensor(batched, torch.from_numpy(channels))
@@ -42,7 +44,7 @@ def tensor(seed: int) -> SparseTensor:
 def network(
     architecture: str = "minkunet", config: Mapping[str, Any] | None = None
 ) -> PointEncoder:
-    """A text encoder of points, the same at every call."""
+    """Return a point encoder with a text head, the same at every call."""
     torch.manual_seed(5)
     config = NARROW.get(architecture, {}) if config is None else config
     inputs = ("one", "z_offset")
@@ -56,12 +58,12 @@ def names(count: int) -> list[str]:
 
 
 def channels_of(encoder: PointEncoder) -> int:
-    """C: what both heads see."""
+    """Return C, the number of channels in front of both heads."""
     return int(encoder.network.get_parameter("head.weight").shape[1])
 
 
 def trunk_of(encoder: PointEncoder, seed: int) -> Tensor:
-    """(M, C): what the network's last layer is given for `voxels`."""
+    """Return the input of the heads for `voxels`, (M, C)."""
     cloud, inner = tensor(seed), cast(Any, encoder.network)
     with torch.no_grad():
         feats: Tensor = inner.trunk(cloud, Plan(cloud.cells))
@@ -69,9 +71,9 @@ def trunk_of(encoder: PointEncoder, seed: int) -> Tensor:
 
 
 def closed_layer(encoder: PointEncoder, count: int) -> nn.Linear:
-    """A closed head of that many classes, the same at every call, each of which wins somewhere.
+    """Return a closed head, the same at every call; each of its classes wins somewhere.
 
-    Its bias undoes what the classes share, so that without it others would win.
+    Without its bias, which removes what the classes have in common, others would win.
     """
     torch.manual_seed(count)
     layer = nn.Linear(channels_of(encoder), count)
@@ -82,8 +84,8 @@ def closed_layer(encoder: PointEncoder, count: int) -> nn.Linear:
 
 
 def closed_spec(encoder: PointEncoder, count: int, logit_scale: float = 1.0) -> PointEncoder:
-    """The same network, which names that many classes."""
-    head = ClosedHead.of(Vocabulary.of_words(names(count), "numbers"), logit_scale)
+    """Return the same network with the names of closed classes in its spec."""
+    head = ClosedHead.of(Vocabulary.from_names(names(count), "numbers"), logit_scale)
     return PointEncoder(dataclasses.replace(encoder.spec, closed=head), encoder.network).eval()
 
 
@@ -94,7 +96,7 @@ def both_heads(
     layer: nn.Linear | None = None,
     logit_scale: float = 1.0,
 ) -> Path:
-    """A file of weights with both heads, in float32."""
+    """Write a weights file with both heads, in float32."""
     path = folder / f"{count}-{logit_scale}.safetensors"
     layer = closed_layer(encoder, count) if layer is None else layer
     save_encoder(closed_spec(encoder, count, logit_scale), path, torch.float32, closed=layer)

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
-from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.errors import Clip3DError, InputError, OutputError
 from clip3d_cli.teachers.cache import features_folder, read_features, write_features
 
@@ -20,7 +20,7 @@ SPACE = FeatureSpace("openclip/tiny/openai", 8)
 
 
 class Counting:
-    """A teacher whose features are the mean colors of patches, and that counts its images."""
+    """A teacher whose features are mean colors of patches, and which counts its images."""
 
     space = SPACE
 
@@ -107,7 +107,7 @@ def _longer(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_cut_off, _headless, _empty, _foreign, _longer])
-def test_broken_files_are_refused_and_made_again(
+def test_broken_files_are_rejected_and_replaced(
     damage: Callable[[Path], None], scene: PosedScene, tmp_path: Path
 ) -> None:
     path = write_features(scene, Counting(), tmp_path)
@@ -122,7 +122,9 @@ def test_broken_files_are_refused_and_made_again(
     assert path.read_bytes() == whole
 
 
-def test_other_teachers_and_other_images_are_made_again(scene: PosedScene, tmp_path: Path) -> None:
+def test_features_of_other_teachers_and_images_are_replaced(
+    scene: PosedScene, tmp_path: Path
+) -> None:
     write_features(scene, Counting(), tmp_path)
     other = Counting("tiny_self_32")
     write_features(scene, other, tmp_path)
@@ -132,7 +134,7 @@ def test_other_teachers_and_other_images_are_made_again(scene: PosedScene, tmp_p
     assert other.seen == 6
 
 
-def test_features_of_other_images_are_refused(scene: PosedScene, tmp_path: Path) -> None:
+def test_features_of_other_images_are_rejected(scene: PosedScene, tmp_path: Path) -> None:
     path = write_features(scene, Counting(), tmp_path)
     for views in (scene.views[::-1], scene.views[:2], ()):
         with pytest.raises(InputError) as caught:
@@ -140,7 +142,7 @@ def test_features_of_other_images_are_refused(scene: PosedScene, tmp_path: Path)
         assert caught.value.code == "E_CHANGED"
 
 
-def test_features_of_another_space_are_refused(scene: PosedScene, tmp_path: Path) -> None:
+def test_features_of_another_space_are_rejected(scene: PosedScene, tmp_path: Path) -> None:
     path = write_features(scene, Counting(), tmp_path)
     with pytest.raises(Clip3DError, match="openclip/tiny/openai") as caught:
         read_features(path, scene, FeatureSpace("openclip/other/openai", 8))
@@ -157,10 +159,10 @@ def test_an_interrupt_leaves_nothing(scene: PosedScene, tmp_path: Path) -> None:
     assert caught.value.code == "E_NOT_FOUND"
 
 
-def test_images_of_another_size_are_refused(scene: PosedScene, tmp_path: Path) -> None:
-    """As those are that a viewer turns: intrinsics speak of the stored pixels."""
+def test_images_of_another_size_are_rejected(scene: PosedScene, tmp_path: Path) -> None:
+    """Such as images that a viewer rotates: intrinsics refer to the stored pixels."""
     views = (replace(scene.views[0], size=(24, 32)), *scene.views[1:])
-    with pytest.raises(InputError, match="32×24 pixels, its camera speaks of 24×32") as caught:
+    with pytest.raises(InputError, match="has 32×24 pixels, but its camera has 24×32") as caught:
         write_features(replace(scene, views=views), Counting(), tmp_path / "features")
     assert caught.value.code == "E_DATASET"
 
@@ -196,6 +198,6 @@ def test_folders_that_cannot_be_made(scene: PosedScene, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", range(4))
-def test_numbers_are_aligned(count: int, scene: PosedScene, tmp_path: Path) -> None:
+def test_arrays_are_aligned(count: int, scene: PosedScene, tmp_path: Path) -> None:
     path = write_features(replace(scene, views=scene.views[:count]), Counting(), tmp_path)
     assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0

@@ -1,4 +1,4 @@
-"""Which models teachers are made of: from the hub, from folders, and what is refused."""
+"""Models of teachers: from the hub, from folders, and models that are not supported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_hubs_models_share_the_space_of_their_words(
     np.testing.assert_allclose(teacher(image), Hand(model_cfg).dense(image, own), atol=2e-5)
 
 
-def test_folders_say_their_space(tmp_path: Path) -> None:
+def test_folders_name_their_space(tmp_path: Path) -> None:
     folder = save_model(settings(VIT), tmp_path / "my model")
     teacher, words = OpenClipTeacher(str(folder)), OpenClipTextEncoder(str(folder))
     assert teacher.space == words.space
@@ -83,13 +83,13 @@ def _other_model(model_cfg: dict[str, Any], folder: Path) -> None:
         (_no_weights, "has no open_clip_model.safetensors"),
         (_cut_off, "cannot be loaded"),
         (partial(_write, "open_clip_config.json", "{"), "open_clip_config.json cannot be read"),
-        (partial(_write, "open_clip_config.json", "[]"), "is no table"),
+        (partial(_write, "open_clip_config.json", "[]"), "is not a JSON object"),
         (partial(_write, "open_clip_config.json", "{}"), "model_cfg"),
         (partial(_write, "clip3d.json", '{"spice": 1}'), "unknown key 'spice'"),
-        (partial(_write, "clip3d.json", '{"space": 1}'), "cannot be understood"),
+        (partial(_write, "clip3d.json", '{"space": 1}'), "its description is invalid"),
         (
             partial(_write, "clip3d.json", '{"space": {"name": "a", "dim": 512}}'),
-            "512 dimensions, open_clip_config.json of 12",
+            "gives 512 dimensions, open_clip_config.json 12",
         ),
         (partial(_other_model, settings({**VIT, "layers": 4})), "cannot be loaded"),
         (
@@ -120,7 +120,7 @@ def test_folders_that_cannot_be_used(
         (settings({**VIT, "qk_norm": True}), {}, "CustomResidualAttentionBlock"),
     ],
 )
-def test_models_that_cannot_be_read_so(
+def test_models_that_are_not_supported(
     model_cfg: dict[str, Any], options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError) as caught:
@@ -132,7 +132,7 @@ def test_models_that_cannot_be_read_so(
     ("model", "code"),
     [("ViT-B-16/openia", "E_UNKNOWN_NAME"), ("ViT-B-16-SigLIP/webli", "E_UNSUPPORTED")],
 )
-def test_models_of_the_hub_that_are_refused_first(model: str, code: str) -> None:
+def test_models_of_the_hub_that_are_rejected_before_a_download(model: str, code: str) -> None:
     with pytest.raises(UsageError) as caught:
         OpenClipTeacher(model)
     assert caught.value.code == code
@@ -148,7 +148,7 @@ def test_offline_without_weights(tmp_path: Path) -> None:
     assert "mini" not in caught.value.remedy
 
 
-def test_weights_that_give_no_numbers(tmp_path: Path) -> None:
+def test_weights_with_nan(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     folder = save_model(settings(VIT), tmp_path / "model")

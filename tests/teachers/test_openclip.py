@@ -1,4 +1,4 @@
-"""What a teacher says of every patch, computed a second time by hand."""
+"""Vectors of patches, compared with a second computation in numpy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZES = [(32, 32), (32, 56), (48, 32), (16, 24)]
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], Path]:
-    """The folder of the random model of some settings, written once."""
+    """Return a function to the folder of a random model with some settings."""
     base = tmp_path_factory.mktemp("models")
 
     def folder(model_cfg: dict[str, Any]) -> Path:
@@ -74,7 +74,7 @@ def test_variants_by_hand(
     np.testing.assert_allclose(teacher(image), expected, atol=2e-5)
 
 
-def test_the_hand_is_open_clips_own() -> None:
+def test_the_computation_by_hand_is_that_of_open_clip() -> None:
     """Otherwise the tests above would hold for a network that is not CLIP."""
     image, hand = picture(32, 32), Hand(KINDS["plain"])
     tokens = hand.before_last(image, 3)
@@ -113,7 +113,7 @@ def test_positions_of_a_ramp_stay_a_ramp() -> None:
 
 
 def attended_by_hand(tower: Any, feats: Array, mix: Callable[..., Array]) -> Array:
-    """(h, w, D) of a (C, h, w) map: a ResNet's pool with another mix, no positions."""
+    """(h, w, D) of a (C, h, w) map: the pool of a ResNet with another attention, no positions."""
     state = {name: value.double().numpy() for name, value in tower.attnpool.state_dict().items()}
     x = feats.reshape(len(feats), -1).T
     q, k, v = (x @ state[f"{n}_proj.weight"].T + state[f"{n}_proj.bias"] for n in "qkv")
@@ -142,7 +142,7 @@ def test_resnets_by_hand(
     np.testing.assert_allclose(teacher(image), expected, atol=2e-5)
 
 
-# Of the width of the tower, the pool keeps its three projections in one matrix.
+# If all widths are equal (16), PyTorch joins the three projections of the pool in one matrix.
 @pytest.mark.parametrize("dim", [12, 16])
 def test_a_pool_by_attention_by_hand(dim: int, saved: Any) -> None:
     image, hand = picture(32, 40), Hand(coca(dim))
@@ -156,7 +156,7 @@ def test_a_pool_by_attention_by_hand(dim: int, saved: Any) -> None:
 
 
 def test_a_patch_sees_its_own_pixels(saved: Any) -> None:
-    """With one layer, values reach no further: what changes at a place changes there alone."""
+    """With one layer, a change of the pixels of a patch changes only the vector of that patch."""
     teacher = OpenClipTeacher(str(saved(KINDS["one layer"])), image_px=32)
     image = picture(32, 56)
     other = image.copy()

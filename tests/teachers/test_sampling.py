@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings, FeatureSpace, Vocabulary
+from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.teachers import sampling
 from clip3d_cli.teachers.sampling import pseudo_labels, sample_features
 
@@ -23,7 +24,7 @@ def some_words(count: int = 7) -> ClassEmbeddings:
     vectors = unit(np.random.default_rng(9).normal(size=(count, DIM)))
     names = [f"class {number}" for number in range(count - 1)]
     classes = np.array([*range(count - 1), 0], dtype=np.int32)
-    return ClassEmbeddings(vectors, classes, Vocabulary.of_words(names), FeatureSpace("a", DIM))
+    return ClassEmbeddings(vectors, classes, Vocabulary.from_names(names), FeatureSpace("a", DIM))
 
 
 def test_patch_centres_have_their_own_vectors() -> None:
@@ -43,7 +44,7 @@ def test_between_centres_by_hand() -> None:
     np.testing.assert_allclose(vectors, [np.array([0.75, 0.25]) / np.hypot(0.75, 0.25)], rtol=1e-6)
 
 
-def test_beyond_the_outermost_centres_their_vectors_hold() -> None:
+def test_pixels_beyond_the_outermost_centres_get_their_vectors() -> None:
     features = random_features(3, 4)
     corners = np.array([[-0.5, -0.5], [79.5, -0.5], [-0.5, 59.5], [79.5, 59.5], [500.0, -500.0]])
     vectors = sample_features(features, corners, (80, 60))
@@ -80,7 +81,7 @@ def test_nearest_words_are_those_of_interpolated_similarities() -> None:
     ties = large.sort(dim=0).values
     assert (agreed | (ties[-1] - ties[-2] < 1e-5).numpy()).all()
     assert agreed.mean() > 0.99
-    # Its cosine is that of a unit vector: the interpolated similarity over the shrunken length.
+    # The cosine is that of a unit vector; interpolated vectors are shorter.
     np.testing.assert_allclose(
         similarity, (vectors * words.vectors[word_index]).sum(axis=1), atol=1e-6
     )
@@ -101,7 +102,7 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(vectors, whole)
 
 
-def test_no_places() -> None:
+def test_no_pixels() -> None:
     vectors = sample_features(random_features(2, 2), np.empty((0, 2)), (10, 10))
     assert vectors.shape == (0, DIM)
     assert [part.shape for part in pseudo_labels(vectors, some_words())] == [(0,), (0,)]
@@ -118,7 +119,7 @@ def test_no_places() -> None:
         (random_features(2, 2), np.array([[0, np.nan]]), ValueError),
     ],
 )
-def test_what_is_no_image_or_no_place(
+def test_wrong_arrays_are_rejected(
     features: npt.NDArray[np.float32], uv: npt.NDArray[np.float64], fault: type[Exception]
 ) -> None:
     with pytest.raises(fault):

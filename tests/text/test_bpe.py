@@ -1,19 +1,28 @@
 from __future__ import annotations
 
-import gzip
-import importlib.util
 import warnings
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from clip3d_cli.errors import SetupError
-from clip3d_cli.text import bpe
-from clip3d_cli.text.bpe import CONTEXT_LENGTH, END_TOKEN, START_TOKEN, ClipTokenizer
+from clip3d_cli.text.bpe import (
+    CONTEXT_LENGTH,
+    END_TOKEN,
+    START_TOKEN,
+    ClipTokenizer,
+    unpack_merges,
+)
+from clip3d_cli.text.mini.encoder import MERGES
+from clip3d_cli.weights_files import shipped_weights
+from weights.recipe.text.merges import open_clip_merges, pack_merges, replace_merges
 
 PHRASES = [
     "",
@@ -42,7 +51,12 @@ PHRASES = [
 
 @cache
 def _ours() -> ClipTokenizer:
-    return ClipTokenizer.installed()
+    return ClipTokenizer(unpack_merges(_packed()))
+
+
+def _packed() -> bytes:
+    with safe_open(shipped_weights("mini-text-b32"), framework="np") as file:
+        return file.get_tensor(MERGES).tobytes()
 
 
 @cache
@@ -82,26 +96,31 @@ def test_a_long_prompt_keeps_its_end(tokenizer: ClipTokenizer) -> None:
     assert (tokens[0], tokens[-1]) == (START_TOKEN, END_TOKEN)
 
 
-def test_open_clip_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SetupError) as caught:
-        ClipTokenizer.installed()
-    assert caught.value.code == "E_WEIGHTS"
-    assert "pip install" in caught.value.remedy
+def test_shipped_merges_are_open_clips() -> None:
+    assert unpack_merges(_packed()) == open_clip_merges()
+
+
+def test_merges_are_packed_and_unpacked() -> None:
+    merges = unpack_merges(_packed())
+    assert unpack_merges(pack_merges(merges)) == merges
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"not gzip", gzip.compress(b"head\na b\n"), gzip.compress(b"head\nab\n")],
-    ids=["empty", "not gzip", "too few", "no pair"],
+    "packed",
+    [b"", b"not zlib", zlib.compress(b"a b\nc d"), zlib.compress(b"ab"), zlib.compress(b"\xff")],
+    ids=["empty", "not zlib", "too few", "no pair", "not text"],
 )
-def test_a_broken_vocabulary(
-    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "bpe_simple_vocab_16e6.txt.gz"
-    path.write_bytes(content)
-    monkeypatch.setattr(bpe, "vocabulary_path", lambda: path)
-    with pytest.raises(SetupError) as caught:
-        ClipTokenizer.installed()
-    assert caught.value.code == "E_WEIGHTS"
-    assert str(path) in str(caught.value)
+def test_damaged_merges_are_rejected(packed: bytes) -> None:
+    with pytest.raises(ValueError):
+        unpack_merges(packed)
+
+
+def test_merges_are_replaced_and_other_tensors_kept(tmp_path: Path) -> None:
+    path = tmp_path / "mini.safetensors"
+    kept = np.arange(6, dtype=np.int8).reshape(2, 3)
+    save_file({"kept": kept, MERGES: np.zeros(3, np.uint8)}, path, metadata={"settings": "{}"})
+    replace_merges(path)
+    with safe_open(path, framework="np") as file:
+        assert file.metadata() == {"settings": "{}"}
+        np.testing.assert_array_equal(file.get_tensor("kept"), kept)
+        assert unpack_merges(file.get_tensor(MERGES).tobytes()) == open_clip_merges()

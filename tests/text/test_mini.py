@@ -11,14 +11,14 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from clip3d_cli import registry
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import SetupError
 from clip3d_cli.text.embed import embed_vocabulary
-from clip3d_cli.text.encoder import unit_rows
-from clip3d_cli.text.mini.encoder import MiniTextEncoder
+from clip3d_cli.text.encoder import normalize_rows
+from clip3d_cli.text.mini.encoder import MERGES, MiniTextEncoder
 from clip3d_cli.text.mini.network import MiniConfig, MiniTextNetwork
-from clip3d_cli.text.templates import templates_named
+from clip3d_cli.text.templates import load_templates
+from clip3d_cli.weights_files import shipped_weights
 from weights.recipe.text.network import MiniTextNetwork as TrainedNetwork
 
 PROMPTS = [
@@ -65,7 +65,7 @@ def mini() -> MiniTextEncoder:
 
 @pytest.fixture(scope="module")
 def mean() -> np.ndarray:
-    with safe_open(registry.weights_file("mini-text-b32"), framework="np") as file:
+    with safe_open(shipped_weights("mini-text-b32"), framework="np") as file:
         return file.get_tensor("network.mean")
 
 
@@ -100,7 +100,7 @@ def test_the_network_answers_as_the_one_that_was_trained(length: int) -> None:
 
 
 def test_the_file_is_small() -> None:
-    assert registry.weights_file("mini-text-b32").stat().st_size <= 15_000_000
+    assert shipped_weights("mini-text-b32").stat().st_size <= 15_000_000
 
 
 @pytest.mark.parametrize("name", ["car", "traffic light", "plastic bag", "air conditioner"])
@@ -132,9 +132,9 @@ def test_words_of_the_name_are_kept(mini: MiniTextEncoder) -> None:
 
 def test_85_templates_keep_the_name(mini: MiniTextEncoder, mean: np.ndarray) -> None:
     words = ["car", "road", "sofa", "traffic light", "tree", "building", "person", "plastic bag"]
-    vocabulary = Vocabulary.of_words(words)
-    alone = embed_vocabulary(vocabulary, mini, templates_named("none"))
-    averaged = embed_vocabulary(vocabulary, mini, templates_named("clip2scene"))
+    vocabulary = Vocabulary.from_names(words)
+    alone = embed_vocabulary(vocabulary, mini, load_templates("none"))
+    averaged = embed_vocabulary(vocabulary, mini, load_templates("clip2scene"))
     cosines = _centred(alone.vectors, mean) @ _centred(averaged.vectors, mean).T
     assert cosines.diagonal().min() > 0.95
     assert cosines.argmax(axis=1).tolist() == list(range(len(words)))
@@ -174,10 +174,10 @@ def test_it_is_fast_and_leaves_torch_alone() -> None:
     code = (
         "import sys, time; start = time.process_time()\n"
         "from clip3d_cli.text.mini.encoder import MiniTextEncoder\n"
-        "from clip3d_cli.text.templates import templates_named\n"
+        "from clip3d_cli.text.templates import load_templates\n"
         "words = [f'{look} {thing}' for look in ('red', 'tall', 'old', 'small') "
         "for thing in ('car', 'tree', 'house', 'lamp', 'dog')]\n"
-        "prompts = [t.replace('{}', w) for w in words for t in templates_named('clip2scene')]\n"
+        "prompts = [t.replace('{}', w) for w in words for t in load_templates('clip2scene')]\n"
         "vectors = MiniTextEncoder()(prompts)\n"
         "print(len(prompts), time.process_time() - start)\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & "
@@ -195,7 +195,7 @@ def test_it_is_fast_and_leaves_torch_alone() -> None:
 
 
 def test_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "weights_folders", lambda: [tmp_path])
+    monkeypatch.setattr("clip3d_cli.weights_files.weights_folders", lambda: [tmp_path])
     with pytest.raises(SetupError) as caught:
         MiniTextEncoder()
     assert caught.value.code == "E_WEIGHTS"
@@ -205,11 +205,11 @@ def test_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_damaged_file(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "mini.safetensors"
     if kind == "cut off":
-        path.write_bytes(registry.weights_file("mini-text-b32").read_bytes()[:-1000])
+        path.write_bytes(shipped_weights("mini-text-b32").read_bytes()[:-1000])
     elif kind == "empty":
         path.write_bytes(b"")
     elif kind != "missing":
-        with safe_open(registry.weights_file("mini-text-b32"), framework="pt") as file:
+        with safe_open(shipped_weights("mini-text-b32"), framework="pt") as file:
             settings = json.loads(file.metadata()["settings"])
         if kind == "not ours":
             settings["format"] = "another"
@@ -220,5 +220,20 @@ def test_a_damaged_file(kind: str, tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_damaged_merges_are_reported_when_they_are_needed(tmp_path: Path) -> None:
+    source, path = shipped_weights("mini-text-b32"), tmp_path / "mini.safetensors"
+    with safe_open(source, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    tensors[MERGES] = tensors[MERGES][:-100]
+    save_file(tensors, path, metadata=metadata)
+    encoder = MiniTextEncoder(path)
+    assert encoder(["car"]).shape == (1, 512)
+    with pytest.raises(SetupError, match="merges of the tokenizer are damaged") as caught:
+        encoder(["a word of no lexicon"])
+    assert caught.value.code == "E_WEIGHTS"
+    assert str(path) in str(caught.value)
+
+
 def _centred(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    return unit_rows(vectors - mean)
+    return normalize_rows(vectors - mean)

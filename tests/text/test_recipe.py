@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("scipy", reason="the recipes' extra is not installed")
-
+from weights.recipe.text.evaluation import retrieval
+from weights.recipe.text.kernel import assign_folds, predict_folds
 from weights.recipe.text.lexicon import compress
-from weights.recipe.text.phrases import holdout_mask, name_keys, read_phrases
-from weights.recipe.text.scores import retrieval
-from weights.recipe.text.teacher import folds_by_name, predict_folds
-from weights.recipe.text.wishes import plurals
+from weights.recipe.text.name_lists import plurals
+from weights.recipe.text.phrases import draw_holdout, name_keys, read_phrases
 from weights.recipe.text.wordnet import Nouns
 
 
@@ -39,7 +37,7 @@ def test_other_names_share_none() -> None:
 
 def test_held_out_names_are_nowhere_else(shared_data: Path) -> None:
     phrases = read_phrases(shared_data / "clip_b32_text.npz")
-    drawn, kept_away = holdout_mask(phrases)
+    drawn, kept_away = draw_holdout(phrases)
     assert drawn.sum() == 200
     assert {phrases.sources[r] for r in np.flatnonzero(drawn)} == {"lvis"}
     assert not (drawn & ~kept_away).any()
@@ -76,7 +74,7 @@ def test_left_out_folds_are_predicted_as_if_fitted_without_them() -> None:
 
 
 def test_spellings_share_a_fold() -> None:
-    folds = folds_by_name(("car", "a car", "cars", "tree", "Tree (plant)", "car, tree"), 100, 0)
+    folds = assign_folds(("car", "a car", "cars", "tree", "Tree (plant)", "car, tree"), 100, 0)
     assert folds[0] == folds[2] == folds[3] == folds[4] == folds[5]
 
 

@@ -7,10 +7,16 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from clip3d_cli.core.vocabulary import ClassName, FeatureSpace, Vocabulary
+from clip3d_cli.core.embeddings import FeatureSpace
+from clip3d_cli.core.vocabulary import SemanticClass, Vocabulary
 from clip3d_cli.errors import UsageError
-from clip3d_cli.text.embed import embed_vocabulary, truncated_words
-from clip3d_cli.text.templates import fill, read_templates, template_sets, templates_named
+from clip3d_cli.text.embed import embed_vocabulary, find_truncated_words
+from clip3d_cli.text.templates import (
+    fill_templates,
+    load_template_sets,
+    load_templates,
+    read_templates,
+)
 
 
 class TableEncoder:
@@ -35,7 +41,10 @@ class TableEncoder:
 
 VOCABULARY = Vocabulary(
     "two",
-    (ClassName("car", ("car", "van"), 1, (0, 0, 0)), ClassName("tree", ("tree",), 2, (0, 0, 0))),
+    (
+        SemanticClass("car", ("car", "van"), 1, (0, 0, 0)),
+        SemanticClass("tree", ("tree",), 2, (0, 0, 0)),
+    ),
 )
 
 
@@ -52,11 +61,11 @@ def test_words_are_means_over_templates_made_unit_length() -> None:
 
 
 def test_words_too_long_for_the_longest_template() -> None:
-    assert truncated_words(VOCABULARY, TableEncoder(), ["a {}", "the {}"]) == ["tree"]
+    assert find_truncated_words(VOCABULARY, TableEncoder(), ["a {}", "the {}"]) == ["tree"]
 
 
 def test_named_sets() -> None:
-    sets = template_sets()
+    sets = load_template_sets()
     assert {name: len(templates) for name, templates in sets.items()} == {
         "none": 1,
         "photo": 1,
@@ -66,12 +75,12 @@ def test_named_sets() -> None:
     for templates in sets.values():
         assert len(set(templates)) == len(templates)
         assert all(template.count("{}") == 1 for template in templates)
-    assert fill(templates_named("photo"), "tire") == ["a photo of a tire."]
+    assert fill_templates(load_templates("photo"), "tire") == ["a photo of a tire."]
 
 
 def test_an_unknown_set_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="clip2scenes") as caught:
-        templates_named("clip2scenes")
+        load_templates("clip2scenes")
     assert "Did you mean clip2scene?" in caught.value.remedy
 
 

@@ -17,7 +17,7 @@ from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.labelling.label import label_cloud
-from clip3d_cli.training.calibration import fitted_scale
+from clip3d_cli.training.calibration import fit_logit_scale
 from clip3d_cli.training.clip2scene.batches import PosedBatch
 from clip3d_cli.training.clip2scene.model import Clip2Scene, LossOptions
 
@@ -70,40 +70,40 @@ def test_a_known_scale_is_found_again(scale: float, class_of_word: list[int]) ->
     learner: Any = Drawn(class_of_word)
     batches = [learner.batch(pairs, scale) for pairs in (3000, 1000)]
     # Two steps of the scales that are tried.
-    assert fitted_scale(learner, batches) == pytest.approx(scale, rel=0.26)
+    assert fit_logit_scale(learner, batches) == pytest.approx(scale, rel=0.26)
 
 
 def test_every_pair_counts_as_much_and_not_every_batch() -> None:
     learner: Any = Drawn(list(range(WORDS)))
     batches = [learner.batch(4000, 30.0), learner.batch(40, 1.0)]
-    assert fitted_scale(learner, batches) == pytest.approx(30, rel=0.2)
+    assert fit_logit_scale(learner, batches) == pytest.approx(30, rel=0.2)
 
 
 def test_the_scale_stays_in_its_range() -> None:
     learner: Any = Drawn(list(range(WORDS)))
     certain = learner.batch(500, 1e4)
-    assert fitted_scale(learner, [certain]) == pytest.approx(100)
+    assert fit_logit_scale(learner, [certain]) == pytest.approx(100)
     wrong = SimpleNamespace(
         vectors=certain.vectors, pair_word=(certain.vectors @ learner.word_vectors.T).argmin(dim=1)
     )
-    assert fitted_scale(learner, [wrong]) < 10
+    assert fit_logit_scale(learner, [wrong]) < 10
 
 
 def test_without_pairs_it_is_one(batch: PosedBatch) -> None:
     none = torch.zeros(0, dtype=torch.int64)
     empty = replace(batch, pair_row=none, pair_word=none)
-    assert fitted_scale(learner_of(), []) == 1
-    assert fitted_scale(learner_of(), [empty, empty]) == 1
+    assert fit_logit_scale(learner_of(), []) == 1
+    assert fit_logit_scale(learner_of(), [empty, empty]) == 1
 
 
 def test_the_network_stays_as_it_was(batch: PosedBatch) -> None:
     learner = learner_of().train()
     before = {name: value.clone() for name, value in learner.state_dict().items()}
-    first = fitted_scale(learner, [batch])
+    first = fit_logit_scale(learner, [batch])
     assert not learner.training
     assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
     assert all(weight.grad is None for weight in learner.parameters())
-    assert fitted_scale(learner, [batch]) == first
+    assert fit_logit_scale(learner, [batch]) == first
 
 
 def test_labels_do_not_depend_on_it() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_trainee import same
+from small_state import same
 
 from clip3d_cli.errors import Clip3DError
 from clip3d_cli.training.checkpoints import Checkpoints, read_snapshot, write_snapshot
@@ -46,7 +46,7 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_is_no_fault(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path / "none").latest() is None
+    assert Checkpoints(tmp_path / "none").load_latest() is None
 
 
 @pytest.mark.parametrize("keep", [0, 1, 7, 8, 40, 200, -1])
@@ -54,11 +54,11 @@ def test_a_truncated_checkpoint_is_passed_over(tmp_path: Path, keep: int) -> Non
     checkpoints = _saved(tmp_path, 1, 2)
     newest = checkpoints.paths()[0]
     newest.write_bytes(newest.read_bytes()[:keep])
-    found = checkpoints.latest()
+    found = checkpoints.load_latest()
     assert found is not None
     assert found.snapshot.scalars["done"] == 1
-    assert [fault.code for fault in found.passed_over] == ["E_CORRUPT"]
-    assert newest.name in found.passed_over[0].where
+    assert [fault.code for fault in found.unreadable] == ["E_CORRUPT"]
+    assert newest.name in found.unreadable[0].where
 
 
 def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_checkpoints_that_are_all_broken_are_refused(tmp_path: Path) -> None:
     for path in checkpoints.paths():
         path.write_bytes(b"PK\x03\x04 pickled")
     with pytest.raises(Clip3DError, match=r"step-00000002.*not a whole checkpoint") as fault:
-        checkpoints.latest()
+        checkpoints.load_latest()
     assert fault.value.code == "E_CORRUPT"
 
 
@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(
             _saved(tmp_path, 2, keep_last=1)
     assert fault.value.code == "E_NO_SPACE"
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001.safetensors"]
-    assert checkpoints.latest() is not None
+    assert checkpoints.load_latest() is not None
 
 
 KILLED = """
@@ -128,9 +128,9 @@ def test_a_kill_while_writing_leaves_the_older_checkpoint(tmp_path: Path) -> Non
     child = subprocess.run([sys.executable, "-c", KILLED.format(folder=str(tmp_path))], check=False)
     assert child.returncode == -signal.SIGKILL
     assert len(list(tmp_path.glob("*.part"))) == 1
-    found = Checkpoints(tmp_path).latest()
+    found = Checkpoints(tmp_path).load_latest()
     assert found is not None
     assert found.snapshot.scalars["done"] == 1
-    assert found.passed_over == ()
+    assert found.unreadable == ()
     _saved(tmp_path, 2)
     assert list(tmp_path.glob("*.part")) == []

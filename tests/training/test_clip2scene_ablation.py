@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from posed_sample import make
-from small_learner import EARLY, IMAGE_TURN, OWN_TURN, learner_of
+from small_clip2scene import EARLY, IMAGE_TURN, OWN_TURN, learner_of
 
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
-from clip3d_cli.pipelines.training.config_files import with_settings
+from clip3d_cli.pipelines.training.config_sources import with_settings
 
 ABLATION = {
     "baseline": ["batch.sweeps=1", "loss.consistency=none", "loss.self_training=image"],

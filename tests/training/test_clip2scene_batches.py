@@ -28,11 +28,11 @@ from posed_sample import (
     with_intensity,
 )
 
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.vocabulary import FeatureSpace
 from clip3d_cli.errors import InputError, SetupError
+from clip3d_cli.training.batch_loader import BatchLoader
 from clip3d_cli.training.clip2scene.batches import PosedBatch
-from clip3d_cli.training.prefetch import Prefetched
 
 
 def same(one: PosedBatch, other: PosedBatch) -> bool:
@@ -48,7 +48,7 @@ def test_a_batch_follows_from_its_number(workers: int, tmp_path: Path) -> None:
     maker = make(tmp_path, scenes=3, augment=True, pairs=50, points=150)
     maker = replace(maker, options=replace(maker.options, scenes=2, views=1, sweeps=2))
     wanted = [maker(number) for number in (0, 1, 2, 3)]
-    for number, batch in zip((2, 3), Prefetched(maker, workers)(range(2, 4)), strict=True):
+    for number, batch in zip((2, 3), BatchLoader(maker, workers)(range(2, 4)), strict=True):
         assert same(batch, wanted[number])
     copied = pickle.loads(pickle.dumps(maker))
     assert all(same(copied(number), wanted[number]) for number in (3, 0))
@@ -210,7 +210,9 @@ def _empty(count: int) -> Sequence[PointCloud]:
 def test_scenes_without_points_are_refused(count: int, tmp_path: Path) -> None:
     dataset = InMemory()
     scene = dataset.scene("void", _empty(count), [view_from(tmp_path, 1, (0, 0, 0))])
-    with pytest.raises(InputError, match=r"E_EMPTY_FILE.*void\.bin: has no point left") as refusal:
+    with pytest.raises(
+        InputError, match=r"E_EMPTY_FILE.*void\.bin: has no finite point"
+    ) as refusal:
         batches_of(dataset, [scene], tmp_path / "f")(0)
     assert refusal.value.remedy == "Leave the scene out."
 

@@ -10,16 +10,17 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import torch
 from posed_sample import make
-from small_learner import (
+from small_clip2scene import (
     EARLY,
     IMAGE_TURN,
     OWN_TURN,
     STEPS,
-    follow_another,
     gradients_of,
     learner_of,
+    set_ema_model,
     words,
 )
+from small_state import train
 from torch.nn import functional
 
 from clip3d_cli.errors import UsageError
@@ -30,9 +31,8 @@ from clip3d_cli.training.clip2scene.losses import (
     spatial_temporal_consistency,
 )
 from clip3d_cli.training.clip2scene.model import Clip2Scene, LossOptions, _coin
-from clip3d_cli.training.clip2scene.targets import cell_texts, cell_words, self_words
-from clip3d_cli.training.loop import train
-from clip3d_cli.training.state import LoopOptions, Trainee
+from clip3d_cli.training.clip2scene.targets import cell_texts, cell_words, nearest_words
+from clip3d_cli.training.state import LoopOptions, TrainState
 
 ROWS: list[tuple[str, Any]] = [
     (name, value) for name, kind in get_type_hints(LossOptions).items() for value in get_args(kind)
@@ -54,7 +54,7 @@ def test_every_option_gives_a_loss_with_gradients(
 ) -> None:
     learner = learner_of(**{option: value})
     if value == "average":
-        follow_another(learner, batch)
+        set_ema_model(learner, batch)
     found = gradients_of(learner, batch, done)
     semantic = (option, value) != ("semantic_weight", 0.0)
     cells = (option, value) not in [("consistency", "none"), ("consistency_weight", 0.0)]
@@ -93,7 +93,7 @@ def test_words_are_the_images_and_later_its_own(
     learner = learner_of(self_training=mode)
     _, parts = learner(batch, done)
     vectors = learner.pair_vectors(batch)
-    own_words = self_words(vectors, words())
+    own_words = nearest_words(vectors, words())
     by_image = semantic_by_hand(learner, batch, batch.pair_word)[1]
     by_itself = semantic_by_hand(learner, batch, own_words)[1]
     assert abs(by_image - by_itself) > 0.1
@@ -115,12 +115,12 @@ def test_self_training_begins_after_its_share(start: float, begins: int, batch: 
 
 def test_own_words_may_be_those_of_the_average(batch: PosedBatch) -> None:
     learner = learner_of(own_words="average")
-    mentor = follow_another(learner, batch)
+    average = set_ema_model(learner, batch)
     _, parts = learner(batch, OWN_TURN)
     with torch.no_grad():
-        told = self_words(mentor.pair_vectors(batch), words())
+        told = nearest_words(average.pair_vectors(batch), words())
     assert len(set(told.tolist())) > 1
-    assert not torch.equal(told, self_words(learner.pair_vectors(batch), words()))
+    assert not torch.equal(told, nearest_words(learner.pair_vectors(batch), words()))
     wanted = semantic_by_hand(learner, batch, told)[1]
     assert parts["semantic"].item() == pytest.approx(wanted, rel=1e-5)
 
@@ -140,7 +140,7 @@ def test_unseen_points_learn_once_begun(semantic: Any, batch: PosedBatch) -> Non
             assert found != pytest.approx(alone, rel=1e-4)
     if semantic == "paper":
         vectors = learner.pair_vectors(replace(batch, pair_row=rows))
-        own = self_words(vectors, words())
+        own = nearest_words(vectors, words())
         mixed = torch.cat((batch.pair_word, own[len(batch.pair_word) :]))
         for done, word in ((IMAGE_TURN, mixed), (OWN_TURN, own)):
             wanted = semantic_consistency(vectors, word, words(), temperature=0.5).item()
@@ -182,20 +182,20 @@ def test_weights_are_factors_and_zero_leaves_out(batch: PosedBatch) -> None:
     assert learner_of(consistency="none")(batch, EARLY)[1]["consistency"].item() == 0
 
 
-def test_a_mentor_is_no_part_of_the_network(batch: PosedBatch) -> None:
+def test_the_average_is_no_part_of_the_network(batch: PosedBatch) -> None:
     plain, learner = learner_of(), learner_of()
-    mentor = learner_of(seed=7)
-    learner.follow(mentor)
+    average = learner_of(seed=7)
+    learner.use_ema_model(average)
     for names in ("state_dict", "named_parameters", "named_modules", "named_buffers"):
         assert dict(getattr(learner, names)()).keys() == dict(getattr(plain, names)()).keys()
     learner.train()
-    assert not any(part.training for part in mentor.modules())
+    assert not any(part.training for part in average.modules())
     learner = learner_of(own_words="average")
-    mentor = follow_another(learner, batch)
-    before = {name: value.clone() for name, value in mentor.state_dict().items()}
+    average = set_ema_model(learner, batch)
+    before = {name: value.clone() for name, value in average.state_dict().items()}
     gradients_of(learner, batch, OWN_TURN)
-    assert all(weight.grad is None for weight in mentor.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in mentor.state_dict().items())
+    assert all(weight.grad is None for weight in average.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in average.state_dict().items())
 
 
 def test_weights_hold_no_words() -> None:
@@ -204,9 +204,9 @@ def test_weights_hold_no_words() -> None:
 
 def test_an_average_that_is_not_kept_cannot_be_followed() -> None:
     learner = learner_of()
-    trainee = Trainee(learner, LoopOptions(steps=1, average_decay=0))
+    state = TrainState(learner, LoopOptions(steps=1, average_decay=0))
     with pytest.raises(UsageError, match=r"E_CONFIG.*loss\.own_words.*none is kept") as refusal:
-        learner.follow(trainee.averaged)
+        learner.use_ema_model(state.averaged)
     assert refusal.value.remedy == "Set optimizer.average_decay=0.998."
     assert learner.training
 
@@ -215,17 +215,17 @@ def test_it_learns_with_the_average_of_itself(batch: PosedBatch) -> None:
     learner = learner_of(semantic="cross_entropy", self_training="switch")
     learner.options = replace(learner.options, own_words="average")
     options = LoopOptions(STEPS, learning_rate=0.01, warmup_steps=1, average_decay=0.9)
-    trainee = Trainee(learner, options)
-    learner.follow(trainee.averaged)
+    state = TrainState(learner, options)
+    learner.use_ema_model(state.averaged)
     told: list[float] = []
     train(
-        trainee,
+        state,
         lambda numbers: (batch for _ in numbers),
         lambda network, each, done: network(each, done),
-        lambda step, _: told.append(step.parts["agreement"]),
+        lambda step: told.append(step.parts["agreement"]),
     )
     assert told[-1] > told[0] + 0.2
-    average = trainee.averaged
+    average = state.averaged
     assert isinstance(average, Clip2Scene)
     assert torch.equal(average.word_vectors, learner.word_vectors)
     assert torch.equal(average.class_of_word, torch.arange(4))
@@ -239,7 +239,7 @@ def test_half_precision_is_near(architecture: str, own_words: Any, batch: PosedB
     found = []
     for dtype in (torch.float32, torch.bfloat16):
         learner = learner_of(architecture, dtype, own_words=own_words)
-        follow_another(learner, batch)
+        set_ema_model(learner, batch)
         gradients = gradients_of(learner, batch, OWN_TURN)
         assert min(gradients.values()) > 0
         assert all(weight.dtype == torch.float32 for weight in learner.parameters())

@@ -14,7 +14,12 @@ from clip3d_cli.training.clip2scene.loss_variants import (
     spatial_temporal_loss,
 )
 from clip3d_cli.training.clip2scene.losses import Cells, Words, spatial_temporal_consistency
-from clip3d_cli.training.clip2scene.targets import cell_texts, cell_words, choose_words, self_words
+from clip3d_cli.training.clip2scene.targets import (
+    cell_texts,
+    cell_words,
+    choose_words,
+    nearest_words,
+)
 
 AXES = Words(torch.eye(2), torch.tensor([0, 1]))
 
@@ -101,7 +106,7 @@ def test_every_semantic_loss_survives_long_features_and_low_temperatures(name: S
 
 @pytest.mark.parametrize("name", ["kl", "cosine"])
 def test_losses_of_pixels_refuse_to_go_without(name: Semantic) -> None:
-    with pytest.raises(ValueError, match="none were given"):
+    with pytest.raises(ValueError, match="needs the pixels"):
         semantic_loss(name, Pairs(torch.eye(2), torch.tensor([0, 1])), AXES)
 
 
@@ -147,7 +152,7 @@ def test_code_divides_by_eight_a_cell() -> None:
 
 def test_own_words_are_the_nearest() -> None:
     vectors = torch.tensor([[0.6, 0.8], [0.8, -0.6], [-0.1, -0.2]], requires_grad=True)
-    assert self_words(vectors, AXES).tolist() == [1, 0, 0]
+    assert nearest_words(vectors, AXES).tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize(

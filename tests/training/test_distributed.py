@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_state import train
 from sparse_cells import random_cells
 from torch import nn
 
@@ -15,12 +16,12 @@ from clip3d_cli import registry
 from clip3d_cli.errors import UsageError
 from clip3d_cli.sparse.layers import ResidualBlock
 from clip3d_cli.sparse.plan import Plan
+from clip3d_cli.training.batch_loader import BatchLoader
 from clip3d_cli.training.checkpoints import read_snapshot, write_snapshot
-from clip3d_cli.training.distributed import World, joined_world, launch_command
-from clip3d_cli.training.loop import Loss, Step, train
-from clip3d_cli.training.prefetch import Prefetched
-from clip3d_cli.training.signals import Stop
-from clip3d_cli.training.state import LoopOptions, Trainee
+from clip3d_cli.training.distributed import World, launch_command, process_group
+from clip3d_cli.training.loop import Loss, StepReport
+from clip3d_cli.training.signals import StopRequest
+from clip3d_cli.training.state import LoopOptions, TrainState
 
 # A child process imports this file and the shared fixtures.
 _CHILD_PATHS = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
@@ -35,7 +36,7 @@ class Sparse(nn.Module):
 
     def __init__(self, backend: str) -> None:
         super().__init__()
-        self.backend = registry.part("backends", backend)()
+        self.backend = registry.load("backends", backend)()
         self.block = ResidualBlock(4, 6)
         self.unused = nn.Linear(2, 2)
 
@@ -54,34 +55,34 @@ def loss_of(network: nn.Module, number: int, _: int = 0) -> Loss:
     return loss, {"square": loss, "number": torch.tensor(float(number))}
 
 
-def sparse_trainee(backend: str, options: LoopOptions = OPTIONS) -> Trainee:
+def sparse_state(backend: str, options: LoopOptions = OPTIONS) -> TrainState:
     torch.manual_seed(0)
-    return Trainee(Sparse(backend), options)
+    return TrainState(Sparse(backend), options)
 
 
 def child(rank: int, folder: Path, backend: str, batches_per_step: int, stop_at: int) -> None:
     """What each process does: two steps, or fewer if the second one is told to stop."""
     torch.set_num_threads(1)
     options = LoopOptions(**{**_as_dict(OPTIONS), "batches_per_step": batches_per_step, "steps": 2})
-    trainee = sparse_trainee(backend, options)
+    state = sparse_state(backend, options)
     if rank == 1:
         with torch.no_grad():
-            trainee.network.block.conv1.weight.zero_()  # the first one's weights count
-    stop = Stop(asked=False)
-    seen: list[Step] = []
+            state.network.block.conv1.weight.zero_()  # the first one's weights count
+    stop = StopRequest(requested=False)
+    seen: list[StepReport] = []
 
-    def hear(step: Step, _: Trainee) -> None:
+    def hear(step: StepReport) -> None:
         seen.append(step)
         if rank == 0:
-            write_snapshot(trainee.snapshot(), folder / f"after-{trainee.done}")
+            write_snapshot(state.snapshot(), folder / f"after-{state.steps_done}")
 
     def watched(network: nn.Module, number: int, done: int) -> Loss:
-        stop.asked = rank == 1 and done + 1 == stop_at
+        stop.requested = rank == 1 and done + 1 == stop_at
         return loss_of(network, number)
 
-    with joined_world(World(rank, 2), meeting_point=f"file://{folder}/meet") as world:
-        finished = train(trainee, Prefetched(number_of), watched, hear, world=world, stop=stop)
-    write_snapshot(trainee.snapshot(), folder / f"rank-{rank}")
+    with process_group(World(rank, 2), init_method=f"file://{folder}/meet") as world:
+        finished = train(state, BatchLoader(number_of), watched, hear, world=world, stop=stop)
+    write_snapshot(state.snapshot(), folder / f"rank-{rank}")
     told = [str(finished), *(f"{step.loss:.9g} {step.parts['number']}" for step in seen)]
     (folder / f"told-{rank}").write_text(";".join(told))
 
@@ -121,7 +122,7 @@ def _mean_step(backend: str, numbers: list[int]) -> tuple[dict[str, torch.Tensor
     gradients: dict[str, list[torch.Tensor]] = {}
     losses = []
     for number in numbers:
-        network = sparse_trainee(backend).network.train()
+        network = sparse_state(backend).network.train()
         loss, _ = loss_of(network, number)
         loss.backward()
         losses.append(loss.item())
@@ -131,7 +132,7 @@ def _mean_step(backend: str, numbers: list[int]) -> tuple[dict[str, torch.Tensor
     rate = 0.5 * 0.5  # half a cosine, halfway
     weights = {
         name: parameter.detach() - rate * torch.stack(gradients[name]).mean(dim=0)
-        for name, parameter in sparse_trainee(backend).network.named_parameters()
+        for name, parameter in sparse_state(backend).network.named_parameters()
         if name in gradients
     }
     return weights, sum(losses) / len(losses)
@@ -142,7 +143,7 @@ def _mean_step(backend: str, numbers: list[int]) -> tuple[dict[str, torch.Tensor
 def test_gradients_are_the_mean_of_both(
     tmp_path: Path, backend: str, batches_per_step: int
 ) -> None:
-    if registry.part("backends", backend)().available() is not None:
+    if registry.load("backends", backend)().unavailable_reason() is not None:
         pytest.skip(f"{backend} does not run here")
     said = _both(tmp_path, backend, batches_per_step)
     assert said[0] == said[1], "both know the same losses"
@@ -171,13 +172,13 @@ def test_all_stop_when_one_is_asked(tmp_path: Path) -> None:
 
 def test_a_world_of_one_changes_nothing() -> None:
     network = nn.Linear(2, 1)
-    with joined_world(World()) as world:
-        assert world.leads
-        assert world.shared(network) is network
+    with process_group(World()) as world:
+        assert world.is_rank_0
+        assert world.wrap(network) is network
         assert world.mean([1.5, 2]) == [1.5, 2]
         assert world.device == torch.device("cpu")
     assert World(1, 2, 1, "cuda").device == torch.device("cuda:1")
-    assert not World(1, 2, 1, "cuda").leads
+    assert not World(1, 2, 1, "cuda").is_rank_0
 
 
 def test_the_launcher_is_torchrun() -> None:
@@ -187,14 +188,14 @@ def test_the_launcher_is_torchrun() -> None:
         "pretrain",
         "--resume",
     ]
-    two = launch_command("clip3d_cli", [], processes=8, nodes=2, meeting_point="head:29500")
+    two = launch_command("clip3d_cli", [], processes=8, nodes=2, endpoint="head:29500")
     assert two[4:8] == [
         "--nnodes=2",
         "--rdzv-backend=c10d",
         "--rdzv-endpoint=head:29500",
         "--rdzv-id=clip3d",
     ]
-    with pytest.raises(UsageError, match="meet somewhere"):
+    with pytest.raises(UsageError, match="need a rendezvous address"):
         launch_command("clip3d_cli", [], processes=8, nodes=2)
-    with pytest.raises(UsageError, match="train nothing"):
+    with pytest.raises(UsageError, match="is not a training"):
         launch_command("clip3d_cli", [], processes=0)

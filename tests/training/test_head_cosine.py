@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from clip3d_cli.training.head_cosine import head_agreement, head_cosines
+from clip3d_cli.training.head_cosine import head_cosines, paired_head_cosines
 
 
 def _case(bias: bool) -> tuple[Tensor, nn.Linear, Tensor]:
@@ -32,10 +32,10 @@ def test_cosines_are_those_of_the_answers(bias: bool) -> None:
 def test_agreement_is_that_of_two_answers() -> None:
     trunk, head, _ = _case(bias=True)
     other_trunk, other = torch.randn(50, 9), nn.Linear(9, 20)
-    quick = head_agreement(trunk, head, other_trunk, other)
+    quick = paired_head_cosines(trunk, head, other_trunk, other)
     plain = (normalize(head(trunk), dim=1) * normalize(other(other_trunk), dim=1)).sum(dim=1)
     torch.testing.assert_close(quick, plain, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(head_agreement(trunk, head, trunk, head), torch.ones(50))
+    torch.testing.assert_close(paired_head_cosines(trunk, head, trunk, head), torch.ones(50))
 
 
 def test_an_answer_of_nothing_agrees_with_nothing() -> None:

@@ -6,13 +6,14 @@ from itertools import chain
 
 import pytest
 import torch
+from small_state import train
 from torch import nn
 
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.training.loop import Loss, Step, scheduled_rate, train
+from clip3d_cli.training.loop import Loss, StepReport, scheduled_rate
 from clip3d_cli.training.losses import WordTargets, accepted_words_loss
-from clip3d_cli.training.signals import Stop
-from clip3d_cli.training.state import LoopOptions, Trainee
+from clip3d_cli.training.signals import StopRequest
+from clip3d_cli.training.state import LoopOptions, TrainState
 
 
 def _targets(accepted: list[list[bool]], meaning: list[int]) -> WordTargets:
@@ -62,32 +63,26 @@ def _batch(number: int) -> torch.Tensor:
     return torch.randn(8, 3, generator=torch.Generator().manual_seed(number)) + 1
 
 
-def _quiet(*_: object) -> None:
-    """Hear of a step and do nothing."""
-
-
 def test_loop_learns_and_averages() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
-    seen: list[Step] = []
+    seen: list[StepReport] = []
     options = LoopOptions(steps=400, learning_rate=0.05, weight_decay=0.0, warmup_steps=5)
-    trainee = Trainee(network, options)
-    assert train(
-        trainee, lambda numbers: map(_batch, numbers), _loss, lambda step, _: seen.append(step)
-    )
+    state = TrainState(network, options)
+    assert train(state, lambda numbers: map(_batch, numbers), _loss, seen.append)
     assert [step.number for step in seen] == list(range(1, 401))
     assert seen[-1].loss < seen[0].loss / 50
     assert seen[7].parts == {"square": seen[7].loss}
-    assert _loss(trainee.averaged.eval(), _batch(1000))[0] < 0.2
-    assert not torch.equal(trainee.averaged[1].weight, network[1].weight)
+    assert _loss(state.averaged.eval(), _batch(1000))[0] < 0.2
+    assert not torch.equal(state.averaged[1].weight, network[1].weight)
 
 
 def test_loop_is_repeatable() -> None:
     def run() -> torch.Tensor:
         torch.manual_seed(3)
         network = nn.Linear(3, 1)
-        trainee = Trainee(network, LoopOptions(steps=20))
-        train(trainee, lambda numbers: map(_batch, numbers), _loss, _quiet)
+        state = TrainState(network, LoopOptions(steps=20))
+        train(state, lambda numbers: map(_batch, numbers), _loss)
         return network.weight.detach()
 
     torch.testing.assert_close(run(), run(), rtol=0, atol=0)
@@ -102,17 +97,17 @@ def test_one_step_of_sgd_by_hand() -> None:
     options = LoopOptions(
         2, 0.01, 0.1, warmup_steps=1, clip_norm=0, average_decay=0, optimizer="sgd"
     )
-    trainee = Trainee(network, options)
-    seen: list[Step] = []
+    state = TrainState(network, options)
+    seen: list[StepReport] = []
     train(
-        trainee,
+        state,
         lambda numbers: [torch.tensor([[2.0]])] * len(numbers),
         lambda network, x, _: (network(x).square().sum(), {}),
-        lambda step, _: seen.append(step),
+        seen.append,
     )
     assert network.weight.item() == pytest.approx(1 - 0.005 * 8.1)
     assert seen[0].gradient_norm == pytest.approx(8.0)
-    assert trainee.averaged is network
+    assert state.averaged is network
 
 
 def test_clipping_shortens_the_gradient() -> None:
@@ -123,10 +118,9 @@ def test_clipping_shortens_the_gradient() -> None:
             2, 1.0, 0.0, warmup_steps=1, clip_norm=clip_norm, average_decay=0, optimizer="sgd"
         )
         train(
-            Trainee(network, options),
+            TrainState(network, options),
             lambda numbers: [torch.tensor([[2.0]])] * len(numbers),
             lambda network, x, _: (network(x).square().sum(), {}),
-            _quiet,
         )
         return 1 - network.weight.item()
 
@@ -147,7 +141,7 @@ def test_batches_of_a_step_are_averaged() -> None:
             whole = map(_batch, range(4))
             return whole if batches_per_step == 1 else chain(*(b.split(4) for b in whole))
 
-        train(Trainee(network, options), batches, _loss, _quiet)
+        train(TrainState(network, options), batches, _loss)
         return network.weight.detach()
 
     torch.testing.assert_close(weights(2), weights(1))
@@ -161,7 +155,7 @@ def test_loop_tells_the_loss_how_many_steps_are_done() -> None:
         return _loss(network, batch)
 
     options = LoopOptions(3, batches_per_step=2)
-    train(Trainee(nn.Linear(3, 1), options), lambda numbers: map(_batch, numbers), loss_of, _quiet)
+    train(TrainState(nn.Linear(3, 1), options), lambda numbers: map(_batch, numbers), loss_of)
     assert done == [0, 0, 1, 1, 2, 2]
 
 
@@ -174,8 +168,8 @@ def test_random_numbers_of_a_step_do_not_depend_on_what_was_drawn_before() -> No
             torch.rand(spend)
             return _loss(network, batch)
 
-        trainee = Trainee(nn.Linear(3, 1), LoopOptions(4))
-        train(trainee, lambda numbers: map(_batch, numbers), loss_of, _quiet)
+        state = TrainState(nn.Linear(3, 1), LoopOptions(4))
+        train(state, lambda numbers: map(_batch, numbers), loss_of)
         return seen
 
     assert drawn(0) == drawn(7)
@@ -187,27 +181,27 @@ def test_loop_stops_when_loss_or_gradient_is_no_number(scale: float) -> None:
     # 1e30² overflows float32.
     network = nn.Linear(3, 1)
     before = network.weight.detach().clone()
-    trainee = Trainee(network, LoopOptions(steps=3))
+    state = TrainState(network, LoopOptions(steps=3))
     with pytest.raises(Clip3DError, match=r"step 1: the loss is .*square") as fault:
-        train(trainee, lambda _: [torch.full((2, 3), scale)] * 3, _loss, _quiet)
+        train(state, lambda _: [torch.full((2, 3), scale)] * 3, _loss)
     assert fault.value.code == "E_BAD_VALUE"
     assert torch.equal(network.weight, before)
-    assert trainee.done == 0
+    assert state.steps_done == 0
 
 
 def test_loop_says_when_batches_run_out() -> None:
-    trainee = Trainee(nn.Linear(3, 1), LoopOptions(steps=5))
-    assert not train(trainee, lambda _: map(_batch, range(2)), _loss, _quiet)
-    assert trainee.done == 2
+    state = TrainState(nn.Linear(3, 1), LoopOptions(steps=5))
+    assert not train(state, lambda _: map(_batch, range(2)), _loss)
+    assert state.steps_done == 2
 
 
 def test_loop_stops_after_the_step_when_asked() -> None:
-    stop = Stop()
-    trainee = Trainee(nn.Linear(3, 1), LoopOptions(steps=5))
+    stop = StopRequest()
+    state = TrainState(nn.Linear(3, 1), LoopOptions(steps=5))
 
     def loss_of(network: nn.Module, batch: torch.Tensor, done: int) -> Loss:
-        stop.asked = done == 2
+        stop.requested = done == 2
         return _loss(network, batch)
 
-    assert not train(trainee, lambda n: map(_batch, n), loss_of, _quiet, stop=stop)
-    assert trainee.done == 3
+    assert not train(state, lambda n: map(_batch, n), loss_of, stop=stop)
+    assert state.steps_done == 3

@@ -13,17 +13,17 @@ from posed_sample import AHEAD, BACK, SIZE, Where, view_from, where, with_intens
 
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep, View
-from clip3d_cli.core.superpoints import superpoints
+from clip3d_cli.core.superpoints import compute_superpoints
 from clip3d_cli.datasets.images import read_image
 from clip3d_cli.datasets.sweeps import MergedSweeps
 from clip3d_cli.errors import InputError
 from clip3d_cli.training.clip2scene.pixel_pairs import (
     BatchOptions,
     PixelPairs,
-    balanced,
-    pixel_pairs,
-    seen_points,
-    sight,
+    project_scene,
+    sample_balanced_pairs,
+    sample_pixel_pairs,
+    visible_points,
 )
 
 PLAIN = BatchOptions(occlusion="none", least_depth_m=0.5, pairs=100_000)
@@ -51,8 +51,8 @@ def pairs_of(
     if kept is None:
         kept = np.ones(len(cloud), dtype=bool)
     rng = np.random.default_rng(seed)
-    sighted = sight(scene_of(views), swept_of(cloud), options, rng)
-    return pixel_pairs(sighted, features, kept, options, rng)
+    sighted = project_scene(scene_of(views), swept_of(cloud), options, rng)
+    return sample_pixel_pairs(sighted, features, kept, options, rng)
 
 
 def camera_of(pairs: PixelPairs) -> Any:
@@ -100,8 +100,8 @@ def test_every_pair_has_the_vector_of_its_pixel(views: list[View], cloud: PointC
     np.testing.assert_allclose(np.linalg.norm(pairs.vectors, axis=1), 1, atol=1e-6)
     assert (pairs.vectors.dtype, pairs.point.dtype) == (np.float32, np.int64)
     # Some points are seen twice, and told of twice.
-    assert len(pairs.seen) < len(pairs)
-    assert pairs.seen.tolist() == sorted(set(pairs.point.tolist()))
+    assert len(pairs.visible) < len(pairs)
+    assert pairs.visible.tolist() == sorted(set(pairs.point.tolist()))
 
 
 def test_few_pairs_are_drawn_evenly_from_all(views: list[View], cloud: PointCloud) -> None:
@@ -119,7 +119,7 @@ def test_few_pairs_are_drawn_evenly_from_all(views: list[View], cloud: PointClou
         ]
         assert len(drawn) == len(set(drawn)) == 40
         np.testing.assert_array_equal(few.vectors, every.vectors[drawn])
-        np.testing.assert_array_equal(few.seen, every.seen)
+        np.testing.assert_array_equal(few.visible, every.visible)
         count[drawn] += 1
     share = 40 / len(every)
     # Six standard deviations of as many throws.
@@ -133,7 +133,7 @@ def test_some_views_are_drawn_with_their_own_features(views: list[View], cloud: 
         cameras = tuple(sorted(set(camera_of(pairs).tolist())))
         looked_at.add(cameras)
         seen = set().union(*(sightings_of(views[each // 2], cloud.xyz) for each in cameras))
-        assert set(pairs.seen.tolist()) == seen
+        assert set(pairs.visible.tolist()) == seen
         row, vector = pairs.point[-1], pairs.vectors[-1]
         number = int(camera_of(pairs)[-1])
         wanted = where(views[number // 2], number, cloud.xyz[row])
@@ -159,7 +159,7 @@ def test_points_left_out_still_hide_others(tmp_path: Path) -> None:
     cloud = with_intensity(np.concatenate([wall, hidden, beside]))
     kept = np.arange(len(cloud)) >= len(wall)
     found = pairs_of([view], cloud, replace(PLAIN, occlusion="points"), kept=kept)
-    assert found.point.tolist() == found.seen.tolist() == [len(wall) + 2]
+    assert found.point.tolist() == found.visible.tolist() == [len(wall) + 2]
     auto = pairs_of([view], cloud, replace(PLAIN, occlusion="auto"), kept=kept)
     assert auto.point.tolist() == found.point.tolist()
     through = pairs_of([view], cloud, kept=kept)
@@ -185,10 +185,10 @@ def test_depth_images_are_not_opened_unasked(tmp_path: Path) -> None:
     view = replace(view_from(tmp_path, 1, (0, 0, 0)), depth=tmp_path / "missing.png")
     cloud = with_intensity(np.array([[0, 4, 0], [1, 4, 0.0]]))
     for occlusion in ("none", "points"):
-        assert len(seen_points(view, cloud, replace(PLAIN, occlusion=occlusion))) == 2
+        assert len(visible_points(view, cloud, replace(PLAIN, occlusion=occlusion))) == 2
     for occlusion in ("depth", "auto"):
         with pytest.raises(InputError, match=r"E_NOT_FOUND.*missing\.png"):
-            seen_points(view, cloud, replace(PLAIN, occlusion=occlusion))
+            visible_points(view, cloud, replace(PLAIN, occlusion=occlusion))
 
 
 def test_a_depth_image_that_is_asked_for_must_be(views: list[View], cloud: PointCloud) -> None:
@@ -209,12 +209,12 @@ def test_nothing_seen_is_no_pair(views: list[View], superpoint_m: float) -> None
     options = replace(PLAIN, superpoint_m=superpoint_m)
     above = with_intensity(np.array([[0, 0, 90], [1, 0, 90.0]]))
     none = pairs_of(views, above, options)
-    assert (len(none), none.vectors.shape, len(none.seen)) == (0, (0, 4), 0)
+    assert (len(none), none.vectors.shape, len(none.visible)) == (0, (0, 4), 0)
     ahead = with_intensity(np.array([[0, 4, 0], [1, 4, 0.0]]))
     left_out = pairs_of(views, ahead, options, kept=np.zeros(2, dtype=bool))
-    assert (len(left_out), left_out.vectors.shape, len(left_out.seen)) == (0, (0, 4), 0)
+    assert (len(left_out), left_out.vectors.shape, len(left_out.visible)) == (0, (0, 4), 0)
     blind = pairs_of([], ahead, options, features=[])
-    assert (len(blind), blind.vectors.shape[0], len(blind.seen)) == (0, 0, 0)
+    assert (len(blind), blind.vectors.shape[0], len(blind.visible)) == (0, 0, 0)
 
 
 def clumps() -> PointCloud:
@@ -236,7 +236,7 @@ def test_superpoints_have_the_mean_of_all_their_pixels(tmp_path: Path) -> None:
     alone, pooled = pairs_of(views, cloud), pairs_of(views, cloud, options)
     assert len(alone) > len(cloud)
     assert alone.point.tolist() == pooled.point.tolist()
-    patch = superpoints(cloud.xyz, cell_m=0.3, largest_m=3.0, rgb=cloud.rgb)
+    patch = compute_superpoints(cloud.xyz, cell_m=0.3, largest_m=3.0, rgb=cloud.rgb)
     assert 3 < len(set(patch[pooled.point].tolist())) < 60
     for number in np.unique(patch[alone.point]):
         inside = patch[alone.point] == number
@@ -248,7 +248,7 @@ def test_superpoints_have_the_mean_of_all_their_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(pooled.vectors, axis=1), 1, atol=1e-5)
     # Colors part what shape does not.
     assert len(set(patch.tolist())) != len(
-        set(superpoints(cloud.xyz, cell_m=0.3, largest_m=3.0).tolist())
+        set(compute_superpoints(cloud.xyz, cell_m=0.3, largest_m=3.0).tolist())
     )
 
 
@@ -262,7 +262,7 @@ def test_superpoints_pool_more_pairs_than_they_give(tmp_path: Path) -> None:
     place = np.searchsorted(every.point, few.point)
     # Eight times as many were pooled: all there are.
     np.testing.assert_allclose(few.vectors, every.vectors[place], atol=1e-6)
-    np.testing.assert_array_equal(few.seen, every.seen)
+    np.testing.assert_array_equal(few.visible, every.visible)
     fewer = pairs_of(views, cloud, replace(PLAIN, superpoint_m=0.3, pairs=10))
     assert len(fewer) == 10
 
@@ -283,20 +283,21 @@ def test_rare_words_are_drawn_as_often() -> None:
         options = BatchOptions(pairs=60, balance=balance)
         count = np.zeros(2)
         for seed in range(40):
-            few, told = balanced(pairs, word, options, np.random.default_rng(seed))
+            few, told = sample_balanced_pairs(pairs, word, options, np.random.default_rng(seed))
             assert len(few) == len(told) == len(set(few.point.tolist())) == 60
             np.testing.assert_array_equal(told, word[few.point - 5000])
             np.testing.assert_array_equal(few.vectors[:, 0], few.point - 5000)
-            assert few.seen is pairs.seen
+            assert few.visible is pairs.visible
             count += np.bincount(told, minlength=2)
-        again = balanced(pairs, word, options, np.random.default_rng(39))[0]
+        again = sample_balanced_pairs(pairs, word, options, np.random.default_rng(39))[0]
         np.testing.assert_array_equal(again.point, few.point)
         shares.append(count[1] / count.sum())
     # Weights 1 : 1, √900 : √100 and even, but for what leaves the urn.
     assert shares[0] == pytest.approx(0.1, abs=0.03)
     assert shares[1] == pytest.approx(0.25, abs=0.04)
     assert shares[2] == pytest.approx(0.48, abs=0.05)
-    every, told = balanced(pairs, word, BatchOptions(pairs=5000), np.random.default_rng(0))
+    options = BatchOptions(pairs=5000)
+    every, told = sample_balanced_pairs(pairs, word, options, np.random.default_rng(0))
     assert (every.point.tolist(), told.tolist()) == (pairs.point.tolist(), word.tolist())
 
 
@@ -308,7 +309,7 @@ def test_views_are_drawn_evenly_where_a_word_is_frequent() -> None:
     pairs = PixelPairs(number, number[:, None].astype(np.float32), number)
     for balance in (0.0, 0.5, 1.0):
         options = BatchOptions(pairs=2000, balance=balance)
-        sample = balanced(pairs, word, options, np.random.default_rng(3))[0]
+        sample = sample_balanced_pairs(pairs, word, options, np.random.default_rng(3))[0]
         first_view = np.count_nonzero(sample.point < 10_000)
         # Binomial: mean 1,000, standard deviation below 22.4.
         assert 900 < first_view < 1100, (balance, first_view)

@@ -11,72 +11,71 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_trainee import ADAM, batch_of, loss_of, same, trainee_of
+from small_state import ADAM, batch_of, loss_of, same, state_of, train
 from torch import nn
 
 from clip3d_cli.errors import Clip3DError
+from clip3d_cli.training.batch_loader import BatchLoader
 from clip3d_cli.training.checkpoints import Checkpoints
-from clip3d_cli.training.loop import train
-from clip3d_cli.training.prefetch import Prefetched
 from clip3d_cli.training.signals import stop_on_signals
-from clip3d_cli.training.state import Kind, LoopOptions, Trainee
+from clip3d_cli.training.state import LoopOptions, OptimizerName, TrainState
 
 SGD = LoopOptions(6, 0.1, 1e-4, warmup_steps=0, average_decay=0, optimizer="sgd")
 TWICE = LoopOptions(6, 0.05, batches_per_step=2, seed=5)
 
 
-def _until(trainee: Trainee, last: int, workers: int = 0) -> None:
+def _until(state: TrainState, last: int, workers: int = 0) -> None:
     """Train until a number of steps is done, or to the end."""
     with stop_on_signals() as stop:
 
         def ask(*_: object) -> None:
-            stop.asked = trainee.done >= last
+            stop.requested = state.steps_done >= last
 
-        finished = train(trainee, Prefetched(batch_of, workers), loss_of, ask, stop=stop)
-    assert finished == (trainee.done == trainee.options.steps)
+        finished = train(state, BatchLoader(batch_of, workers), loss_of, ask, stop=stop)
+    assert finished == (state.steps_done == state.options.steps)
 
 
 @pytest.mark.parametrize("options", [ADAM, SGD, TWICE], ids=["adamw", "sgd", "twice"])
 def test_a_resumed_training_ends_with_the_same_bits(options: LoopOptions, tmp_path: Path) -> None:
-    whole = trainee_of(options)
+    whole = state_of(options)
     _until(whole, 6)
-    first = trainee_of(options)
+    first = state_of(options)
     _until(first, 3)
     Checkpoints(tmp_path).save(first.snapshot())
-    second = trainee_of(options, seed=99)
-    found = Checkpoints(tmp_path).latest()
+    second = state_of(options, seed=99)
+    found = Checkpoints(tmp_path).load_latest()
     assert found is not None
-    second.load(found.snapshot)
-    assert second.done == 3
+    second.restore(found.snapshot)
+    assert second.steps_done == 3
     _until(second, 6)
     assert same(second.snapshot(), whole.snapshot())
     assert not same(second.snapshot(), first.snapshot())
 
 
 def test_a_snapshot_does_not_change_while_training_goes_on() -> None:
-    trainee = trainee_of(ADAM)
-    _until(trainee, 2)
-    taken = trainee.snapshot()
+    state = state_of(ADAM)
+    _until(state, 2)
+    taken = state.snapshot()
     before = {name: value.clone() for name, value in taken.tensors.items()}
-    _until(trainee, 4)
+    _until(state, 4)
     assert all(torch.equal(before[name], value) for name, value in taken.tensors.items())
 
 
 def test_what_loads_a_snapshot_does_not_share_it() -> None:
-    trainee = trainee_of(ADAM)
-    _until(trainee, 2)
-    taken = trainee.snapshot()
-    other = trainee_of(ADAM)
-    other.load(taken)
+    state = state_of(ADAM)
+    _until(state, 2)
+    taken = state.snapshot()
+    other = state_of(ADAM)
+    other.restore(taken)
     _until(other, 6)
-    assert same(taken, trainee.snapshot())
+    assert same(taken, state.snapshot())
 
 
 def test_workers_make_the_same_batches_after_a_resume() -> None:
-    whole, first, second = (trainee_of(ADAM) for _ in range(3))
+    whole, first, second = (state_of(ADAM) for _ in range(3))
     _until(whole, 6)
     _until(first, 2, workers=2)
-    second.load(first.snapshot())
+    second.restore(first.snapshot())
     _until(second, 6, workers=2)
     assert same(second.snapshot(), whole.snapshot())
 
@@ -88,18 +87,18 @@ def test_workers_make_the_same_batches_after_a_resume() -> None:
         ({"optimizer": "sgd"}, "optimizer 'adamw' instead of 'sgd'"),
     ],
 )
-def test_other_options_are_refused(change: dict[str, float | Kind], said: str) -> None:
-    taken = trainee_of(ADAM).snapshot()
+def test_other_options_are_refused(change: dict[str, float | OptimizerName], said: str) -> None:
+    taken = state_of(ADAM).snapshot()
     other = LoopOptions(**{**taken.scalars["options"], **change})
     with pytest.raises(Clip3DError, match=said) as fault:
-        trainee_of(other).load(taken)
+        state_of(other).restore(taken)
     assert fault.value.code == "E_CONFIG"
 
 
 def test_other_networks_are_refused() -> None:
-    taken = trainee_of(ADAM).snapshot()
+    taken = state_of(ADAM).snapshot()
     with pytest.raises(Clip3DError, match="another network") as fault:
-        Trainee(nn.Linear(3, 1), ADAM).load(taken)
+        TrainState(nn.Linear(3, 1), ADAM).restore(taken)
     assert fault.value.code == "E_CONFIG"
 
 
@@ -107,18 +106,17 @@ SIGNALLED = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from small_trainee import batch_of, loss_of, trainee_of
+from small_state import batch_of, loss_of, state_of, train
 from clip3d_cli.training.checkpoints import Checkpoints
-from clip3d_cli.training.loop import train
-from clip3d_cli.training.prefetch import Prefetched
+from clip3d_cli.training.batch_loader import BatchLoader
 from clip3d_cli.training.signals import stop_on_signals
 from clip3d_cli.training.state import LoopOptions
 
-trainee = trainee_of(LoopOptions(10**6))
-said = lambda step, _: (time.sleep(0.01), print(step.number, flush=True))
+state = state_of(LoopOptions(10**6))
+said = lambda step: (time.sleep(0.01), print(step.number, flush=True))
 with stop_on_signals() as stop:
-    finished = train(trainee, Prefetched(batch_of, {workers}), loss_of, said, stop=stop)
-Checkpoints(Path({folder!r})).save(trainee.snapshot())
+    finished = train(state, BatchLoader(batch_of, {workers}), loss_of, said, stop=stop)
+Checkpoints(Path({folder!r})).save(state.snapshot())
 print("finished" if finished else "stopped", flush=True)
 """
 
@@ -141,7 +139,7 @@ def test_a_signal_lets_the_step_end_and_the_state_be_saved(
     assert child.returncode == 0
     *steps, last = said.split()
     assert last == "stopped"
-    found = Checkpoints(tmp_path).latest()
+    found = Checkpoints(tmp_path).load_latest()
     assert found is not None
     assert found.snapshot.scalars["done"] == int(steps[-1] if steps else 3)
 
@@ -153,7 +151,7 @@ def test_the_second_signal_does_what_it_did_before() -> None:
         with stop_on_signals() as stop:
             signal.raise_signal(signal.SIGTERM)
             time.sleep(0.01)
-            assert stop.asked
+            assert stop.requested
             assert heard == []
             signal.raise_signal(signal.SIGTERM)
             assert heard == [signal.SIGTERM]

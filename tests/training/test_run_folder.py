@@ -1,4 +1,4 @@
-"""Run folders, and sessions in them."""
+"""Run folders, environments and curves."""
 
 from __future__ import annotations
 
@@ -10,18 +10,12 @@ from types import ModuleType
 
 import pytest
 import torch
-from small_trainee import ADAM, batch_of, loss_of, trainee_of
-from torch import nn
 
 from clip3d_cli.errors import Clip3DError
-from clip3d_cli.training.environment import versions_here
-from clip3d_cli.training.loop import Loss, Step
-from clip3d_cli.training.prefetch import Prefetched
-from clip3d_cli.training.run_folder import RunFolder
-from clip3d_cli.training.session import Session
-from clip3d_cli.training.state import Trainee
-from clip3d_cli.training.tensorboard import open_curves
-from clip3d_cli.training.toml_text import flat, toml_table, toml_text
+from clip3d_cli.training.environment import environment_info
+from clip3d_cli.training.run_folder import RunFolder, with_current_keys
+from clip3d_cli.training.tensorboard import open_tensorboard
+from clip3d_cli.training.toml_text import flatten_tables, toml_table, toml_text
 
 CONFIG = {"dataset": "folder", "train": {"steps": 6, "rate": 1e-05, "workers": 2}}
 
@@ -42,13 +36,13 @@ def test_toml_is_read_back(table: dict[str, object]) -> None:
 
 def test_toml_leaves_out_what_is_none_and_refuses_what_it_cannot_say() -> None:
     assert toml_text({"a": None, "b": {"c": None, "d": (1, 2)}}) == "[b]\nd = [1, 2]\n"
-    assert flat({"a": None, "b": {"c": None, "d": (1, 2)}}) == {"b.d": [1, 2]}
+    assert flatten_tables({"a": None, "b": {"c": None, "d": (1, 2)}}) == {"b.d": [1, 2]}
     with pytest.raises(TypeError, match=r"b\.d"):
         toml_text({"b": {"d": object()}})
 
 
 def test_versions_say_what_could_change_a_number() -> None:
-    told = versions_here(["clip3d", "pretrain"], torch.device("cpu"))
+    told = environment_info(["clip3d", "pretrain"], torch.device("cpu"))
     assert json.loads(json.dumps(told)) == told
     assert told["torch"].startswith(torch.__version__.split("+")[0])
     assert told["command_line"] == ["clip3d", "pretrain"]
@@ -57,7 +51,7 @@ def test_versions_say_what_could_change_a_number() -> None:
 
 def test_a_new_run_says_what_it_is(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "runs" / "a")
-    folder.begin(CONFIG, {"clip3d": "1"})
+    folder.create(CONFIG, {"clip3d": "1"})
     assert toml_table((folder.path / "config.toml").read_text()) == CONFIG
     (start,) = json.loads((folder.path / "versions.json").read_text())
     assert (start["clip3d"], start["after_step"]) == ("1", 0)
@@ -67,14 +61,14 @@ def test_a_new_run_says_what_it_is(tmp_path: Path) -> None:
 def test_a_new_run_does_not_mix_with_another(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     with pytest.raises(Clip3DError) as fault:
-        RunFolder(tmp_path).begin(CONFIG, {})
+        RunFolder(tmp_path).create(CONFIG, {})
     assert fault.value.code == "E_EXISTS"
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_folder_with_other_things_may_hold_a_run(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    RunFolder(tmp_path).begin(CONFIG, {})
+    RunFolder(tmp_path).create(CONFIG, {})
 
 
 def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
@@ -85,10 +79,10 @@ def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
 
 def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin(CONFIG, {})
+    folder.create(CONFIG, {})
     other = {"dataset": "folder", "train": {"steps": 7, "rate": 1e-05, "workers": 0}}
     with pytest.raises(Clip3DError, match=r"train\.steps was 6 and is 7") as fault:
-        folder.resume(other, {}, 0, free={"train.workers"})
+        folder.resume(other, {}, 0, resumable_keys={"train.workers"})
     assert fault.value.code == "E_CONFIG"
     assert "workers" not in str(fault.value)
     with pytest.raises(Clip3DError, match=r"more was None and is 1"):
@@ -96,9 +90,25 @@ def test_another_configuration_is_not_resumed(tmp_path: Path) -> None:
     assert len(json.loads((folder.path / "versions.json").read_text())) == 1
 
 
+def test_a_config_with_keys_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
+    now = {"data": {"root": "scans", "eval_split": "val"}, "run": {"seed": 1}}
+    RunFolder(tmp_path).create(now, {})
+    text = (tmp_path / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(text.replace("eval_split", "judged"))
+    RunFolder(tmp_path).require_same_config(now)
+    was = toml_table((tmp_path / "config.toml").read_text())
+    assert "judged" in was["data"]
+    assert with_current_keys(was) == now
+    other = {**now, "data": {"root": "scans", "eval_split": "test"}}
+    with pytest.raises(Clip3DError, match=r"data\.eval_split was 'val' and is 'test'"):
+        RunFolder(tmp_path).require_same_config(other)
+    # Other tables keep keys of that name.
+    assert with_current_keys({"run": {"judged": 1}}) == {"run": {"judged": 1}}
+
+
 def test_resuming_cuts_off_what_comes_again(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin(CONFIG, {})
+    folder.create(CONFIG, {})
     for step in range(1, 6):
         folder.record({"step": step, "loss": 0.5})
     with folder.metrics.open("a") as file:
@@ -114,7 +124,7 @@ def test_resuming_cuts_off_what_comes_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["config.toml", "metrics.jsonl", "versions.json"])
 def test_broken_runs_are_refused(tmp_path: Path, name: str) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin(CONFIG, {})
+    folder.create(CONFIG, {})
     (tmp_path / name).write_text("{[broken\n")
     with pytest.raises(Clip3DError) as fault:
         folder.resume(CONFIG, {}, 0)
@@ -122,92 +132,9 @@ def test_broken_runs_are_refused(tmp_path: Path, name: str) -> None:
     assert name in fault.value.where
 
 
-def _steps(folder: RunFolder) -> list[int]:
-    return [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()]
-
-
-class LostError(Exception):
-    """What ends a process in the middle of a step."""
-
-
-def _lost_at(step: int) -> object:
-    def loss(network: nn.Module, batch: torch.Tensor, done: int) -> Loss:
-        if done == step:
-            raise LostError
-        return loss_of(network, batch)
-
-    return loss
-
-
-def test_a_lost_session_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
-    batches = Prefetched(batch_of)
-    whole = trainee_of(ADAM)
-    first = Session(RunFolder(tmp_path / "whole"), save_every=2)
-    first.folder.begin(CONFIG, {})
-    assert first.run(whole, batches, loss_of)
-
-    folder = RunFolder(tmp_path / "lost")
-    folder.begin(CONFIG, {})
-    lost = Session(folder, save_every=2)
-    with pytest.raises(LostError):
-        lost.run(trainee_of(ADAM), batches, _lost_at(5))  # type: ignore[arg-type]
-    assert _steps(folder) == [1, 2, 3, 4, 5]
-
-    heard: list[int] = []
-
-    def hear(step: Step, _: Trainee) -> None:
-        heard.append(step.number)
-
-    again = trainee_of(ADAM, seed=7)
-    resumed = Session(folder, save_every=2, on_step=hear)
-    assert resumed.take_up(again) is not None
-    folder.resume(CONFIG, {}, again.done)
-    assert resumed.run(again, batches, loss_of)
-    assert heard == [5, 6]
-    assert _steps(folder) == [1, 2, 3, 4, 5, 6]
-    files = [
-        (each.path / "checkpoints" / "step-00000006.safetensors").read_bytes()
-        for each in (folder, first.folder)
-    ]
-    assert files[0] == files[1]
-
-
-def test_a_session_that_is_over_changes_nothing(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.begin(CONFIG, {})
-    session = Session(folder, save_every=4)
-    assert session.take_up(trainee_of(ADAM)) is None
-    assert session.run(trainee_of(ADAM), Prefetched(batch_of), loss_of)
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["step-00000004.safetensors", "step-00000006.safetensors"]
-    again = trainee_of(ADAM)
-    session.take_up(again)
-    assert again.done == 6
-    assert session.run(again, Prefetched(batch_of), loss_of)
-    assert _steps(folder) == [1, 2, 3, 4, 5, 6]
-
-
-def test_a_step_gone_wrong_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.begin(CONFIG, {})
-
-    def loss(network: nn.Module, batch: torch.Tensor, done: int) -> Loss:
-        total, _ = loss_of(network, batch)
-        return (total * math.nan if done == 3 else total), {"semantic": total}
-
-    with pytest.raises(Clip3DError, match="step 4: the loss is nan") as fault:
-        Session(folder, save_every=2).run(trainee_of(ADAM), Prefetched(batch_of), loss)
-    assert "semantic" in str(fault.value)
-    found = folder.checkpoints.latest()
-    assert found is not None
-    assert found.snapshot.scalars["done"] == 2
-    assert all(value.isfinite().all() for value in found.snapshot.tensors.values())
-    assert _steps(folder) == [1, 2, 3]
-
-
 def test_curves_need_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(Clip3DError) as fault, open_curves(tmp_path):
+    with pytest.raises(Clip3DError) as fault, open_tensorboard(tmp_path):
         pass
     assert fault.value.code == "E_CONFIG"
 
@@ -228,6 +155,6 @@ def test_curves_are_written_and_closed(tmp_path: Path, monkeypatch: pytest.Monke
     module = ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    with open_curves(tmp_path, done=4) as curves:
+    with open_tensorboard(tmp_path, steps_done=4) as curves:
         curves.add(5, {"loss": 0.5})
     assert said == [(str(tmp_path), 5), ("loss", 0.5, 5), ("closed",)]

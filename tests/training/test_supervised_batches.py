@@ -17,14 +17,14 @@ from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.voxels import voxelize
 from clip3d_cli.datasets.folder.dataset import Folder
 from clip3d_cli.errors import InputError
+from clip3d_cli.training.batch_loader import BatchLoader
 from clip3d_cli.training.clip2scene.batches import NetworkInputs
-from clip3d_cli.training.prefetch import Prefetched
 from clip3d_cli.training.supervised import batches as labelled_batches
 from clip3d_cli.training.supervised.batches import (
     LabelledBatch,
     LabelledBatches,
     LabelledOptions,
-    commonest,
+    majority_class,
 )
 
 NUMBERED = NetworkInputs(("intensity",), (0.1,))
@@ -60,9 +60,9 @@ def test_the_truth_of_a_voxel_by_hand() -> None:
     truth = np.array([2, 1, 2, -1, 1, 0, -1, 5, 5, 0, -1, -1], dtype=np.int32)
     voxel = np.array([0, 0, 0, 0, 1, 1, 2, 3, 3, 3, 3, 3])
     # Two of three; as common as each other: the first class; not judged; two of the three judged.
-    assert commonest(truth, voxel, 5).tolist() == [2, 0, -1, 5, -1]
-    assert commonest(truth, voxel, 5).dtype == np.int64
-    assert commonest(np.full(12, -1, dtype=np.int32), voxel, 5).tolist() == [-1] * 5
+    assert majority_class(truth, voxel, 5).tolist() == [2, 0, -1, 5, -1]
+    assert majority_class(truth, voxel, 5).dtype == np.int64
+    assert majority_class(np.full(12, -1, dtype=np.int32), voxel, 5).tolist() == [-1] * 5
 
 
 def test_the_truth_of_many_voxels_is_what_counting_says() -> None:
@@ -71,7 +71,7 @@ def test_the_truth_of_many_voxels_is_what_counting_says() -> None:
     counts = np.zeros((300, 4), dtype=int)
     np.add.at(counts, (voxel[truth >= 0], truth[truth >= 0]), 1)
     wanted = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
-    assert commonest(truth, voxel, 300).tolist() == wanted.tolist()
+    assert majority_class(truth, voxel, 300).tolist() == wanted.tolist()
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -88,7 +88,7 @@ def test_points_that_nobody_judged_or_that_are_not_finite() -> None:
     dataset = LabelledMemory()
     xyz = np.array([[0.05, 0, 0], [np.nan, 0, 0], [1.05, 0, 0], [2.05, 0, 0]])
     scene = dataset.labelled("few", xyz, [2, 1, -1, 0])
-    batch = LabelledBatches(dataset, [scene], NUMBERED, LabelledOptions(1, augment=False))(0)
+    batch = LabelledBatches(dataset, [scene], NUMBERED, LabelledOptions(scenes=1, augment=False))(0)
     assert numbers_of(batch).tolist() == [1, 3, 4]
     assert batch.truth.tolist() == [2, -1, 0]
 
@@ -104,7 +104,7 @@ def test_as_labelling_sees_a_scene() -> None:
 def test_a_batch_follows_from_its_number(workers: int) -> None:
     maker = parks(3, scenes=2, points=800)
     wanted = [maker(number) for number in range(4)]
-    for number, batch in zip((2, 3), Prefetched(maker, workers)(range(2, 4)), strict=True):
+    for number, batch in zip((2, 3), BatchLoader(maker, workers)(range(2, 4)), strict=True):
         assert same(batch, wanted[number])
     copied = pickle.loads(pickle.dumps(maker))
     assert all(same(copied(number), wanted[number]) for number in (3, 0))
@@ -131,7 +131,7 @@ def test_a_disc_lies_around_a_judged_point() -> None:
     scene = spread(dataset, "line", 100)
     judged = [17, 71]
     dataset.truths["line"] = np.where(np.isin(np.arange(100), judged), 1, -1).astype(np.int32)
-    options = LabelledOptions(1, points=9, augment=False)
+    options = LabelledOptions(scenes=1, points=9, augment=False)
     maker = LabelledBatches(dataset, [scene], NUMBERED, options)
     middles = set()
     for number in range(20):
@@ -148,7 +148,7 @@ def test_scenes_are_read_once_while_they_fit(monkeypatch: pytest.MonkeyPatch) ->
         maker(number)
     assert len(asked) == 3
     # A line of 60 points takes 60 · (24 + 4 + 4) bytes: one fits.
-    monkeypatch.setattr(labelled_batches, "_MEMORY_BYTES", 60 * 32 + 1)
+    monkeypatch.setattr(labelled_batches, "_CACHE_BYTES", 60 * 32 + 1)
     forgetful = lines(3, scenes=3)
     asked = forgetful.dataset.asked  # type: ignore[attr-defined]
     for number in range(4):
@@ -167,12 +167,12 @@ def test_scenes_without_truth_or_points_are_refused() -> None:
     dataset = LabelledMemory()
     scene = spread(dataset, "bare", 5)
     dataset.truths.clear()
-    maker = LabelledBatches(dataset, [scene], NUMBERED, LabelledOptions(1))
-    with pytest.raises(InputError, match=r"E_DATASET.*bare: has no truth to learn from"):
+    maker = LabelledBatches(dataset, [scene], NUMBERED, LabelledOptions(scenes=1))
+    with pytest.raises(InputError, match=r"E_DATASET.*bare: has no ground truth"):
         maker(0)
     nothing = dataset.labelled("void", np.full((2, 3), np.nan), [0, 1])
-    with pytest.raises(InputError, match=r"E_EMPTY_FILE.*void\.bin: has no point left"):
-        LabelledBatches(dataset, [nothing], NUMBERED, LabelledOptions(1))(0)
+    with pytest.raises(InputError, match=r"E_EMPTY_FILE.*void\.bin: has no finite point"):
+        LabelledBatches(dataset, [nothing], NUMBERED, LabelledOptions(scenes=1))(0)
 
 
 def test_a_batch_goes_to_a_device_whole() -> None:
@@ -192,7 +192,7 @@ def test_a_folder_with_labels_is_learned_from(tmp_path: Path) -> None:
     )
     dataset = Folder(tmp_path)
     inputs = NetworkInputs(("one",), (0.01,))
-    options = LabelledOptions(1, augment=False)
+    options = LabelledOptions(scenes=1, augment=False)
     batch = LabelledBatches(dataset, dataset.scenes("all"), inputs, options)(0)
     # Number 0 is not judged, 1 is class 0.
     assert torch.bincount(batch.truth + 1).tolist() == [67, 67, 66]

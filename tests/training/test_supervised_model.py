@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 import torch
 from labelled_sample import NAMES, SPACE, parks, tuner_of, words_of
+from small_state import train
 from torch.nn import functional
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.errors import SetupError
 from clip3d_cli.labelling.label import label_cloud
-from clip3d_cli.training.calibration import fitted_words_scale
-from clip3d_cli.training.loop import Loss, Step, train
+from clip3d_cli.training.batch_loader import BatchLoader
+from clip3d_cli.training.calibration import fit_text_head_scale
+from clip3d_cli.training.loop import Loss
 from clip3d_cli.training.losses import WordTargets, accepted_words_loss
-from clip3d_cli.training.prefetch import Prefetched
-from clip3d_cli.training.state import LoopOptions, Trainee
+from clip3d_cli.training.state import LoopOptions, TrainState
 from clip3d_cli.training.supervised.batches import LabelledBatch
 from clip3d_cli.training.supervised.lovasz import lovasz_softmax
 from clip3d_cli.training.supervised.model import FineTuner
@@ -27,10 +28,6 @@ from clip3d_cli.training.supervised.model import FineTuner
 def loss_of(network: Any, batch: LabelledBatch, done: int) -> Loss:
     answer: Loss = network(batch, done)
     return answer
-
-
-def ignore(_: Step, __: Trainee) -> None:
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +86,7 @@ def test_on_a_gpu_the_loss_is_the_same(batch: LabelledBatch, options: dict[str, 
     loss, _ = tuner(batch.to("cuda"), 0)
     assert loss.item() == pytest.approx(wanted, rel=1e-3)
     loss.backward()
-    assert 0 < fitted_words_scale(tuner, [batch.to("cuda")]) <= 100
+    assert 0 < fit_text_head_scale(tuner, [batch.to("cuda")]) <= 100
 
 
 def test_what_has_no_weight_is_not_there(batch: LabelledBatch) -> None:
@@ -116,7 +113,7 @@ def test_keeping_asks_for_the_vectors_of_the_start(batch: LabelledBatch) -> None
     # What is kept is no part of the network: neither saved nor trained.
     assert set(tuner.state_dict()) == set(tuner_of().state_dict())
     loss.backward()
-    assert all(weight.grad is None for weight in tuner._start[0].parameters())
+    assert all(weight.grad is None for weight in tuner._start_encoder[0].parameters())
 
 
 def test_words_of_another_space_are_refused() -> None:
@@ -152,12 +149,12 @@ def test_a_linear_probe_leaves_the_encoder_to_the_bit() -> None:
     # Whatever else is asked for.
     tuner = tuner_of(linear_probe=True, words_weight=1.0, keep_weight=1.0)
     before = _state(tuner)
-    trainee = Trainee(tuner, OPTIONS)
+    state = TrainState(tuner, OPTIONS)
     learning = [name for name, weight in tuner.named_parameters() if weight.requires_grad]
     assert learning == ["closed.weight", "closed.bias"]
-    assert train(trainee, Prefetched(parks(scenes=1)), loss_of, ignore)
+    assert train(state, BatchLoader(parks(scenes=1)), loss_of)
     assert tuner.training
-    for network in (tuner, trainee.averaged):
+    for network in (tuner, state.averaged):
         for name, value in network.state_dict().items():
             changed = not torch.equal(value, before[name])
             assert changed == name.startswith("closed."), name
@@ -166,7 +163,7 @@ def test_a_linear_probe_leaves_the_encoder_to_the_bit() -> None:
 def test_fine_tuning_moves_everything() -> None:
     tuner = tuner_of()
     before = _state(tuner)
-    train(Trainee(tuner, OPTIONS), Prefetched(parks(scenes=1)), loss_of, ignore)
+    train(TrainState(tuner, OPTIONS), BatchLoader(parks(scenes=1)), loss_of)
     same = [name for name, value in tuner.state_dict().items() if torch.equal(value, before[name])]
     assert same == []
 
@@ -177,8 +174,8 @@ def test_the_factor_scales_the_closed_head_alone(kind: Any) -> None:
     for factor in (1.0, 10.0):
         tuner = tuner_of()
         before = _state(tuner)
-        trainee = Trainee(tuner, replace(PLAIN, optimizer=kind, head_factor=factor))
-        train(trainee, Prefetched(parks(scenes=1)), loss_of, ignore)
+        state = TrainState(tuner, replace(PLAIN, optimizer=kind, head_factor=factor))
+        train(state, BatchLoader(parks(scenes=1)), loss_of)
         steps.append({name: v - before[name] for name, v in tuner.state_dict().items()})
     for name, once in steps[0].items():
         if name.startswith("closed."):
@@ -189,7 +186,7 @@ def test_the_factor_scales_the_closed_head_alone(kind: Any) -> None:
 
 
 def test_narrow_weights_of_the_head_do_not_decay() -> None:
-    groups = Trainee(tuner_of(), replace(OPTIONS, head_factor=7.0)).optimizer.param_groups
+    groups = TrainState(tuner_of(), replace(OPTIONS, head_factor=7.0)).optimizer.param_groups
     found = [(len(group["params"]) > 2, group["factor"], group["weight_decay"]) for group in groups]
     assert found == [(True, 1, 0.02), (True, 1, 0), (False, 7, 0.02), (False, 7, 0)]
 
@@ -198,16 +195,16 @@ def test_narrow_weights_of_the_head_do_not_decay() -> None:
 def learned() -> FineTuner:
     tuner = tuner_of()
     options = LoopOptions(40, 0.01, warmup_steps=5, average_decay=0.9, head_factor=3.0)
-    trainee = Trainee(tuner, options)
-    assert train(trainee, Prefetched(parks(3, scenes=1)), loss_of, ignore)
-    averaged = trainee.averaged
+    state = TrainState(tuner, options)
+    assert train(state, BatchLoader(parks(3, scenes=1)), loss_of)
+    averaged = state.averaged
     assert isinstance(averaged, FineTuner)
     return averaged.eval()
 
 
 def test_both_heads_learn_what_can_be_told_apart(learned: FineTuner) -> None:
     unseen = parks(5, scenes=5, augment=False)
-    text, closed, truth = learned.answers(unseen(0))
+    text, closed, truth = learned.predict(unseen(0))
     for answers in (text, closed):
         right = answers.argmax(dim=1) == truth
         for index in range(3):
@@ -230,9 +227,9 @@ def test_the_scale_of_words_fits_how_sure_they_can_be(learned: FineTuner) -> Non
         replace(batch, truth=(batch.truth + (torch.arange(len(batch.truth)) % 5 == 0)) % 3)
         for batch in made
     ]
-    fitted = fitted_words_scale(learned, batches)
-    assert 1 < fitted < fitted_words_scale(learned, made)
-    answers = [learned.answers(batch) for batch in batches]
+    fitted = fit_text_head_scale(learned, batches)
+    assert 1 < fitted < fit_text_head_scale(learned, made)
+    answers = [learned.predict(batch) for batch in batches]
     truth = torch.cat([truth for *_, truth in answers])
     logits = functional.pad(torch.cat([cosines for cosines, *_ in answers]), (0, 1))
     entropies = [
@@ -240,4 +237,4 @@ def test_the_scale_of_words_fits_how_sure_they_can_be(learned: FineTuner) -> Non
         for scale in (fitted, fitted / 1.3, fitted * 1.3)
     ]
     assert entropies[0] == min(entropies)
-    assert fitted_words_scale(learned, []) == 1
+    assert fit_text_head_scale(learned, []) == 1

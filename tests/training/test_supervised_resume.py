@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import torch
 from labelled_sample import parks, tuner_of
+from small_state import train
 
 from clip3d_cli.errors import Clip3DError
+from clip3d_cli.training.batch_loader import BatchLoader
 from clip3d_cli.training.checkpoints import Checkpoints, read_snapshot, write_snapshot
-from clip3d_cli.training.distributed import World, joined_world
-from clip3d_cli.training.loop import Loss, train
-from clip3d_cli.training.prefetch import Prefetched
+from clip3d_cli.training.distributed import World, process_group
+from clip3d_cli.training.loop import Loss
 from clip3d_cli.training.signals import stop_on_signals
-from clip3d_cli.training.state import LoopOptions, Snapshot, Trainee
+from clip3d_cli.training.state import LoopOptions, Snapshot, TrainState
 from clip3d_cli.training.supervised.batches import LabelledBatch
 
 # A child process imports this file and the shared fixtures.
@@ -29,9 +30,9 @@ SGD = LoopOptions(6, 0.02, 1e-4, warmup_steps=0, optimizer="sgd", head_factor=10
 PLAIN = LoopOptions(6, 0.01, warmup_steps=0, average_decay=0)
 
 
-def trainee_of(options: LoopOptions, seed: int = 1, **losses: Any) -> Trainee:
+def state_of(options: LoopOptions, seed: int = 1, **losses: Any) -> TrainState:
     """From the same start; the closed head and what is drawn beside it by another seed."""
-    return Trainee(tuner_of(seed=seed, **losses), options)
+    return TrainState(tuner_of(seed=seed, **losses), options)
 
 
 def loss_of(network: Any, batch: LabelledBatch, done: int) -> Loss:
@@ -39,14 +40,14 @@ def loss_of(network: Any, batch: LabelledBatch, done: int) -> Loss:
     return answer
 
 
-def until(trainee: Trainee, last: int, workers: int = 0) -> None:
+def until(state: TrainState, last: int, workers: int = 0) -> None:
     with stop_on_signals() as stop:
 
         def ask(*_: object) -> None:
-            stop.asked = trainee.done >= last
+            stop.requested = state.steps_done >= last
 
-        batches = Prefetched(parks(3, scenes=2, points=700), workers)
-        assert train(trainee, batches, loss_of, ask, stop=stop) == (last == trainee.options.steps)
+        batches = BatchLoader(parks(3, scenes=2, points=700), workers)
+        assert train(state, batches, loss_of, ask, stop=stop) == (last == state.options.steps)
 
 
 def same(one: Snapshot, two: Snapshot) -> bool:
@@ -68,15 +69,15 @@ def same(one: Snapshot, two: Snapshot) -> bool:
 def test_a_resumed_fine_tuning_ends_with_the_same_bits(
     options: LoopOptions, losses: dict[str, Any], tmp_path: Path
 ) -> None:
-    whole = trainee_of(options, **losses)
+    whole = state_of(options, **losses)
     until(whole, 6)
-    first = trainee_of(options, **losses)
+    first = state_of(options, **losses)
     until(first, 3)
     Checkpoints(tmp_path).save(first.snapshot())
-    second = trainee_of(options, seed=99, **losses)
-    found = Checkpoints(tmp_path).latest()
+    second = state_of(options, seed=99, **losses)
+    found = Checkpoints(tmp_path).load_latest()
     assert found is not None
-    second.load(found.snapshot)
+    second.restore(found.snapshot)
     until(second, 6, workers=1)
     assert same(second.snapshot(), whole.snapshot())
     assert not same(second.snapshot(), first.snapshot())
@@ -89,37 +90,38 @@ def _as_before_head_factors(snapshot: Snapshot) -> Snapshot:
 
 
 def test_a_snapshot_of_before_goes_on_to_the_same_bits() -> None:
-    whole, first = trainee_of(PLAIN), trainee_of(PLAIN)
+    whole, first = state_of(PLAIN), state_of(PLAIN)
     until(whole, 6)
     until(first, 2)
-    second = trainee_of(PLAIN, seed=99)
-    second.load(_as_before_head_factors(first.snapshot()))
+    second = state_of(PLAIN, seed=99)
+    second.restore(_as_before_head_factors(first.snapshot()))
     until(second, 6)
     assert same(second.snapshot(), whole.snapshot())
 
 
 def test_a_snapshot_of_before_had_no_other_rate_for_heads() -> None:
-    old = _as_before_head_factors(trainee_of(PLAIN).snapshot())
+    old = _as_before_head_factors(state_of(PLAIN).snapshot())
     with pytest.raises(Clip3DError, match=r"head_factor 1\.0 instead of 5\.0"):
-        trainee_of(replace(PLAIN, head_factor=5.0)).load(old)
+        state_of(replace(PLAIN, head_factor=5.0)).restore(old)
 
 
 def test_a_snapshot_that_lacks_what_was_always_there_is_refused() -> None:
-    snapshot = trainee_of(PLAIN).snapshot()
+    snapshot = state_of(PLAIN).snapshot()
     options = {name: v for name, v in snapshot.scalars["options"].items() if name != "steps"}
     with pytest.raises(Clip3DError, match="steps None instead of 6"):
-        trainee_of(PLAIN).load(Snapshot(snapshot.tensors, {**snapshot.scalars, "options": options}))
+        scalars = {**snapshot.scalars, "options": options}
+        state_of(PLAIN).restore(Snapshot(snapshot.tensors, scalars))
 
 
 def child(rank: int, folder: Path, linear_probe: bool) -> None:
     """What each of two processes does."""
     torch.set_num_threads(1)
     losses = {"linear_probe": linear_probe, "words_weight": 0.0}
-    trainee = trainee_of(replace(SGD, steps=2), seed=rank, **losses)
-    batches = Prefetched(parks(3, scenes=1, points=700))
-    with joined_world(World(rank, 2), meeting_point=f"file://{folder}/meet") as world:
-        train(trainee, batches, loss_of, lambda *_: None, world=world)
-    write_snapshot(trainee.snapshot(), folder / f"rank-{rank}")
+    state = state_of(replace(SGD, steps=2), seed=rank, **losses)
+    batches = BatchLoader(parks(3, scenes=1, points=700))
+    with process_group(World(rank, 2), init_method=f"file://{folder}/meet") as world:
+        train(state, batches, loss_of, world=world)
+    write_snapshot(state.snapshot(), folder / f"rank-{rank}")
 
 
 @pytest.mark.slow
@@ -146,7 +148,7 @@ def test_two_processes_keep_one_network(linear_probe: bool, tmp_path: Path) -> N
             process.kill()
     assert [process.returncode for process in children] == [0, 0], faults
     first, second = (read_snapshot(tmp_path / f"rank-{rank}").tensors for rank in range(2))
-    start = trainee_of(SGD, seed=0).snapshot().tensors
+    start = state_of(SGD, seed=0).snapshot().tensors
     for name, weight in first.items():
         if not name.startswith("network/"):
             continue

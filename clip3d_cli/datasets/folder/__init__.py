@@ -1,1 +1,1 @@
-"""Your own scans and images, in the layout of docs/folder.md."""
+"""Your own scans and images, in the layout of docs/guides/own-data.md."""

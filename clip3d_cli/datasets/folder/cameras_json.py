@@ -1,4 +1,4 @@
-"""clip3d's own description of posed images: ``cameras.json`` (docs/folder.md)."""
+"""clip3d's own description of posed images: ``cameras.json`` (docs/guides/own-data.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta, Struct
 
-from clip3d_cli.core.scenes import Floats, Lens, Sweep, View, inverse_pose
+from clip3d_cli.core.scenes import Floats, Lens, Sweep, View, invert_pose
 from clip3d_cli.datasets.calibration import camera_matrix
 from clip3d_cli.datasets.folder.description import (
     MOST_COEFFICIENTS,
@@ -46,7 +46,7 @@ class _Sweep(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class CamerasJson(Struct, forbid_unknown_fields=True, kw_only=True):
-    """The content of a ``cameras.json``: docs/folder.md describes every key."""
+    """The content of a ``cameras.json``: docs/guides/own-data.md describes every key."""
 
     cameras: list[_Camera] | None = None
     sweeps: list[_Sweep] = []
@@ -136,7 +136,7 @@ def _camera_from_world(location: Location, camera: _Camera) -> Floats:
     if forward is not None and back is None:
         return rigid_pose(location, "camera_from_world", forward)
     if back is not None and forward is None:
-        return inverse_pose(rigid_pose(location, "world_from_camera", back))
+        return invert_pose(rigid_pose(location, "world_from_camera", back))
     raise location.error(
         f"has {'neither' if forward is None else 'both'} world_from_camera and camera_from_world",
         "Write one of them.",

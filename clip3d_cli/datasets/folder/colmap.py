@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.scenes import Floats, Lens, View, pose_of_quaternion
+from clip3d_cli.core.scenes import Floats, Lens, View, pose_from_quaternion
 from clip3d_cli.datasets.calibration import camera_matrix
 from clip3d_cli.datasets.folder.colmap_files import (
     ColmapCamera,
@@ -136,6 +136,6 @@ def _camera_from_world(location: Location, image: ColmapImage) -> Floats:
         raise location.error("its pose contains NaN or infinity")
     try:
         with np.errstate(over="ignore"):
-            return pose_of_quaternion(image.quaternion, image.translation)
+            return pose_from_quaternion(image.quaternion, image.translation)
     except ValueError as error:
         raise location.error(f"its pose is impossible: {error}") from error

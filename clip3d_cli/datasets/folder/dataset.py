@@ -1,4 +1,4 @@
-"""Your own scans, with the photos taken beside them; docs/folder.md describes the layout."""
+"""Your own scans and photos; docs/guides/own-data.md describes the folder layout."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from clip3d_cli.datasets.folder.scene import (
 from clip3d_cli.datasets.labels import class_index_of_ids
 from clip3d_cli.datasets.point_files import read_label_array
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud, suffixes
+from clip3d_cli.formats.cloud_file import read_cloud, suffixes
 from clip3d_cli.metrics.rules import NO_BENCHMARK
-from clip3d_cli.registry import unknown_name
+from clip3d_cli.registry import unknown_name_error
 
 _ALL = "all"
 
@@ -84,7 +84,7 @@ class Folder:
         if sweep.path.stem == "points3D":
             cloud = read_colmap_points(sweep.path)
         else:
-            cloud, _ = read_cloud(sweep.path, ReadOptions())
+            cloud = read_cloud(sweep.path)
         scale = self._metres_per_unit(sweep.path)
         return cloud if scale == 1 else PointCloud(cloud.xyz * scale, cloud.rgb, cloud.intensity)
 
@@ -108,7 +108,7 @@ class Folder:
                 "E_DATASET",
                 self.root,
                 f"has labels ({scene.ground_truth.name}) but no vocabulary.toml that defines them",
-                "Write one: see docs/folder.md and clip3d vocabularies --help.",
+                "Write one: see docs/guides/own-data.md and clip3d vocabularies --help.",
             )
         class_ids = read_label_array(scene.ground_truth, len(self.cloud(scene.sweeps[0])))
         return class_index_of_ids(scene.ground_truth, class_ids, self.vocabulary, ignored=(0,))
@@ -118,7 +118,7 @@ class Folder:
 
     def _scene_names(self, split: str) -> list[str]:
         if split not in self.splits():
-            raise unknown_name("--split", split, self.splits())
+            raise unknown_name_error("--split", split, self.splits())
         list_file = self.root / "splits" / f"{split}.txt"
         if not list_file.is_file():
             return list(self._folders)
@@ -127,7 +127,7 @@ class Folder:
         names = [name for name in names if name and not name.startswith("#")]
         for name in names:
             if name not in self._folders:
-                remedy = unknown_name("", name, self._folders).remedy
+                remedy = unknown_name_error("", name, self._folders).remedy
                 fault = f"lists {name!r}, but there is no such scene"
                 raise InputError("E_DATASET", list_file, fault, remedy)
         if len(set(names)) < len(names):
@@ -190,7 +190,7 @@ def _scene_folders(root: Path) -> dict[str, Path]:
         "E_DATASET",
         root,
         "contains no scene: neither the folder nor a subfolder has a cloud",
-        f"A scene is a folder with cloud.* ({', '.join(suffixes())}); see docs/folder.md.",
+        f"A scene is a folder with cloud.* ({', '.join(suffixes())}); see docs/guides/own-data.md.",
     )
 
 

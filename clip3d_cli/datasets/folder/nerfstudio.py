@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from clip3d_cli.core.scenes import Floats, Lens, View, inverse_pose
+from clip3d_cli.core.scenes import Floats, Lens, View, invert_pose
 from clip3d_cli.datasets.calibration import camera_matrix
 from clip3d_cli.datasets.folder.description import (
     Description,
@@ -159,4 +159,4 @@ def _camera_from_world(location: Location, frame: _Frame) -> Floats:
     world_from_opengl = rigid_pose(location, "transform_matrix", frame.transform_matrix)
     # OpenGL's camera axes are x right, y up, z back; OpenCV's x right, y down, z forward.
     opengl_from_opencv = np.diag([1.0, -1.0, -1.0, 1.0])
-    return inverse_pose(world_from_opengl @ opengl_from_opencv)
+    return invert_pose(world_from_opengl @ opengl_from_opencv)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from clip3d_cli.core.scenes import Floats, View, inverse_pose
+from clip3d_cli.core.scenes import Floats, View, invert_pose
 from clip3d_cli.datasets.folder.description import Description
 from clip3d_cli.errors import InputError
 
@@ -71,8 +71,8 @@ class Placement:
 
     def _placed_view(self, view: View) -> View:
         # Scale the camera's position, not its translation: take the pose camera to world.
-        world_from_camera = self._placed_pose(inverse_pose(view.camera_from_world))
-        return dataclasses.replace(view, camera_from_world=inverse_pose(world_from_camera))
+        world_from_camera = self._placed_pose(invert_pose(view.camera_from_world))
+        return dataclasses.replace(view, camera_from_world=invert_pose(world_from_camera))
 
 
 def require_z_up(path: Path, views: Sequence[View]) -> None:

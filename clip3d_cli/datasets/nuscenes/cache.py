@@ -11,7 +11,7 @@ import numpy as np
 
 from clip3d_cli.datasets.nuscenes.index import TABLES, FrameIndex, scan_tables
 from clip3d_cli.errors import OutputError
-from clip3d_cli.formats.atomic import landing
+from clip3d_cli.formats.atomic import atomic_write
 
 # Smaller tables are read in a second or two, and need no file in the cache.
 CACHED_FROM_BYTES = 64 << 20
@@ -73,7 +73,7 @@ def _load(path: Path) -> FrameIndex | None:
 def _store(index: FrameIndex, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with landing(path) as part, part.open("wb") as file:
+        with atomic_write(path) as part, part.open("wb") as file:
             np.savez(file, **index.arrays())
     except (OSError, OutputError):
         return

@@ -15,10 +15,10 @@ from clip3d_cli.core.scenes import (
     PosedScene,
     Sweep,
     View,
-    inverse_pose,
-    pose_of_quaternion,
+    invert_pose,
+    pose_from_quaternion,
 )
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.datasets.json_files import Location, read_json
 from clip3d_cli.datasets.labels import FileLabel, LabelTable, file_labels, read_thing_classes
 from clip3d_cli.datasets.nuscenes.cache import frame_index
@@ -30,7 +30,7 @@ from clip3d_cli.datasets.point_files import read_label_numbers, read_scan, scan_
 from clip3d_cli.datasets.splits import LazyScenes, split_numbers
 from clip3d_cli.errors import InputError
 from clip3d_cli.metrics.rules import BenchmarkRules
-from clip3d_cli.registry import unknown_name
+from clip3d_cli.registry import unknown_name_error
 
 _COLUMNS = ("x", "y", "z", "intensity", "ring")
 _FULL_INTENSITY = 255.0
@@ -67,7 +67,7 @@ class NuScenes:
 
     def __init__(self, root: Path) -> None:
         self.root, self._versions = _installed_versions(Path(root))
-        self.vocabulary = named_vocabulary("nuscenes16")
+        self.vocabulary = load_vocabulary("nuscenes16")
         self.thing_classes = read_thing_classes("nuscenes", self.vocabulary)
         names = {version: scene_names(self.root / version) for version in self._versions}
         # Version and scene names of every split.
@@ -93,7 +93,7 @@ class NuScenes:
             InputError: a table is missing or broken.
         """
         if split not in self._split_scenes:
-            raise unknown_name("split of nuscenes", split, self._split_scenes)
+            raise unknown_name_error("split of nuscenes", split, self._split_scenes)
         version, names = self._split_scenes[split]
         index = self._index(version)
         # (A,) mask of scenes, then the rows of the samples in these scenes.
@@ -219,15 +219,15 @@ class _KeyFrames:
             image=self._path(file),
             size=(width, height),
             intrinsics=self.index.intrinsics[self.index.sensor[file]],
-            camera_from_world=inverse_pose(self._world_from_sensor(file)),
+            camera_from_world=invert_pose(self._world_from_sensor(file)),
             time_s=self._time_s(file),
         )
 
     def _world_from_sensor(self, file: int) -> Floats:
         ego = self.index.ego_pose[file]
         sensor = self.index.sensor_pose[self.index.sensor[file]]
-        world_from_ego = pose_of_quaternion(ego[:4], ego[4:])
-        ego_from_sensor = pose_of_quaternion(sensor[:4], sensor[4:])
+        world_from_ego = pose_from_quaternion(ego[:4], ego[4:])
+        ego_from_sensor = pose_from_quaternion(sensor[:4], sensor[4:])
         pose: Floats = world_from_ego @ ego_from_sensor
         return pose
 

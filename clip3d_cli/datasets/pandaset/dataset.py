@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.scenes import PosedScene, Sweep, inverse_pose, moved
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.scenes import PosedScene, Sweep, invert_pose, transform_points
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.datasets.json_files import read_json
 from clip3d_cli.datasets.labels import class_index_of_ids
 from clip3d_cli.datasets.pandaset.frames import read_pandaset_labels, read_pandaset_scan
@@ -24,7 +24,7 @@ from clip3d_cli.datasets.pandaset.recordings import (
 from clip3d_cli.datasets.splits import LazyScenes, split_numbers
 from clip3d_cli.errors import InputError
 from clip3d_cli.metrics.rules import NO_BENCHMARK
-from clip3d_cli.registry import unknown_name
+from clip3d_cli.registry import unknown_name_error
 
 _ALL = "all"
 # The frame itself and the nine before it.
@@ -56,7 +56,7 @@ class PandaSet:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.vocabulary = named_vocabulary("pandaset")
+        self.vocabulary = load_vocabulary("pandaset")
         self._drives = _installed_drives(root)
 
     def splits(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class PandaSet:
                 the labels of another data set.
         """
         if split != _ALL and split not in split_numbers(self.name):
-            raise unknown_name("split of pandaset", split, self.splits())
+            raise unknown_name_error("split of pandaset", split, self.splits())
         names = list(self._drives) if split == _ALL else _drive_names(split)
         for name in names:
             if name not in self._drives:
@@ -100,7 +100,7 @@ class PandaSet:
             InputError: the file is missing or broken, or is a pickle of anything but a table.
         """
         in_world = read_pandaset_scan(sweep.path)
-        xyz = moved(inverse_pose(sweep.world_from_sensor), in_world.xyz)
+        xyz = transform_points(invert_pose(sweep.world_from_sensor), in_world.xyz)
         return PointCloud(xyz, None, in_world.intensity)
 
     def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:

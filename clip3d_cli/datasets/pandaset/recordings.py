@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from clip3d_cli.core.scenes import Floats, Sweep, View, inverse_pose, pose_of_quaternion
+from clip3d_cli.core.scenes import Floats, Sweep, View, invert_pose, pose_from_quaternion
 from clip3d_cli.datasets.calibration import camera_matrix
 from clip3d_cli.datasets.images import image_size
 from clip3d_cli.datasets.json_files import Location, Positive, decode, read_json
@@ -145,7 +145,7 @@ class PublishedRecording:
         views = []
         for folder, intrinsics, track in self._cameras:
             image = folder / f"{self.frames[position]}.jpg"
-            camera_from_world = inverse_pose(track.world_from_sensor[number])
+            camera_from_world = invert_pose(track.world_from_sensor[number])
             size, time_s = image_size(image), track.times_s[number]
             views.append(View(image, size, intrinsics, camera_from_world, time_s=time_s))
         return tuple(views)
@@ -238,7 +238,7 @@ class RepackedRecording:
         """
         location, frame = self._frame(position)
         image = location.file(frame.image)
-        camera_from_world = inverse_pose(_rigid(location, frame.camera_to_world))
+        camera_from_world = invert_pose(_rigid(location, frame.camera_to_world))
         intrinsics = _matrix(self._content.intrinsics)
         return (
             View(image, image_size(image), intrinsics, camera_from_world, time_s=frame.timestamp),
@@ -267,7 +267,7 @@ def _rigid(location: Location, pose: _Pose) -> Floats:
     quaternion = np.array([heading.w, heading.x, heading.y, heading.z])
     try:
         with np.errstate(over="ignore"):
-            return pose_of_quaternion(quaternion, [position.x, position.y, position.z])
+            return pose_from_quaternion(quaternion, [position.x, position.y, position.z])
     except ValueError as error:
         raise location.error(f"heading: {error}", _REMEDY) from error
 

@@ -11,18 +11,18 @@ import numpy.typing as npt
 
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene, Sweep
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.datasets.labels import class_index_of_ids
 from clip3d_cli.datasets.point_files import require_one_per_point
 from clip3d_cli.datasets.scannet.frames import read_frames
 from clip3d_cli.datasets.scannet.submission import ScanNetSubmission
 from clip3d_cli.datasets.splits import LazyScenes, split_numbers
 from clip3d_cli.errors import InputError
-from clip3d_cli.formats.cloud_file import ReadOptions, read_cloud
+from clip3d_cli.formats.cloud_file import read_cloud
 from clip3d_cli.formats.ply.body import open_body
 from clip3d_cli.formats.ply.header import read_ply_header
 from clip3d_cli.metrics.rules import BenchmarkRules
-from clip3d_cli.registry import unknown_name
+from clip3d_cli.registry import unknown_name_error
 
 # The script does not average over classes, and gives an unused class NaN; unknown ids are wrong.
 SCANNET_RULES = BenchmarkRules(
@@ -58,7 +58,7 @@ class ScanNet:
 
     def __init__(self, root: Path) -> None:
         self.root = root.parent if root.name in _SCAN_FOLDERS else root
-        self.vocabulary = named_vocabulary(self._vocabulary_name)
+        self.vocabulary = load_vocabulary(self._vocabulary_name)
         self._folders = {
             folder.name: folder
             for scans in _SCAN_FOLDERS
@@ -94,7 +94,7 @@ class ScanNet:
         elif split in split_numbers(_NAME):
             names = _official_names(split)
         else:
-            raise unknown_name(f"split of {self.name}", split, self.splits())
+            raise unknown_name_error(f"split of {self.name}", split, self.splits())
         for name in names:
             if name not in self._folders or not self._mesh(name).is_file():
                 raise InputError(
@@ -114,7 +114,7 @@ class ScanNet:
         Raises:
             InputError: the file is missing, truncated, or not a PLY file.
         """
-        return read_cloud(sweep.path, ReadOptions())[0]
+        return read_cloud(sweep.path)
 
     def ground_truth(self, scene: PosedScene) -> npt.NDArray[np.int32] | None:
         """Read the benchmark's 20 classes of the vertices of a mesh.

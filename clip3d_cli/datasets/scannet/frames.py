@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.scenes import Floats, View, check_pose, inverse_pose
+from clip3d_cli.core.scenes import Floats, View, invert_pose, validate_pose
 from clip3d_cli.datasets.calibration import with_exact_rotation
 from clip3d_cli.datasets.images import image_size
 from clip3d_cli.errors import InputError
@@ -70,10 +70,10 @@ def _camera_from_world(path: Path) -> Floats | None:
     if np.abs(scales - 1).max() < _ROUNDING:
         world_from_camera = with_exact_rotation(world_from_camera)
     try:
-        check_pose("the pose", world_from_camera)
+        validate_pose("the pose", world_from_camera)
     except ValueError as error:
         raise _broken(path, str(error)) from error
-    return inverse_pose(world_from_camera)
+    return invert_pose(world_from_camera)
 
 
 def _read_intrinsics(folder: Path) -> Floats:

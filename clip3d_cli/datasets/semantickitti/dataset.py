@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.scenes import PosedScene, Sweep, View, inverse_pose
-from clip3d_cli.core.vocabulary_files import named_vocabulary
+from clip3d_cli.core.scenes import PosedScene, Sweep, View, invert_pose
+from clip3d_cli.core.vocabulary import load_vocabulary
 from clip3d_cli.datasets.images import image_size
 from clip3d_cli.datasets.labels import LabelTable, file_labels, read_thing_classes
 from clip3d_cli.datasets.point_files import read_label_numbers, read_scan, scan_length
@@ -20,7 +20,7 @@ from clip3d_cli.datasets.semantickitti.submission import SemanticKittiSubmission
 from clip3d_cli.datasets.splits import LazyScenes, split_numbers
 from clip3d_cli.errors import InputError
 from clip3d_cli.metrics.rules import BenchmarkRules
-from clip3d_cli.registry import unknown_name
+from clip3d_cli.registry import unknown_name_error
 
 _COLUMNS = ("x", "y", "z", "intensity")
 _EARLIER_SWEEPS = 10
@@ -60,7 +60,7 @@ class SemanticKitti:
 
     def __init__(self, root: Path) -> None:
         self.root = _folder_of_sequences(Path(root))
-        self.vocabulary = named_vocabulary("semantickitti19")
+        self.vocabulary = load_vocabulary("semantickitti19")
         self.thing_classes = read_thing_classes("semantickitti", self.vocabulary)
         self._installed = _sequences_in(self.root)
         self._official = {
@@ -87,7 +87,7 @@ class SemanticKitti:
         """
         names = self._installed if split == _ALL else self._official.get(split)
         if names is None:
-            raise unknown_name("split of semantickitti", split, self.splits())
+            raise unknown_name_error("split of semantickitti", split, self.splits())
         for name in names:
             if name not in self._installed:
                 raise InputError(
@@ -182,7 +182,7 @@ def _sweep(sequence: KittiSequence, frame: int) -> Sweep:
 
 def _view(sequence: KittiSequence, frame: int) -> View:
     image = sequence.folder / "image_2" / f"{sequence.frames[frame]}.png"
-    lidar_from_world = inverse_pose(sequence.world_from_lidar[frame])
+    lidar_from_world = invert_pose(sequence.world_from_lidar[frame])
     return View(
         image=image,
         size=image_size(image),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.scenes import Floats, check_pose, inverse_pose
+from clip3d_cli.core.scenes import Floats, invert_pose, validate_pose
 from clip3d_cli.datasets.calibration import with_exact_rotation
 from clip3d_cli.errors import InputError
 
@@ -53,7 +53,7 @@ def read_sequence(folder: Path, root: Path) -> KittiSequence:
     matrices = _read_calibration(folder / "calib.txt")
     # KITTI's poses are those of camera 0, and Tr leads from the lidar to camera 0.
     camera0_from_lidar = _rigid_pose(folder / "calib.txt", "Tr", matrices["Tr"])
-    lidar_from_camera0 = inverse_pose(camera0_from_lidar)
+    lidar_from_camera0 = invert_pose(camera0_from_lidar)
     intrinsics, camera2_from_camera0 = _split_projection(folder / "calib.txt", matrices["P2"])
     rows = [int(frame) for frame in frames]
     path = _poses_path(folder, root)
@@ -123,7 +123,7 @@ def _rigid_pose(path: Path, part: str, numbers: Floats) -> Floats:
     pose = np.eye(4)
     pose[:3] = numbers.reshape(3, 4)
     try:
-        check_pose(part, pose)
+        validate_pose(part, pose)
     except ValueError as error:
         raise InputError("E_DATASET", path, str(error), _REMEDY) from error
     return with_exact_rotation(pose)

@@ -1,1 +1,1 @@
-"""Headless float32 files of KITTI and nuScenes."""
+"""Headless float32 tables of KITTI and nuScenes."""

@@ -1,4 +1,4 @@
-"""A LAS or LAZ file copied with extra fields: all else goes over as bytes."""
+"""Copies of LAS and LAZ files with more extra bytes; everything else is copied byte for byte."""
 
 from __future__ import annotations
 
@@ -18,73 +18,73 @@ from clip3d_cli.formats.label_fields import LabelColumn
 from clip3d_cli.formats.las import extra_bytes as las_extra
 from clip3d_cli.formats.las.extra_bytes import ExtraField
 from clip3d_cli.formats.las.header import COMPRESSED, RECORD_BYTES, VLR, LasHeader
-from clip3d_cli.formats.las.laz_chunks import LAZ_RECORD_ID, LAZ_USER_ID
-from clip3d_cli.formats.las.points import PointSink, point_chunks
+from clip3d_cli.formats.las.laz import LAZ_RECORD_ID, LAZ_USER_ID, LazChunks
+from clip3d_cli.formats.las.point_records import RecordWriter, read_records
 
 USER_ID, RECORD_ID = "clip3d", 1
 COPC = "copc"
 
-_MOST_VLR_BYTES = 65535
-_PLACES = struct.Struct("<IIBH")
-_PLACES_AT = 96
-_COUNT_AT, _LEGACY_COUNT_AT = 247, 107
+_MAX_VLR_BYTES = 65535
+# Start of points, number of VLRs, point format, bytes of a point: the header fields that change.
+_LAYOUT_FIELDS_AT = 96
+_LAYOUT_FIELDS = struct.Struct("<IIBH")
+_LEGACY_COUNT_AT, _COUNT_AT = 107, 247
 _WAVEFORM_AT, _EVLRS_AT = 227, 235
+_VLR_BODY_BYTES_AT = 20
 
 
 @dataclass(frozen=True, slots=True)
 class LasCopy:
-    """What to copy and how.
+    """A copy to be written.
 
     Attributes:
-        source: the file.
-        header: of the file.
-        count: points to copy.
-        carefully: whether the file was cut off.
-        kept: the extra fields that stay.
-        added: label columns, ``count`` rows each.
-        names: the body of the record that names the classes.
-        packing: the body of the LAZ record, or None for plain LAS.
+        source: file to copy.
+        header: its header.
+        chunks: its chunks if it is compressed, else None.
+        count: N, the number of points to copy.
+        kept: extra fields of the source to keep.
+        added: label columns to add, N rows each.
+        class_names: body of the record that names the classes; empty to leave it out.
+        packing: body of the LAZ record; None writes plain LAS.
     """
 
     source: Path
     header: LasHeader
+    chunks: LazChunks | None
     count: int
-    carefully: bool
     kept: Sequence[ExtraField]
     added: Sequence[LabelColumn]
-    names: bytes
+    class_names: bytes
     packing: bytes | None
 
-    def write(self, part: Path) -> None:
+    def write(self, target: Path) -> None:
         """Write the copy.
 
         Raises:
-            InputError: the points end early or do not unpack.
+            InputError: E_TRUNCATED, E_CORRUPT: the points of the source cannot be read.
         """
-        with part.open("wb+") as file, self.source.open("rb") as source:
-            head = self._head(source)
-            file.write(head)
-            sink = PointSink(file, self.packing)
-            chunks = point_chunks(self.source, self.header, self.count, carefully=self.carefully)
-            for rows, chunk in chunks:
-                sink.write(self._with_labels(rows, chunk))
-            sink.finish()
-            self._write_tail(source, file)
+        with target.open("wb+") as file, self.source.open("rb") as source:
+            file.write(self._head(source))
+            writer = RecordWriter(file, self.packing)
+            for rows, records in read_records(self.source, self.header, self.chunks, self.count):
+                writer.write(self._with_labels(rows, records))
+            writer.finish()
+            self._copy_tail(source, file)
 
     def _head(self, source: BinaryIO) -> bytes:
-        """Header, records and padding, with the places that changed."""
+        """Return all bytes before the points: header, VLRs and padding."""
         source.seek(0)
         before = source.read(self.header.points_start)
         vlrs = self._vlrs(before)
-        last = self.header.vlrs[-1].stop if self.header.vlrs else self.header.header_bytes
+        vlrs_stop = self.header.vlrs[-1].stop if self.header.vlrs else self.header.header_bytes
         head = bytearray(before[: self.header.header_bytes])
-        body = b"".join(vlrs) + before[last:]
+        body = b"".join(vlrs) + before[vlrs_stop:]
         record_bytes = RECORD_BYTES[self.header.point_format]
         record_bytes += sum(field.size for field in self.kept)
         record_bytes += sum(column.values.dtype.itemsize for column in self.added)
-        kind = self.header.point_format | (COMPRESSED if self.packing else 0)
-        places = (len(head) + len(body), len(vlrs), kind, record_bytes)
-        _PLACES.pack_into(head, _PLACES_AT, *places)
+        format_byte = self.header.point_format | (COMPRESSED if self.packing else 0)
+        fields = (len(head) + len(body), len(vlrs), format_byte, record_bytes)
+        _LAYOUT_FIELDS.pack_into(head, _LAYOUT_FIELDS_AT, *fields)
         if self.count != self.header.count:
             legacy = self.count if self.header.point_format < 6 and self.count < 1 << 32 else 0
             struct.pack_into("<I", head, _LEGACY_COUNT_AT, legacy)
@@ -93,41 +93,46 @@ class LasCopy:
         return bytes(head) + body
 
     def _vlrs(self, before: bytes) -> list[bytes]:
-        """The records of the copy: the source's, but for those that speak of its packing."""
+        """Return the VLRs of the copy.
+
+        The record of extra bytes is replaced where it stood; records that describe how the source
+        is compressed (LAZ, COPC) are left out.
+        """
         extra = las_extra.described(self.kept, self.added)
         extra_head = _vlr_head(las_extra.USER_ID, las_extra.RECORD_ID, extra)
-        own = {(USER_ID, RECORD_ID), (LAZ_USER_ID, LAZ_RECORD_ID)}
+        replaced = {(USER_ID, RECORD_ID), (LAZ_USER_ID, LAZ_RECORD_ID)}
         vlrs: list[bytes] = []
         for record in self.header.vlrs:
-            kind = (record.user_id, record.record_id)
-            if kind == (las_extra.USER_ID, las_extra.RECORD_ID):
+            key = (record.user_id, record.record_id)
+            if key == (las_extra.USER_ID, las_extra.RECORD_ID):
                 if extra:
                     head = bytearray(before[record.start : record.body_start])
-                    struct.pack_into("<H", head, 20, len(extra))
+                    struct.pack_into("<H", head, _VLR_BODY_BYTES_AT, len(extra))
                     vlrs.append(bytes(head) + extra)
                     extra = b""
-            elif kind not in own and record.user_id != COPC:
+            elif key not in replaced and record.user_id != COPC:
                 vlrs.append(before[record.start : record.stop])
         if extra:
             vlrs.append(extra_head + extra)
-        if self.names:
-            vlrs.append(_vlr_head(USER_ID, RECORD_ID, self.names) + self.names)
+        if self.class_names:
+            vlrs.append(_vlr_head(USER_ID, RECORD_ID, self.class_names) + self.class_names)
         if self.packing:
             vlrs.append(_vlr_head(LAZ_USER_ID, LAZ_RECORD_ID, self.packing) + self.packing)
         return vlrs
 
-    def _with_labels(self, rows: slice, chunk: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _with_labels(self, rows: slice, records: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return (P, new record_bytes): standard fields, kept extra fields, label columns."""
         standard = RECORD_BYTES[self.header.point_format]
-        parts = [chunk[:, :standard]]
-        parts += [chunk[:, field.start : field.start + field.size] for field in self.kept]
+        parts = [records[:, :standard]]
+        parts += [records[:, field.start : field.start + field.size] for field in self.kept]
         for column in self.added:
             values = np.ascontiguousarray(column.values[rows])
             values = values.astype(values.dtype.newbyteorder("<"))
-            parts.append(values.view(np.uint8).reshape(len(chunk), -1))
+            parts.append(values.view(np.uint8).reshape(len(records), -1))  # (P, itemsize)
         return np.concatenate(parts, axis=1)
 
-    def _write_tail(self, source: BinaryIO, file: BinaryIO) -> None:
-        """EVLRs and waveforms, and where they went."""
+    def _copy_tail(self, source: BinaryIO, file: BinaryIO) -> None:
+        """Copy EVLRs and waveforms, and write their new positions into the header."""
         header, tail_at = self.header, file.tell()
         kept = [record for record in header.evlrs if record.user_id != COPC]
         if len(kept) < len(header.evlrs) or header.evlrs_cut:
@@ -149,19 +154,19 @@ class LasCopy:
             _patch(file, _WAVEFORM_AT, "<Q", header.waveform_start + shift)
 
 
-def names_body(labels: Labels) -> bytes:
-    """The record that names the classes: JSON, or nothing where it is too long for a VLR."""
+def class_names_body(labels: Labels) -> bytes:
+    """Return JSON that names the classes, or nothing where it is too long for a VLR."""
     classes = {str(entry.class_id): entry.name for entry in labels.vocabulary.classes}
     body = json.dumps({"unlabeled": 0, "classes": classes}, separators=(",", ":")).encode("ascii")
-    return body if len(body) <= _MOST_VLR_BYTES else b""
+    return body if len(body) <= _MAX_VLR_BYTES else b""
 
 
 def _vlr_head(user_id: str, record_id: int, body: bytes) -> bytes:
-    text = {USER_ID: b"class names", LAZ_USER_ID: b"lazrs"}.get(user_id, b"extra bytes")
-    return VLR.pack(0, user_id.encode("ascii"), record_id, len(body), text)
+    description = {USER_ID: b"class names", LAZ_USER_ID: b"lazrs"}.get(user_id, b"extra bytes")
+    return VLR.pack(0, user_id.encode("ascii"), record_id, len(body), description)
 
 
-def _patch(file: BinaryIO, place: int, layout: str, *values: int) -> None:
-    file.seek(place)
+def _patch(file: BinaryIO, position: int, layout: str, *values: int) -> None:
+    file.seek(position)
     file.write(struct.pack(layout, *values))
     file.seek(0, 2)

@@ -1,11 +1,11 @@
-"""NPY and NPZ: numpy's arrays, read without ever unpickling, all of them kept in the copy."""
+"""NPY and NPZ files: numpy's arrays, read without unpickling; copies keep all of them."""
 
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,9 +27,8 @@ from clip3d_cli.formats.format import CloudFacts, ReadOptions
 from clip3d_cli.formats.label_fields import require_length
 from clip3d_cli.formats.npy.arrays import (
     SUFFIX,
-    Choice,
     array_headers,
-    choose,
+    choose_arrays,
     open_npz,
     read_array,
     require_body,
@@ -37,124 +36,153 @@ from clip3d_cli.formats.npy.arrays import (
 from clip3d_cli.formats.npy.header import MAGIC, NpyHeader, read_npy_body, read_npy_header
 
 _ZIP_MAGIC = b"PK\x03\x04"
-_ALONE = "points"
-_POINT_BYTES = 64
+_NPY_ARRAY = "points"  # name of an NPY file's array, in messages and in the copy
+_POINT_BYTES = 64  # of a point in memory while a file is read
 _LABEL_NAMES = ("label", "score", "topk_label", "topk_score")
 
 
 class NumpyFormat:
-    """One array of points, or an archive of named arrays."""
+    """One array of points (NPY), or an archive of named arrays (NPZ)."""
 
     name = "npy"
     suffixes = (".npy", ".npz")
     writes = (".npz",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether the file starts as an array, or is an archive of arrays."""
+        """Return whether the file starts as an array, or is an archive of arrays."""
         if head.startswith(MAGIC):
             return True
-        return head.startswith(_ZIP_MAGIC) and (SUFFIX.encode() in head[:200] or _is_npz(path))
+        if not head.startswith(_ZIP_MAGIC):
+            return False
+        return SUFFIX.encode() in head[:200] or _lists_arrays(path)
 
-    def inspect(self, path: Path, options: ReadOptions) -> CloudFacts:
-        """The facts of the arrays' headers, checked against the file's size; inflates nothing."""
-        headers = _headers(path)
-        choice = choose(path, headers)
-        table = headers[choice.xyz[0]]
-        columns = _columns(path, table, options) if len(choice.xyz) == 1 else ()
-        bytes_used = sum(headers[name].body_bytes for name in choice.names)
-        notes = (f"columns {','.join(columns)}",) if columns else ()
-        return CloudFacts(
-            format="NPZ" if _is_archive(path) else "NPY",
-            points=choice.points,
-            fields=tuple(f"{n} {h.dtype} {h.shape}" for n, h in headers.items()),
+    def open(self, path: Path, options: ReadOptions) -> NumpyFile:
+        """Parse the headers of all arrays, and check their sizes; decompresses no array."""
+        return NumpyFile(path, options)
+
+
+class NumpyFile:
+    """An NPY or NPZ file that was opened.
+
+    Args:
+        path: the file.
+        options: how to read it.
+
+    Attributes:
+        facts: facts from the headers of the arrays.
+
+    Raises:
+        InputError: E_NO_XYZ, E_PICKLE, E_COUNT_MISMATCH, E_BAD_HEADER, E_TRUNCATED, E_CORRUPT,
+            E_UNSUPPORTED.
+        UsageError: E_COLUMNS: the option ``columns`` does not fit the table.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._path = path
+        self._is_archive, self._headers = _read_headers(path)
+        self._arrays = choose_arrays(path, self._headers)
+        self._columns: tuple[str, ...] = ("x", "y", "z")
+        notes: tuple[str, ...] = ()
+        if len(self._arrays.xyz) == 1:
+            self._columns = _column_names(path, self._headers[self._arrays.xyz[0]], options)
+            notes = (f"columns {','.join(self._columns)}",)
+        array_bytes = sum(self._headers[name].body_bytes for name in self._arrays.names)
+        self.facts = CloudFacts(
+            format="NPZ" if self._is_archive else "NPY",
+            points=self._arrays.points,
+            fields=tuple(f"{n} {h.dtype} {h.shape}" for n, h in self._headers.items()),
             notes=notes,
-            label_fields=tuple(name for name in headers if name in _LABEL_NAMES),
-            memory=2 * bytes_used + choice.points * _POINT_BYTES,
+            label_fields=tuple(name for name in self._headers if name in _LABEL_NAMES),
+            memory=2 * array_bytes + self._arrays.points * _POINT_BYTES,
         )
 
-    def read(self, path: Path, options: ReadOptions) -> tuple[PointCloud, CloudFacts]:
-        """The points, with the arrays named as colors and intensity, or such columns."""
-        facts = self.inspect(path, options)
-        headers = _headers(path)
-        choice = choose(path, headers)
-        arrays = _arrays(path, headers, choice)
-        columns = _named_columns(path, arrays, headers, choice, options)
-        rgb, intensity = arrays.get(choice.rgb or ""), arrays.get(choice.intensity or "")
+    def read(self) -> tuple[PointCloud, tuple[str, ...]]:
+        """Return the points; colors and intensity are arrays, or columns of the table."""
+        arrays = self._read_arrays()
+        columns = self._table_columns(arrays)
+        rgb = arrays.get(self._arrays.rgb or "")
+        intensity = arrays.get(self._arrays.intensity or "")
         colors = next((c for c in COLOR_COLUMNS if set(c) <= set(columns)), ())
         if rgb is None and colors:
             rgb = np.stack([columns[name] for name in colors], axis=1)
         if intensity is None:
-            found = [columns[name] for name in INTENSITY_COLUMNS if name in columns]
-            intensity = found[0] if found else None
+            name = next((name for name in INTENSITY_COLUMNS if name in columns), None)
+            intensity = None if name is None else columns[name]
         cloud = PointCloud(
             stack_xyz(columns),
             byte_colors(rgb) if rgb is not None else None,
             unit_intensity(intensity.reshape(-1)) if intensity is not None else None,
         )
-        return cloud, facts
+        return cloud, ()
 
-    def write(
-        self, labels: Labels, source: Path, part: Path, options: ReadOptions, suffix: str
-    ) -> None:
-        """Copy all arrays, and add ``label``, ``score`` and, if ranked, ``topk_…``.
+    def write_copy(self, labels: Labels, target: Path, suffix: str) -> None:
+        """Copy all arrays, and add ``label``, ``score``, and with a ranking ``topk_…``.
 
-        An NPY's array is called ``points`` in the copy.
+        The array of an NPY file is called ``points`` in the copy.
         """
-        require_length(source, self.inspect(source, options).points, labels)
-        added = label_arrays(labels)
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as target:
-            if _is_archive(source):
-                _copy_members(source, target)
+        require_length(self._path, self._arrays.points, labels)
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+            if self._is_archive:
+                _copy_members(self._path, archive)
             else:
-                with source.open("rb") as file, _member(target, _ALONE + SUFFIX) as copied:
-                    shutil.copyfileobj(file, copied)
-            for name, values in added.items():
-                with _member(target, name + SUFFIX) as file:
-                    np.lib.format.write_array(file, values, allow_pickle=False)
+                with self._path.open("rb") as file, _member(archive, _NPY_ARRAY) as member:
+                    shutil.copyfileobj(file, member)
+            for name, values in label_arrays(labels).items():
+                with _member(archive, name) as member:
+                    np.lib.format.write_array(member, values, allow_pickle=False)
+
+    def _read_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the arrays of the cloud by name."""
+        path, headers = self._path, self._headers
+        if self._is_archive:
+            with open_npz(path) as archive:
+                names = self._arrays.names
+                return {name: read_array(path, archive, name, headers[name]) for name in names}
+        with path.open("rb") as file:
+            file.seek(headers[_NPY_ARRAY].size)
+            return {_NPY_ARRAY: read_npy_body(path, file, headers[_NPY_ARRAY])}
+
+    def _table_columns(
+        self, arrays: dict[str, npt.NDArray[np.generic]]
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        """Return x, y, z and the other named columns of the coordinates, (N,) each."""
+        if len(self._arrays.xyz) == 3:
+            return dict(zip("xyz", (arrays[name] for name in self._arrays.xyz), strict=True))
+        table: npt.NDArray[Any] = arrays[self._arrays.xyz[0]]
+        if table.dtype.names is not None:
+            return {name: table[name] for name in self._columns}
+        return {name: table[:, column] for column, name in enumerate(self._columns)}
 
 
-def _is_archive(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == _ZIP_MAGIC
-
-
-def _is_npz(path: Path) -> bool:
+def _lists_arrays(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(SUFFIX) for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):  # damaged: its name must do
+    except (zipfile.BadZipFile, OSError, ValueError):  # damaged: only its name is left
         return path.suffix.lower() == ".npz"
 
 
-def _headers(path: Path) -> dict[str, NpyHeader]:
-    if _is_archive(path):
-        with open_npz(path) as archive:
-            return array_headers(path, archive)
+def _read_headers(path: Path) -> tuple[bool, dict[str, NpyHeader]]:
+    """Return whether a file is an archive, and the headers of its arrays by name."""
     with path.open("rb") as file:
-        header = read_npy_header(path, file, "the array")
-    require_body(path, "the array", header, path.stat().st_size)
-    return {_ALONE: header}
+        is_archive = file.read(4) == _ZIP_MAGIC
+        if not is_archive:
+            file.seek(0)
+            header = read_npy_header(path, file, "the array")
+            require_body(path, "the array", header, os.fstat(file.fileno()).st_size)
+            return False, {_NPY_ARRAY: header}
+    with open_npz(path) as archive:
+        return True, array_headers(path, archive)
 
 
-def _arrays(
-    path: Path, headers: Mapping[str, NpyHeader], choice: Choice
-) -> dict[str, npt.NDArray[np.generic]]:
-    """The chosen arrays by name."""
-    if _is_archive(path):
-        with open_npz(path) as archive:
-            return {name: read_array(path, archive, name, headers[name]) for name in choice.names}
-    with path.open("rb") as file:
-        file.seek(headers[_ALONE].size)
-        return {_ALONE: read_npy_body(path, file, headers[_ALONE])}
+def _column_names(path: Path, table: NpyHeader, options: ReadOptions) -> tuple[str, ...]:
+    """Return the column names of a table: its fields, the option's, or x, y, z and intensity.
 
-
-def _columns(path: Path, table: NpyHeader, options: ReadOptions) -> tuple[str, ...]:
-    """The names of a table's columns: its own, those asked for, or the first three or four.
-
-    Of four columns the last is the intensity, as in KITTI; of more, only x, y, z are known.
+    The last of four columns is the intensity, as in KITTI; of more columns, only x, y and z are
+    known.
 
     Raises:
-        UsageError: E_COLUMNS, another number of names than columns.
+        UsageError: E_COLUMNS: the option names another number of columns than the table has.
     """
     if table.dtype.names is not None:
         return table.dtype.names
@@ -171,24 +199,8 @@ def _columns(path: Path, table: NpyHeader, options: ReadOptions) -> tuple[str, .
     return options.columns
 
 
-def _named_columns(
-    path: Path,
-    arrays: Mapping[str, npt.NDArray[np.generic]],
-    headers: Mapping[str, NpyHeader],
-    choice: Choice,
-    options: ReadOptions,
-) -> dict[str, npt.NDArray[np.generic]]:
-    if len(choice.xyz) == 3:
-        return dict(zip("xyz", (arrays[name] for name in choice.xyz), strict=True))
-    table: npt.NDArray[Any] = arrays[choice.xyz[0]]
-    names = _columns(path, headers[choice.xyz[0]], options)
-    if table.dtype.names is not None:
-        return {name: table[name] for name in names}
-    return {name: table[:, place] for place, name in enumerate(names)}
-
-
 def _copy_members(source: Path, target: zipfile.ZipFile) -> None:
-    """Copy what the archive holds, piece by piece, but for labels that are to be replaced."""
+    """Copy the members of an archive in pieces, without the labels that are to be replaced."""
     replaced = {name + SUFFIX for name in _LABEL_NAMES}
     with open_npz(source) as archive:
         for member in archive.infolist():
@@ -203,5 +215,6 @@ def _copy_members(source: Path, target: zipfile.ZipFile) -> None:
                 shutil.copyfileobj(file, copied)
 
 
-def _member(target: zipfile.ZipFile, name: str) -> IO[bytes]:
-    return target.open(name, "w", force_zip64=True)
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Open a new array of an archive for writing."""
+    return archive.open(name + SUFFIX, "w", force_zip64=True)

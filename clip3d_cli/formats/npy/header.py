@@ -18,12 +18,19 @@ from clip3d_cli.errors import InputError
 from clip3d_cli.formats.file_checks import bad_header, truncated
 
 MAGIC = b"\x93NUMPY"
-_MOST_HEADER_BYTES = 1 << 16
+_MAX_HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class NpyHeader:
-    """The dtype and shape of an array, and the bytes before its first number."""
+    """A parsed header.
+
+    Attributes:
+        dtype: dtype of the array, without objects.
+        shape: shape of the array.
+        is_fortran: whether the first index runs fastest.
+        size: bytes of the header; the first number starts there.
+    """
 
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
@@ -32,27 +39,27 @@ class NpyHeader:
 
     @property
     def body_bytes(self) -> int:
-        """The bytes of all its numbers."""
+        """Bytes of all numbers of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_npy_header(path: Path, file: IO[bytes], name: str) -> NpyHeader:
-    """The header of the array that a stream starts with.
+    """Parse the header of an array.
 
     Args:
         path: the file, for messages.
-        file: at the array's first byte.
-        name: of the array, for messages.
+        file: stream at the first byte of the array.
+        name: name of the array, for messages.
 
     Raises:
-        InputError: E_TRUNCATED, E_BAD_HEADER, or E_PICKLE for arrays of objects.
+        InputError: E_TRUNCATED; E_BAD_HEADER; E_PICKLE: the array holds objects.
     """
-    start = file.read(8)
+    start = file.read(8)  # magic, major version, minor version
     if start[:6] != MAGIC or len(start) < 8 or start[6] not in (1, 2, 3):
         raise bad_header(path, f"{name} is no NPY array of version 1 to 3")
     width = 2 if start[6] == 1 else 4
     length = int.from_bytes(file.read(width), "little")
-    if length > _MOST_HEADER_BYTES:
+    if length > _MAX_HEADER_BYTES:
         raise bad_header(path, f"{name} claims a header of {length:,} bytes")
     text = file.read(length)
     if len(text) < length:
@@ -77,10 +84,15 @@ def read_npy_header(path: Path, file: IO[bytes], name: str) -> NpyHeader:
 
 
 def read_npy_body(path: Path, file: IO[bytes], header: NpyHeader) -> npt.NDArray[np.generic]:
-    """The array behind a header.
+    """Read the array behind a header.
+
+    Args:
+        path: the file, for messages.
+        file: stream at the first number of the array.
+        header: header of the array.
 
     Raises:
-        InputError: E_TRUNCATED, the stream ends early.
+        InputError: E_TRUNCATED: the stream ends early.
     """
     raw = file.read(header.body_bytes)
     if len(raw) < header.body_bytes:

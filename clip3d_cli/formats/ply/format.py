@@ -1,8 +1,7 @@
-"""PLY: ascii and both byte orders, with every element, property and comment kept."""
+"""PLY files: ascii and binary of both byte orders; copies keep every element and comment."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.formats.binary_rows import stack_xyz
 from clip3d_cli.formats.colors import byte_colors, unit_intensity
-from clip3d_cli.formats.file_checks import usable_points
+from clip3d_cli.formats.file_checks import checked_point_count
 from clip3d_cli.formats.format import CloudFacts, ReadOptions
 from clip3d_cli.formats.label_fields import (
     class_lines,
@@ -20,8 +19,9 @@ from clip3d_cli.formats.label_fields import (
     label_columns,
     require_length,
 )
-from clip3d_cli.formats.ply.body import open_body, room_for_points
+from clip3d_cli.formats.ply.body import max_points, open_body
 from clip3d_cli.formats.ply.header import (
+    LABEL_PREFIX,
     PlyHeader,
     PlyProperty,
     labelled_header,
@@ -29,6 +29,7 @@ from clip3d_cli.formats.ply.header import (
 )
 
 _SPLAT_COLORS = ("f_dc_0", "f_dc_1", "f_dc_2")
+# Red, green and blue; the first names that a file has are used.
 _COLOR_NAMES: tuple[tuple[str, ...], ...] = (
     ("red", "green", "blue"),
     ("diffuse_red", "diffuse_green", "diffuse_blue"),
@@ -36,31 +37,52 @@ _COLOR_NAMES: tuple[tuple[str, ...], ...] = (
     _SPLAT_COLORS,
 )
 _INTENSITY_NAMES = ("intensity", "scalar_intensity", "reflectance", "scalar_reflectance")
-# The zeroth real spherical harmonic, 1 / (2 sqrt(pi)): splats store colors relative to it.
-_SH_ZERO = 0.28209479177387814
+# The real spherical harmonic of degree 0, 1 / (2 sqrt(pi)): splats store (color - 0.5) over it.
+_SH_0 = 0.28209479177387814
 _LAYOUTS = {"": "ascii", "<": "binary little-endian", ">": "binary big-endian"}
-_POINT_BYTES = 64
+_POINT_BYTES = 64  # of a point in memory while a file is read
+# How many times the bytes of the file lie in memory while it is read.
 _TEXT_COPIES = 8
 _LIST_COPIES = 12
-PREFIX = "scalar_"
 
 
 class PlyFormat:
-    """Polygon files: vertices are the points."""
+    """Polygon files, whose vertices are the points."""
 
     name = "ply"
     suffixes = (".ply",)
     writes = (".ply",)
 
     def sniff(self, path: Path, head: bytes) -> bool:
-        """Whether the file starts with ``ply`` and a line end."""
+        """Return whether the file starts with ``ply`` and a line end."""
         return head[:3] == b"ply" and head[3:4] in (b"\n", b"\r", b" ")
 
-    def inspect(self, path: Path, options: ReadOptions) -> CloudFacts:
-        """The facts of the header, checked against the file's size."""
-        header = read_ply_header(path)
-        room = room_for_points(path, header)
-        points = usable_points(path, header.vertex.count, room, options.allow_truncated)
+    def open(self, path: Path, options: ReadOptions) -> PlyFile:
+        """Parse the header, and check the number of vertices against the file's size."""
+        return PlyFile(path, options)
+
+
+class PlyFile:
+    """A PLY file that was opened.
+
+    Args:
+        path: the file.
+        options: how to read it.
+
+    Attributes:
+        facts: facts from the header.
+
+    Raises:
+        InputError: E_BAD_HEADER, E_NO_XYZ, E_TRUNCATED, E_COUNT_MISMATCH.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._path = path
+        self._options = options
+        self._header = header = read_ply_header(path)
+        points = checked_point_count(
+            path, header.vertex.count, max_points(header), options.allow_truncated
+        )
         names = [column.name for column in header.vertex.properties]
         notes = [
             f"element {element.name}: {element.count:,}"
@@ -69,46 +91,43 @@ class PlyFormat:
         ]
         if set(_SPLAT_COLORS) <= set(names):
             notes.append("looks like a 3D Gaussian splat file; f_dc is its color")
-        return CloudFacts(
+        self.facts = CloudFacts(
             format=f"PLY {_LAYOUTS[header.byte_order]}",
             points=points,
             fields=tuple(_field_text(column) for column in header.vertex.properties),
             notes=tuple(notes),
-            label_fields=tuple(name for name in names if is_label_field(name, PREFIX)),
-            memory=points * _POINT_BYTES + path.stat().st_size * _body_copies(header),
+            label_fields=tuple(name for name in names if is_label_field(name, LABEL_PREFIX)),
+            memory=points * _POINT_BYTES + header.file_bytes * _body_copies(header),
         )
 
-    def read(self, path: Path, options: ReadOptions) -> tuple[PointCloud, CloudFacts]:
-        """The vertices, with colors and intensity where they have them."""
-        facts = self.inspect(path, options)
-        header = read_ply_header(path)
-        names = {c.name for c in header.vertex.properties if not c.length_dtype}
+    def read(self) -> tuple[PointCloud, tuple[str, ...]]:
+        """Return the vertices, with colors and intensity where they have them."""
+        names = {c.name for c in self._header.vertex.properties if not c.length_dtype}
         colors = next((c for c in _COLOR_NAMES if set(c) <= names), ())
         intensity = [n for n in sorted(names) if n.lower() in _INTENSITY_NAMES][:1]
-        body = open_body(path, header, options.allow_truncated)
+        body = open_body(self._path, self._header, self._options.allow_truncated)
         columns = body.columns(["x", "y", "z", *colors, *intensity])
         cloud = PointCloud(
             stack_xyz(columns),
             _rgb_of([columns[name] for name in colors], is_splat=colors == _SPLAT_COLORS),
             unit_intensity(columns[intensity[0]]) if intensity else None,
         )
-        return cloud, dataclasses.replace(facts, points=len(cloud))
+        return cloud, ()
 
-    def write(
-        self, labels: Labels, source: Path, part: Path, options: ReadOptions, suffix: str
-    ) -> None:
-        """Copy the source with ``scalar_label`` and ``scalar_score`` behind its properties."""
-        header = read_ply_header(source)
-        body = open_body(source, header, options.allow_truncated)
-        require_length(source, body.points, labels)
-        added = label_columns(labels, PREFIX)
-        kept = [c.name for c in header.vertex.properties if not is_label_field(c.name, PREFIX)]
+    def write_copy(self, labels: Labels, target: Path, suffix: str) -> None:
+        """Copy the file with ``scalar_label`` and ``scalar_score`` behind its properties."""
+        header = self._header
+        body = open_body(self._path, header, self._options.allow_truncated)
+        require_length(self._path, body.points, labels)
+        added = label_columns(labels, LABEL_PREFIX)
+        names = [column.name for column in header.vertex.properties]
+        kept = [name for name in names if not is_label_field(name, LABEL_PREFIX)]
         counts = [element.count for element in header.elements]
-        if not body.whole:
+        if not body.is_whole:  # what follows the vertices is left out
             counts[header.vertex_index] = body.points
             counts[header.vertex_index + 1 :] = [0] * (len(counts) - header.vertex_index - 1)
         types = [(column.name, column.values.dtype) for column in added]
-        with part.open("wb") as file:
+        with target.open("wb") as file:
             file.write(labelled_header(header, counts, kept, types, class_lines(labels)))
             body.copy_with(file, kept, added)
 
@@ -118,7 +137,6 @@ def _field_text(column: PlyProperty) -> str:
 
 
 def _body_copies(header: PlyHeader) -> int:
-    """How many times the file's bytes lie in memory while it is read."""
     if not header.byte_order:
         return _TEXT_COPIES
     before = header.elements[: header.vertex_index + 1]
@@ -126,9 +144,10 @@ def _body_copies(header: PlyHeader) -> int:
 
 
 def _rgb_of(columns: list[npt.NDArray[np.generic]], is_splat: bool) -> npt.NDArray[np.uint8] | None:
+    """Return (N, 3) uint8 of the columns red, green and blue, or None without colors."""
     if not columns:
         return None
     colors = np.stack(columns, axis=1)
     if is_splat:
-        colors = np.clip(0.5 + _SH_ZERO * colors.astype(np.float32), 0, 1)
+        colors = np.clip(0.5 + _SH_0 * colors.astype(np.float32), 0, 1)
     return byte_colors(colors)

@@ -1,7 +1,8 @@
-"""The header of a PLY file: parsed within bounds, and rewritten with label fields."""
+"""The header of a PLY file: parsed within bounds, and rewritten with label properties."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,11 @@ import numpy as np
 from clip3d_cli.errors import InputError
 from clip3d_cli.formats.file_checks import bad_header
 
-_MOST_HEADER_BYTES = 1 << 20
+CLASS_COMMENT = "comment clip3d_class "
+# CloudCompare shows the properties of this prefix as scalar fields.
+LABEL_PREFIX = "scalar_"
+
+_MAX_HEADER_BYTES = 1 << 20
 _BYTE_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _DTYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
@@ -20,12 +25,18 @@ _DTYPES = {
     "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
 _TYPE_NAMES = {"u1": "uchar", "u2": "ushort", "u4": "uint", "f4": "float", "f8": "double"}
-CLASS_COMMENT = "comment clip3d_class "
 
 
 @dataclass(frozen=True, slots=True)
 class PlyProperty:
-    """A column: its numpy dtype code, and for lists that of the length before the values."""
+    """A column of an element.
+
+    Attributes:
+        name: name of the property.
+        dtype: numpy dtype code of a value, without byte order.
+        length_dtype: numpy dtype code of the length before the values of a list; None for a
+            scalar.
+    """
 
     name: str
     dtype: str
@@ -34,7 +45,13 @@ class PlyProperty:
 
 @dataclass(frozen=True, slots=True)
 class PlyElement:
-    """A table: ``count`` rows of ``properties``."""
+    """A table of a PLY file, such as the vertices.
+
+    Attributes:
+        name: name of the element.
+        count: number of rows that the header claims.
+        properties: columns in file order.
+    """
 
     name: str
     count: int
@@ -42,16 +59,16 @@ class PlyElement:
 
     @property
     def has_lists(self) -> bool:
-        """Whether rows differ in length."""
+        """Whether a property is a list, so that rows differ in length."""
         return any(column.length_dtype for column in self.properties)
 
     @property
-    def least_bytes(self) -> int:
-        """The bytes of a binary row whose lists are empty."""
+    def min_row_bytes(self) -> int:
+        """Bytes of a binary row whose lists are empty."""
         return sum(np.dtype(c.length_dtype or c.dtype).itemsize for c in self.properties)
 
     def row_dtype(self, byte_order: str) -> np.dtype[np.void]:
-        """The packed dtype of a row without lists."""
+        """Return the packed numpy dtype of a row without lists."""
         return np.dtype([(c.name, byte_order + c.dtype) for c in self.properties])
 
 
@@ -60,11 +77,12 @@ class PlyHeader:
     """A parsed header.
 
     Attributes:
-        lines: every line up to ``end_header``, without line ends.
-        newline: the line end of the header.
+        lines: all lines up to ``end_header``, without line ends.
+        newline: line end of the header: LF, CR LF or CR.
         byte_order: ``<`` or ``>``; empty for ascii.
-        elements: the tables in the file's order.
-        size: bytes before the first row.
+        elements: tables in file order.
+        size: bytes of the header; the first row starts there.
+        file_bytes: size of the file.
     """
 
     lines: tuple[bytes, ...]
@@ -72,27 +90,29 @@ class PlyHeader:
     byte_order: str
     elements: tuple[PlyElement, ...]
     size: int
+    file_bytes: int
 
     @property
     def vertex_index(self) -> int:
-        """The position of the vertex element."""
+        """Position of the vertex element among the elements."""
         return [element.name for element in self.elements].index("vertex")
 
     @property
     def vertex(self) -> PlyElement:
-        """The table of points."""
+        """The element whose rows are the points."""
         return self.elements[self.vertex_index]
 
 
 def read_ply_header(path: Path) -> PlyHeader:
-    """The header of a PLY file.
+    """Parse the header of a PLY file.
 
     Raises:
-        InputError: it does not end, or does not parse (E_BAD_HEADER); or it has no vertex x, y,
-            z (E_NO_XYZ).
+        InputError: E_BAD_HEADER: it does not end within a megabyte, or a line is invalid;
+            E_NO_XYZ: there is no vertex element with x, y and z.
     """
     with path.open("rb") as file:
-        head = file.read(_MOST_HEADER_BYTES)
+        file_bytes = os.fstat(file.fileno()).st_size
+        head = file.read(_MAX_HEADER_BYTES)
     newline = next((end for end in (b"\r\n", b"\n", b"\r") if head[3:].startswith(end)), b"\n")
     end = head.find(newline + b"end_header" + newline)
     if end < 0:
@@ -100,14 +120,9 @@ def read_ply_header(path: Path) -> PlyHeader:
     size = end + len(b"end_header") + 2 * len(newline)
     lines = (*head[:end].split(newline), b"end_header")
     byte_order, elements = _parse_lines(path, lines)
-    header = PlyHeader(lines, newline, byte_order, elements, size)
+    header = PlyHeader(lines, newline, byte_order, elements, size, file_bytes)
     _require_xyz(path, header)
     return header
-
-
-def ply_property(name: str, dtype: np.dtype[np.generic]) -> str:
-    """The header line of a scalar property."""
-    return f"property {_TYPE_NAMES[dtype.str[1:]]} {name}"
 
 
 def labelled_header(
@@ -117,28 +132,28 @@ def labelled_header(
     columns: Sequence[tuple[str, np.dtype[np.generic]]],
     class_lines: Iterable[str],
 ) -> bytes:
-    """The header with label properties at the end of the vertex and a comment per class.
+    """Return the header of a copy: more vertex properties, and a comment for every class.
 
     Args:
-        header: of the source.
-        counts: the rows of every element that the copy has.
-        kept_names: the vertex properties that stay.
-        columns: name and dtype of the label properties.
-        class_lines: what follows ``comment clip3d_class``.
+        header: header of the source.
+        counts: number of rows of every element in the copy.
+        kept_names: vertex properties of the source that stay.
+        columns: name and dtype of the label properties, which follow the kept ones.
+        class_lines: texts of the comments, behind ``comment clip3d_class``.
     """
-    added = [ply_property(name, dtype).encode() for name, dtype in columns]
+    added = [f"property {_TYPE_NAMES[d.str[1:]]} {name}".encode() for name, d in columns]
     kept = {name.encode() for name in kept_names}
     comments = [f"{CLASS_COMMENT}{line}".encode() for line in class_lines]
     lines: list[bytes] = []
-    element = -1
+    element = -1  # index of the element that the line belongs to; -1 before the first
     for line in header.lines:
         words = line.split()
-        starts = bool(words) and words[0] in (b"element", b"end_header")
-        if starts and element == header.vertex_index:
+        ends_element = bool(words) and words[0] in (b"element", b"end_header")
+        if ends_element and element == header.vertex_index:
             lines += added
-        if starts and element == -1:
+        if ends_element and element == -1:
             lines += comments
-        if starts and words[0] == b"element":
+        if ends_element and words[0] == b"element":
             element += 1
             line = _with_count(line, words, counts[element])
         elif element == header.vertex_index and words[:1] == [b"property"]:
@@ -168,7 +183,7 @@ def _parse_lines(path: Path, lines: Sequence[bytes]) -> tuple[str, tuple[PlyElem
         elif words[0] == "property" and elements:
             elements[-1] = _with_property(path, number, elements[-1], words)
         else:
-            raise bad_header(path, f"PLY header line {number} means nothing: {line[:60]!r}")
+            raise bad_header(path, f"PLY header line {number} is not valid: {line[:60]!r}")
     if byte_order is None:
         raise bad_header(path, "the PLY header has no format line")
     return byte_order, tuple(elements)
@@ -189,7 +204,9 @@ def _with_property(path: Path, number: int, element: PlyElement, words: list[str
         raise bad_header(path, f"{element.name} has the property {words[-1]} twice")
     length_dtype = _DTYPES[types[0]] if is_list else None
     if length_dtype in ("f4", "f8"):
-        raise bad_header(path, f"PLY header line {number}: a list's length must be whole")
+        raise bad_header(
+            path, f"PLY header line {number}: the length of a list must be an integer type"
+        )
     column = PlyProperty(words[-1], _DTYPES[types[-1]], length_dtype)
     return PlyElement(element.name, element.count, (*element.properties, column))
 
@@ -201,8 +218,8 @@ def _require_xyz(path: Path, header: PlyHeader) -> None:
     columns = header.vertex.properties if "vertex" in names else ()
     scalars = {column.name for column in columns if not column.length_dtype}
     if not {"x", "y", "z"} <= scalars:
-        found = ", ".join(sorted(scalars)) or "none"
+        available = ", ".join(sorted(scalars)) or "none"
         raise InputError(
-            "E_NO_XYZ", path, f"has no vertex x, y, z; its vertex properties: {found}",
+            "E_NO_XYZ", path, f"has no vertex x, y, z; its vertex properties: {available}",
             "Export it with coordinates named x, y and z.",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a teacher that sees images says of points, to be judged as a network is."""
+"""Predictions of an image teacher for points, so that it can be evaluated as a network is."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ from pathlib import Path
 
 import numpy as np
 
-from clip3d_cli.core.labels import UNLABELED
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.labels import UNLABELED_INDEX
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import ClassEmbeddings
-from clip3d_cli.pipelines.evaluate.run import Answer, ClassIndex
+from clip3d_cli.pipelines.evaluate.run import ClassIndex, Predictor
 from clip3d_cli.teachers.cache import read_features
 from clip3d_cli.teachers.sampling import pseudo_labels, sample_features
-from clip3d_cli.training.clip2scene.pixel_pairs import BatchOptions, seen_points
+from clip3d_cli.training.clip2scene.pixel_pairs import BatchOptions, visible_points
 
 
-def teacher_answer(folder: Path, classes: ClassEmbeddings, options: BatchOptions) -> Answer:
-    """What the teacher says of the points that images see, −1 of all others.
+def teacher_predictor(folder: Path, classes: ClassEmbeddings, options: BatchOptions) -> Predictor:
+    """Return a predictor that labels the points that are visible in images by their pixels.
 
-    A point that several views see is compared by the mean of their vectors.
+    A point that several views see gets the class of the sum of its vectors. There is no prediction
+    for other points.
 
     Args:
-        folder: with the teacher's features of every scene.
-        classes: the words.
-        options: which points are seen.
+        folder: folder with the teacher's features of every scene.
+        classes: embedded words of the classes.
+        options: options that decide which points a view sees.
     """
 
-    def answer(scene: PosedScene, cloud: PointCloud) -> ClassIndex:
+    def predict(scene: PosedScene, cloud: PointCloud) -> ClassIndex:
         features = read_features(folder / f"{scene.name}.safetensors", scene, classes.space)
-        index = np.full(len(cloud), UNLABELED, dtype=np.int32)
-        placed = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))
-        there = cloud.only(placed)
-        total = np.zeros((len(there), classes.space.dim), dtype=np.float32)
+        prediction = np.full(len(cloud), UNLABELED_INDEX, dtype=np.int32)
+        finite = np.flatnonzero(np.isfinite(cloud.xyz).all(axis=1))  # (F,) points of the cloud
+        finite_cloud = cloud.select(finite)
+        vectors = np.zeros((len(finite), classes.space.dim), dtype=np.float32)  # (F, D)
         for view, grid in zip(scene.views, features, strict=True):
-            seen = seen_points(view, there, options)
-            total[seen.point_index] += sample_features(grid, seen.uv, view.size)
-        rows = np.flatnonzero(total.any(axis=1))
-        word, _ = pseudo_labels(total[rows], classes)
-        index[placed[rows]] = classes.class_of_vector[word]
-        return index
+            seen = visible_points(view, finite_cloud, options)
+            vectors[seen.point_index] += sample_features(grid, seen.uv, view.size)
+        seen_rows = np.flatnonzero(vectors.any(axis=1))  # rows of `vectors`
+        word, _ = pseudo_labels(vectors[seen_rows], classes)
+        prediction[finite[seen_rows]] = classes.class_of_vector[word]
+        return prediction
 
-    return answer
+    return predict

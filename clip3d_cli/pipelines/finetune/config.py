@@ -1,93 +1,116 @@
-"""What a fine-tuning is told: TOML tables, each key known, each value of its kind."""
+"""Config of a fine-tuning: a dataclass of options per TOML table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated
+
+from msgspec import Meta
 
 from clip3d_cli.pipelines.training import config as training_config
 from clip3d_cli.pipelines.training.config import (
+    AverageDecay,
     DataOptions,
     EncoderOptions,
+    Epochs,
+    LearningRate,
     OptimizerOptions,
     RunOptions,
     Tables,
+    Templates,
 )
-from clip3d_cli.pipelines.training.config_files import with_preset
+from clip3d_cli.pipelines.training.config_sources import with_preset
+from clip3d_cli.training.option_types import Positive
 from clip3d_cli.training.supervised.batches import LabelledOptions
 from clip3d_cli.training.supervised.model import SupervisedOptions
 
 SCRATCH = "scratch"
-IF_APART = "auto"
+AUTO_SPLIT = "auto"
+
+# Dotted keys that may change when a run is resumed, because they do not change its result.
+RESUMABLE_KEYS = (*training_config.RESUMABLE_KEYS, "start.weights")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledData(DataOptions):
-    """Which scenes.
+    """Table ``[data]``: the labelled scenes to train on."""
 
-    Attributes:
-        judged: a split with truth that the result is judged on at the end; ``auto`` for ``val``
-            where there is one that shares no scene with those learned from; empty for none.
-        fraction: the share of the split's scenes whose labels are used, above 0: every n-th,
-            the first included (`clip3d_cli.datasets.splits.every_nth`).
-    """
+    eval_split: Annotated[
+        str,
+        Meta(
+            description="split with ground truth on which both heads are evaluated at the end; "
+            "auto takes val if it exists and shares no scene with the training scenes; empty for "
+            "no evaluation"
+        ),
+    ] = AUTO_SPLIT
+    fraction: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="share of the scenes whose labels are used: every n-th scene, the first "
+            "included",
+        ),
+    ] = 1.0
 
-    judged: str = IF_APART
-    fraction: float = 1.0
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """Where the network comes from.
+    """Table ``[start]``: the weights to start from."""
 
-    Attributes:
-        weights: a file of weights, or the name of some that clip3d brings; ``scratch`` for a
-            fresh network of the [encoder] table; empty for the default weights.
-        voxels_m: voxel edges to choose from instead of those it was trained at, metres; empty for
-            its own.
-        sha256: of that file: recorded, for a run that is resumed needs the same.
-    """
+    weights: Annotated[
+        str,
+        Meta(
+            description="weights file, or the name of weights shipped with clip3d; scratch for a "
+            "new network as in [encoder]; empty for the default weights"
+        ),
+    ] = ""
+    voxels_m: Annotated[
+        tuple[Positive, ...],
+        Meta(
+            description="voxel edge lengths in metres to continue with; empty for those that the "
+            "weights were trained with"
+        ),
+    ] = ()
+    sha256: Annotated[
+        str,
+        Meta(
+            description="SHA-256 of the weights file; recorded, not set by hand: a run must be "
+            "resumed from the same file"
+        ),
+    ] = ""
 
-    weights: str = ""
-    voxels_m: tuple[float, ...] = ()
-    sha256: str = ""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassWordOptions:
-    """How the classes are put into words for the text head.
+    """Table ``[words]``: how the names of the classes are embedded for the text head."""
 
-    Attributes:
-        templates: the named set of sentences around words.
-        text_encoder: embeds them; empty for the start's own, which is ``mini`` of a fresh network.
-    """
+    templates: Templates = "photo"
+    text_encoder: Annotated[
+        str,
+        Meta(
+            description="text encoder; empty for that of the start weights, or mini for a new "
+            "network"
+        ),
+    ] = ""
 
-    templates: str = "photo"
-    text_encoder: str = ""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeadedOptimizerOptions(OptimizerOptions):
-    """How it is optimised: see `clip3d_cli.training.state.LoopOptions`.
+    """Table ``[optimizer]``: the defaults are those of CLIP2Scene's fine-tuning on nuScenes."""
 
-    Attributes:
-        head_factor: the learning rate of the closed head, in learning rates of all the rest.
-    """
-
-    kind: Literal["adamw", "sgd"] = "sgd"
-    learning_rate: float = 0.02
-    average_decay: float = 0.0
-    epochs: int = 24
-    head_factor: float = 100.0
+    learning_rate: LearningRate = 0.02
+    average_decay: AverageDecay = 0.0
+    epochs: Epochs = 24
+    head_factor: Annotated[
+        Positive,
+        Meta(description="learning rate of the closed head as a multiple of learning_rate"),
+    ] = 100.0
 
 
-# What may differ when a run is resumed: it changes no result.
-FREE = (*training_config.FREE, "start.weights")
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneConfig(Tables):
-    """All of a fine-tuning's options, a table each; [encoder] is that of a fresh network alone."""
+    """All options of a fine-tuning, one field per table; ``encoder`` is for a new network only."""
 
     data: LabelledData = field(default_factory=LabelledData)
     start: StartOptions = field(default_factory=StartOptions)
@@ -100,6 +123,13 @@ class FinetuneConfig(Tables):
 
 
 def preset(dataset: str) -> FinetuneConfig:
-    """CLIP2Scene's hyper-parameters for a data set, or the defaults where the paper has none."""
+    """Return the defaults with the preset of a data set.
+
+    Args:
+        dataset: a name of kind ``datasets`` in the registry.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: there is no such data set.
+    """
     config = replace(FinetuneConfig(), data=LabelledData(dataset=dataset))
     return with_preset(config, dataset, "finetune")

@@ -1,4 +1,4 @@
-"""Fine-tuning: scenes with truth in, a point encoder with a closed head and its text head out."""
+"""Fine-tuning: scenes with ground truth in, a point encoder with a closed and a text head out."""
 
 from __future__ import annotations
 
@@ -14,55 +14,58 @@ from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.splits import every_nth, limit_scenes
+from clip3d_cli.encoders.closed_head import ClosedHead
 from clip3d_cli.encoders.point_encoder import PointEncoder
-from clip3d_cli.encoders.spec import ClosedHead, HeadName
+from clip3d_cli.encoders.spec import HeadName
 from clip3d_cli.encoders.weights_torch import save_encoder
 from clip3d_cli.errors import Clip3DError, InputError, UsageError
 from clip3d_cli.pipelines.evaluate.document import write_document
-from clip3d_cli.pipelines.evaluate.weights import Judged, judge_weights
-from clip3d_cli.pipelines.finetune.config import FREE, IF_APART, FinetuneConfig
+from clip3d_cli.pipelines.evaluate.weights import WeightsEvaluation, WeightsEvaluator
+from clip3d_cli.pipelines.finetune.config import AUTO_SPLIT, RESUMABLE_KEYS, FinetuneConfig
 from clip3d_cli.pipelines.finetune.start import (
-    Start,
-    embedded_words,
-    fresh_tuner,
-    open_start,
-    start_notes,
+    StartWeights,
+    describe_start,
+    embed_classes,
+    initial_model,
+    open_start_weights,
 )
 from clip3d_cli.pipelines.training.config import loop_options
-from clip3d_cli.pipelines.training.run import WEIGHTS, Ended, Hearing, TrainingRun
+from clip3d_cli.pipelines.training.run import WEIGHTS, Callbacks, RunResult, TrainingRun
 from clip3d_cli.pipelines.training.scenes import open_split
-from clip3d_cli.text.templates import templates_named
-from clip3d_cli.training.calibration import fitted_words_scale
+from clip3d_cli.text.templates import load_templates
+from clip3d_cli.training.calibration import fit_text_head_scale
 from clip3d_cli.training.clip2scene.batches import NetworkInputs
-from clip3d_cli.training.distributed import ALONE, World
-from clip3d_cli.training.state import Trainee
+from clip3d_cli.training.distributed import SINGLE_PROCESS, World
+from clip3d_cli.training.state import TrainState
 from clip3d_cli.training.supervised.batches import LabelledBatch, LabelledBatches
 from clip3d_cli.training.supervised.model import FineTuner
 
 HEADS: tuple[HeadName, ...] = ("closed", "text")
-# Batches that tell how far apart similarities lie.
-_FITTED = 4
-# Scenes whose labels are read before anything else is done, and to tell which classes have some.
-_LOOKED_AT = 8
-_COUNTED = 200
+# Number of batches that the scale of the scores is calibrated on.
+_CALIBRATION_BATCHES = 4
+# Number of classes that the summary of a run names.
+_SHOWN_CLASSES = 12
+# Number of scenes whose labels are read before anything else, and to find classes without labels.
+_CHECKED_SCENES = 8
+_COUNTED_SCENES = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Finetuned(Ended):
-    """How a fine-tuning ended.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneResult(RunResult):
+    """Result of a fine-tuning.
 
     Attributes:
-        labelled: how many labelled scenes it learned from.
-        split: what it was judged on; empty if it was not.
-        judged: what each head was judged to be.
-        before: the same of the start's text head; None for a fresh network, and for a probe,
-            whose text head it still is.
+        labelled: number of labelled training scenes.
+        split: split of the evaluation; empty without one.
+        evaluations: evaluation of each head; empty without a split.
+        before: evaluation of the text head of the start weights; None for a new network, and for a
+            linear probe, whose text head is still the same.
     """
 
     labelled: int = 0
     split: str = ""
-    judged: Mapping[HeadName, Judged] = field(default_factory=dict)
-    before: Judged | None = None
+    evaluations: Mapping[HeadName, WeightsEvaluation] = field(default_factory=dict)
+    before: WeightsEvaluation | None = None
 
 
 def finetune(
@@ -70,84 +73,103 @@ def finetune(
     folder: Path,
     *,
     resume: bool = False,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
     command_line: Sequence[str] = (),
-    hearing: Hearing | None = None,
-) -> Finetuned:
+    callbacks: Callbacks | None = None,
+) -> FinetuneResult:
     """Train a point encoder and a closed head on labelled scenes, as CLIP2Scene fine-tunes.
 
     Args:
-        config: every option.
-        folder: where all results go.
-        resume: go on with the run that is there.
-        world: this process among others.
+        config: all options.
+        folder: run folder, which receives all results.
+        resume: continue the run in the folder instead of starting a new one.
+        world: this process among those that train together.
         command_line: what the user typed, for the records.
-        hearing: who hears how it goes.
+        callbacks: functions that are called with the progress of the training.
 
     Raises:
-        Clip3DError: the configuration, a scene, the start or the folder cannot be used; the last
-            checkpoint is there.
+        Clip3DError: the config, a scene, the start weights or the folder cannot be used, or a step
+            failed; checkpoints are kept.
     """
-    hearing = hearing or Hearing()
-    start = open_start(config)
+    callbacks = callbacks or Callbacks()
+    start = open_start_weights(config)
     config = replace(
         config,
         run=replace(config.run, processes=world.size),
         start=replace(config.start, sha256="" if start is None else start.sha256),
     )
-    run = TrainingRun(config, folder, FREE, resume, world, command_line, hearing)
-    run.require_same()
+    run = TrainingRun(
+        config=config,
+        path=folder,
+        resumable_keys=RESUMABLE_KEYS,
+        resume=resume,
+        world=world,
+        command_line=command_line,
+        callbacks=callbacks,
+    )
+    run.require_resumable()
     dataset, scenes = open_scenes(config)
     vocabulary = _vocabulary(dataset)
-    split = judged_split(config, dataset, scenes)
-    text_encoder, words = embedded_words(config, start, vocabulary)
+    split = evaluation_split(config, dataset, scenes)
+    text_encoder, words = embed_classes(config, start, vocabulary)
     options = replace(
         loop_options(config, len(scenes), world), head_factor=config.optimizer.head_factor
     )
-    tuner = fresh_tuner(config, start, text_encoder, words, world)
-    trainee = Trainee(tuner, options)
-    inputs = NetworkInputs(tuner.encoder.spec.inputs, tuner.encoder.spec.voxel_sizes_m)
+    model = initial_model(config, start, text_encoder, words, world)
+    state = TrainState(model, options)
+    inputs = NetworkInputs(model.encoder.spec.inputs, model.encoder.spec.voxel_sizes_m)
     batch_of = LabelledBatches(dataset, scenes, inputs, config.batch, config.run.seed)
-    # What can be refused is refused before anything is written: labels, channels that scans lack.
-    notes = [*start_notes(config, start, vocabulary), *_unlabelled(dataset, scenes)]
+    notes = [*describe_start(config, start, vocabulary), *_missing_classes(dataset, scenes)]
     if not resume:
+        # Unusable labels, and channels that scans lack, are rejected before anything is written.
         batch_of(0)
-    run.begin()
+    run.create_folder()
     for line in notes:
-        hearing.note(line)
-    told = ", ".join(entry.name for entry in vocabulary.classes[:12])
-    finished = run.train(
-        trainee,
-        batch_of,
-        f"labelled scenes: {len(scenes):,}; steps: {options.steps:,}; classes: {told}",
+        callbacks.note(line)
+    names = ", ".join(entry.name for entry in vocabulary.classes[:_SHOWN_CLASSES])
+    summary = f"labelled scenes: {len(scenes):,}; steps: {options.steps:,}; classes: {names}"
+    finished = run.train(state, batch_of, summary)
+    result = FinetuneResult(
+        finished=finished,
+        steps=state.steps_done,
+        folder=folder,
+        weights=None,
+        labelled=len(scenes),
     )
-    ended = Finetuned(finished, trainee.done, folder, None, len(scenes))
-    if not (finished and world.leads):
-        return ended
-    tuned = cast(FineTuner, trainee.averaged)
-    batches = [batch_of(number).to(world.device) for number in range(_FITTED)]
-    provenance = _provenance(config, start, len(scenes), trainee.done)
-    encoder = _finished_encoder(tuned, batches, vocabulary, provenance)
+    if not (finished and world.is_rank_0):
+        return result
+    tuned = cast(FineTuner, state.averaged)
+    batches = [batch_of(number).to(world.device) for number in range(_CALIBRATION_BATCHES)]
+    provenance = _provenance(config, start, len(scenes), state.steps_done)
+    encoder = _final_encoder(tuned, batches, vocabulary, provenance)
     save_encoder(encoder, folder / WEIGHTS, closed=tuned.closed)
+    result = replace(result, weights=folder / WEIGHTS)
     if not split:
-        return replace(ended, weights=folder / WEIGHTS)
-    # It can take longer than the training, and judges on the CPU.
-    hearing.note(f"judging both heads on split {split}, on the CPU")
-    judged = _judged(config, dataset, split, folder)
+        return result
+    callbacks.note(f"evaluating both heads on split {split}, on {world.device}")
+    evaluator = WeightsEvaluator(
+        dataset,
+        split,
+        device=str(world.device),
+        limit=config.data.limit,
+        templates=load_templates(config.words.templates),
+        words={text_encoder: words},
+    )
+    evaluations = _evaluate_heads(evaluator, folder)
     before = None
     if start is not None and not config.loss.linear_probe:
-        before = _judge(config, dataset, split, start.path, "text")
-    return replace(ended, weights=folder / WEIGHTS, split=split, judged=judged, before=before)
+        before = evaluator.evaluate(start.path, "text")
+    return replace(result, split=split, evaluations=evaluations, before=before)
 
 
 def open_scenes(config: FinetuneConfig) -> tuple[Dataset, Sequence[PosedScene]]:
-    """The data set of a configuration, and the scenes whose labels are learned from.
+    """Return the data set of a config, and the labelled training scenes.
 
     Raises:
-        UsageError: there is no such data set or split, the fraction is none, or nobody knows
-            what labels mean.
-        InputError: the folder is not of its layout, no scene has labels, or those of the first
-            ones are broken or of no class.
+        UsageError: there is no such data set or split, the fraction is out of range, or the data
+            set has no vocabulary.
+        InputError: the folder does not have the layout of the data set, no scene has labels, or
+            the labels of the first scenes are broken or of no class.
     """
     dataset, split, scenes = open_split(config.data)
     _vocabulary(dataset)
@@ -158,8 +180,8 @@ def open_scenes(config: FinetuneConfig) -> tuple[Dataset, Sequence[PosedScene]]:
         fault = "has no scene"
     elif not labelled:
         fault = f"none of its {len(chosen):,} scenes has labels"
-    elif not any(_tells(dataset, scene) for scene in labelled[:_LOOKED_AT]):
-        fault = f"no label of {labelled[0].name} and the next ones is of a class that counts"
+    elif not any(_has_classes(dataset, scene) for scene in labelled[:_CHECKED_SCENES]):
+        fault = f"no label of {labelled[0].name} and the next scenes is of a class that counts"
     if fault:
         raise InputError(
             "E_DATASET",
@@ -170,29 +192,30 @@ def open_scenes(config: FinetuneConfig) -> tuple[Dataset, Sequence[PosedScene]]:
     return dataset, labelled
 
 
-def judged_split(config: FinetuneConfig, dataset: Dataset, scenes: Sequence[PosedScene]) -> str:
-    """The split that the result is judged on; empty for none.
+def evaluation_split(config: FinetuneConfig, dataset: Dataset, scenes: Sequence[PosedScene]) -> str:
+    """Return the split on which the result is evaluated; empty for none.
 
     Args:
-        config: names it, or leaves it to the scenes.
-        dataset: has splits.
-        scenes: that are learned from.
+        config: names the split, or leaves the choice to this function.
+        dataset: data set.
+        scenes: training scenes; ``val`` is only chosen if it has none of them.
 
     Raises:
-        UsageError: it is named, and is none.
-        InputError: it is named, and is not on the disk.
+        UsageError: the config names a split that does not exist.
+        InputError: the config names a split whose files are missing.
     """
-    wanted = config.data.judged
-    if wanted != IF_APART:
-        if wanted:
-            dataset.scenes(wanted)
-        return wanted
+    split = config.data.eval_split
+    if split != AUTO_SPLIT:
+        if split:
+            # Its files must be there: find out before the training.
+            dataset.scenes(split)
+        return split
     if "val" not in dataset.splits():
         return ""
     try:
         names = {scene.name for scene in dataset.scenes("val")}
     except Clip3DError:
-        # Listed, and not unpacked.
+        # The split is listed, but its scenes are not on the disk.
         return ""
     return "" if names.intersection(scene.name for scene in scenes) else "val"
 
@@ -202,50 +225,54 @@ def _vocabulary(dataset: Dataset) -> Vocabulary:
         raise UsageError(
             "E_DATASET",
             str(dataset.root),
-            "has no vocabulary: nobody knows what its labels mean",
-            "Add vocabulary.toml, as docs/folder.md says.",
+            "has no vocabulary, so the meaning of its labels is unknown",
+            "Add vocabulary.toml, as docs/guides/own-data.md says.",
         )
     return dataset.vocabulary
 
 
-def _tells(dataset: Dataset, scene: PosedScene) -> bool:
+def _has_classes(dataset: Dataset, scene: PosedScene) -> bool:
+    """Return whether any point of a scene has a class."""
     truth = dataset.ground_truth(scene)
     return truth is not None and bool((truth >= 0).any())
 
 
-def _unlabelled(dataset: Dataset, scenes: Sequence[PosedScene]) -> list[str]:
-    """A line about classes without labels, if there are any, of scenes spread over all."""
+def _missing_classes(dataset: Dataset, scenes: Sequence[PosedScene]) -> list[str]:
+    """Return a line about classes without labels, if there are any.
+
+    The labels of at most 200 scenes are counted, spread evenly over all.
+    """
     names = [entry.name for entry in _vocabulary(dataset).classes]
-    looked_at = limit_scenes(scenes, _COUNTED)
+    counted = limit_scenes(scenes, _COUNTED_SCENES)
     points = np.zeros(len(names), dtype=np.int64)
-    for scene in looked_at:
+    for scene in counted:
         truth = dataset.ground_truth(scene)
         if truth is not None:
             points += np.bincount(truth[truth >= 0], minlength=len(names))
-    missing = [names[place] for place in np.flatnonzero(points == 0)]
+    missing = [names[index] for index in np.flatnonzero(points == 0)]
     if not missing:
         return []
-    among = "" if len(looked_at) == len(scenes) else f" in the {len(looked_at)} looked at"
-    return [f"no labels of {', '.join(missing)}{among}: it may forget what it knew of these"]
+    where = "" if len(counted) == len(scenes) else f" in the {len(counted)} scenes counted"
+    return [f"no labels of {', '.join(missing)}{where}: the network may forget these classes"]
 
 
-def _finished_encoder(
-    tuner: FineTuner,
+def _final_encoder(
+    model: FineTuner,
     batches: Sequence[LabelledBatch],
     vocabulary: Vocabulary,
     provenance: Mapping[str, str],
 ) -> PointEncoder:
-    """The encoder, told its classes, its scale and where it comes from."""
+    """Return the trained encoder with its classes, calibrated scale and provenance."""
     spec = replace(
-        tuner.encoder.spec, closed=ClosedHead.of(vocabulary), provenance=dict(provenance)
+        model.encoder.spec, closed=ClosedHead.of(vocabulary), provenance=dict(provenance)
     )
-    if not tuner.options.linear_probe:
-        spec = replace(spec, logit_scale=fitted_words_scale(tuner, batches))
-    return PointEncoder(spec, tuner.encoder.network, backend=tuner.encoder.backend).eval()
+    if not model.options.linear_probe:
+        spec = replace(spec, logit_scale=fit_text_head_scale(model, batches))
+    return PointEncoder(spec, model.encoder.network, backend=model.encoder.backend).eval()
 
 
 def _provenance(
-    config: FinetuneConfig, start: Start | None, labelled: int, steps: int
+    config: FinetuneConfig, start: StartWeights | None, labelled: int, steps: int
 ) -> dict[str, str]:
     origin: dict[str, object] = {"weights": config.start.weights}
     if start is not None:
@@ -265,25 +292,10 @@ def _provenance(
     }
 
 
-def _judged(
-    config: FinetuneConfig, dataset: Dataset, split: str, folder: Path
-) -> dict[HeadName, Judged]:
-    """How good each head of a run is; also written beside its weights."""
-    judged: dict[HeadName, Judged] = {}
+def _evaluate_heads(evaluator: WeightsEvaluator, folder: Path) -> dict[HeadName, WeightsEvaluation]:
+    """Evaluate each head of a run, and write the results beside its weights."""
+    evaluations: dict[HeadName, WeightsEvaluation] = {}
     for head in HEADS:
-        judged[head] = _judge(config, dataset, split, folder / WEIGHTS, head)
-        write_document(judged[head].document, folder / f"eval.{split}.{head}.json")
-    return judged
-
-
-def _judge(
-    config: FinetuneConfig, dataset: Dataset, split: str, weights: Path, head: HeadName
-) -> Judged:
-    return judge_weights(
-        weights,
-        dataset,
-        split,
-        limit=config.data.limit,
-        templates=templates_named(config.words.templates),
-        head=head,
-    )
+        evaluations[head] = evaluator.evaluate(folder / WEIGHTS, head)
+        write_document(evaluations[head].document, folder / f"eval.{evaluator.split}.{head}.json")
+    return evaluations

@@ -1,4 +1,4 @@
-"""What looks wrong about a view, in words: its file, its pose, its depth, its time."""
+"""Warnings about one view: its image file, pose, occlusion and time."""
 
 from __future__ import annotations
 
@@ -9,78 +9,99 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from clip3d_cli.core.cameras import Sightings
-from clip3d_cli.core.scenes import PosedScene, View, moved
+from clip3d_cli.core.cameras import ProjectedPoints
+from clip3d_cli.core.scenes import PosedScene, View, transform_points
 from clip3d_cli.datasets.images import image_size
 from clip3d_cli.errors import InputError
 
 T = TypeVar("T")
 Warnings = tuple[str, ...]
 
-_FEW_SHARE, _FEW_POINTS = 0.1, 100
-_SAME_ASPECT = 0.01
-_LATE_S = 1.0
-_ELSEWHERE_M = 50.0
+# Fewer visible points than this share are suspicious, if at least this many were projected.
+_LEAST_VISIBLE_SHARE, _LEAST_PROJECTED = 0.1, 100
+_ASPECT_TOLERANCE = 0.01
+_LARGEST_OFFSET_S = 1.0
+# A camera may be this far from the cloud even if the cloud is small.
+_LEAST_REACH_M = 50.0
 
 
-def wrong_size(view: View) -> Warnings:
-    """That an image is not as large as its intrinsics say, or cannot be read at all."""
-    size, faults = tried(lambda: image_size(view.image))
+def image_size_warnings(view: View) -> Warnings:
+    """Return a warning if an image cannot be read, or has another size than its intrinsics."""
+    size, faults = read_or_warn(lambda: image_size(view.image))
     if size is None or size == view.size:
         return faults
     fault = (
-        f"the image is {size[0]} x {size[1]} px, its calibration speaks of "
+        f"the image is {size[0]} x {size[1]} px, but its calibration is for "
         f"{view.size[0]} x {view.size[1]} px"
     )
-    if abs(size[0] / size[1] / (view.size[0] / view.size[1]) - 1) <= _SAME_ASPECT:
-        return (f"{fault}: taken as the same picture, scaled",)
+    if abs(size[0] / size[1] / (view.size[0] / view.size[1]) - 1) <= _ASPECT_TOLERANCE:
+        return (f"{fault}: it is taken as the same picture, scaled",)
     return (f"{fault}: it is cropped, turned, or another camera's",)
 
 
-def wrong_aim(
-    view: View, xyz: npt.NDArray[np.float64], inside: Sightings, least_depth_m: float
+def projection_warnings(
+    view: View, xyz: npt.NDArray[np.float64], projected: ProjectedPoints, least_depth_m: float
 ) -> Warnings:
-    """Why no point falls into an image."""
-    if len(inside) or not len(xyz):
+    """Return a likely reason if no point projects into an image.
+
+    Args:
+        view: the camera.
+        xyz: (N, 3) metres in the world frame.
+        projected: points that project into the image.
+        least_depth_m: least depth that was required of them, metres.
+    """
+    if len(projected) or not len(xyz):
         return ()
-    away = moved(view.camera_from_world, xyz)
-    nearest_m = float(np.sqrt(np.square(away).sum(axis=1).min()))
-    if nearest_m > max(np.ptp(xyz, axis=0).max(), _ELSEWHERE_M):
+    xyz_camera = transform_points(view.camera_from_world, xyz)
+    nearest_m = float(np.sqrt(np.square(xyz_camera).sum(axis=1).min()))
+    if nearest_m > max(np.ptp(xyz, axis=0).max(), _LEAST_REACH_M):
         return (
-            f"no point falls into the image: the nearest is {nearest_m:,.0f} m from the camera; "
-            "pose and cloud are not in one world",
+            f"no point projects into the image: the nearest is {nearest_m:,.0f} m from the camera; "
+            "pose and cloud are not in the same world frame",
         )
-    if not (away[:, 2] > least_depth_m).any():
+    if not (xyz_camera[:, 2] > least_depth_m).any():
         return (
-            "no point lies in front of the camera: its axes may be another convention's "
-            "(x right, y down, z forward are wanted), or the pose its inverse",
+            "no point lies in front of the camera: its axes may follow another convention "
+            "(expected: x right, y down, z forward), or the pose may be inverted",
         )
     return (
-        "no point falls into the image, though some lie in front of it: pose or intrinsics "
+        "no point projects into the image, though some lie in front of it: pose or intrinsics "
         "may be wrong",
     )
 
 
-def mostly_hidden(inside: Sightings, kept: Sightings, by_depth: bool) -> Warnings:
-    """What it means when hardly any point is visible."""
-    if len(inside) < _FEW_POINTS or len(kept) >= _FEW_SHARE * len(inside):
+def occlusion_warnings(
+    projected: ProjectedPoints, kept: ProjectedPoints, by_depth: bool
+) -> Warnings:
+    """Return a likely reason if hardly any projected point is visible.
+
+    Args:
+        projected: points that project into the image.
+        kept: those that pass the occlusion test.
+        by_depth: whether they were tested by a depth image.
+    """
+    if len(projected) < _LEAST_PROJECTED or len(kept) >= _LEAST_VISIBLE_SHARE * len(projected):
         return ()
-    share = f"only {len(kept) / len(inside):.1%} of {len(inside):,} points in the image are visible"
+    share = len(kept) / len(projected)
+    fault = f"only {share:.1%} of {len(projected):,} points in the image are visible"
     if by_depth:
-        return (f"{share}: its pose, or the unit of its depth image, may be wrong",)
-    return (f"{share}: the camera may stand behind or inside something",)
+        return (f"{fault}: its pose, or the unit of its depth image, may be wrong",)
+    return (f"{fault}: the camera may be behind or inside an object",)
 
 
-def taken_late(scene: PosedScene, view: View) -> Warnings:
-    """That an image was not taken when the scene was scanned."""
+def time_offset_warnings(scene: PosedScene, view: View) -> Warnings:
+    """Return a warning if an image was taken at another time than the scan."""
     scanned_s = scene.sweeps[0].time_s
-    if scanned_s is None or view.time_s is None or abs(view.time_s - scanned_s) <= _LATE_S:
+    if scanned_s is None or view.time_s is None:
         return ()
-    return (f"taken {abs(view.time_s - scanned_s):.1f} s from the scan: what moves has moved",)
+    offset_s = abs(view.time_s - scanned_s)
+    if offset_s <= _LARGEST_OFFSET_S:
+        return ()
+    return (f"taken {offset_s:.1f} s from the scan: moving objects are at other places",)
 
 
-def tried(read: Callable[[], T]) -> tuple[T | None, Warnings]:
-    """What is read, or None and why not."""
+def read_or_warn(read: Callable[[], T]) -> tuple[T | None, Warnings]:
+    """Return what a function reads and no warning, or None and why it cannot be read."""
     try:
         return read(), ()
     except InputError as error:

@@ -1,8 +1,11 @@
-"""What a pretraining is told: TOML tables, each key known, each value of its kind."""
+"""Config of a pretraining: a dataclass of options per TOML table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+from msgspec import Meta
 
 from clip3d_cli.pipelines.training import config as training_config
 from clip3d_cli.pipelines.training.config import (
@@ -11,67 +14,88 @@ from clip3d_cli.pipelines.training.config import (
     OptimizerOptions,
     RunOptions,
     Tables,
+    Templates,
 )
-from clip3d_cli.pipelines.training.config_files import with_preset
+from clip3d_cli.pipelines.training.config_sources import with_preset
 from clip3d_cli.training.clip2scene.model import LossOptions
 from clip3d_cli.training.clip2scene.pixel_pairs import BatchOptions
+from clip3d_cli.training.option_types import Count, Share
+
+# Dotted keys that may change when a run is resumed, because they do not change its result.
+RESUMABLE_KEYS = (*training_config.RESUMABLE_KEYS, "teacher.features")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherOptions:
-    """Which frozen image model.
+    """Table ``[teacher]``: the frozen image model."""
 
-    Attributes:
-        kind: a name of kind ``teachers`` in the registry.
-        model: open_clip's ``model/tag``, or a folder with a model.
-        variant: how its last attention is read.
-        image_px: what the shorter side of an image is resized to, px; 0 for the model's own.
-        features: the folder that its vectors are kept in; empty for one inside the run's folder.
-    """
+    kind: Annotated[str, Meta(description="registered name of the kind of teacher")] = "openclip"
+    model: Annotated[
+        str, Meta(description="open_clip's model/tag, or a folder with a model of open_clip")
+    ] = "ViT-B-16/openai"
+    variant: Annotated[
+        str,
+        Meta(
+            description="how the last attention layer is read: value, value-released, self or "
+            "neighbour"
+        ),
+    ] = "value"
+    image_px: Annotated[
+        Count,
+        Meta(
+            description="length in pixels to which the shorter side of an image is resized; 0 for "
+            "the model's own"
+        ),
+    ] = 0
+    features: Annotated[
+        str,
+        Meta(
+            description="folder in which the features of the images are kept; empty for features/ "
+            "in the run folder"
+        ),
+    ] = ""
 
-    kind: str = "openclip"
-    model: str = "ViT-B-16/openai"
-    variant: str = "value"
-    image_px: int = 0
-    features: str = ""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WordOptions:
-    """Which words pixels are told apart by.
+    """Table ``[words]``: the classes that pixels are sorted into."""
 
-    Attributes:
-        vocabulary: the name or TOML file of one; ``dataset`` for that of the data set.
-        classes: words instead of a vocabulary.
-        templates: the named set of sentences around words.
-        least_share: of the pixels that must have a word for it to be kept; 0 keeps all. With a
-            long vocabulary this finds the words of the scenes at hand.
-    """
+    vocabulary: Annotated[
+        str,
+        Meta(
+            description="name from clip3d vocabularies, or a TOML file; dataset for the vocabulary "
+            "of the data set"
+        ),
+    ] = "dataset"
+    classes: Annotated[
+        tuple[str, ...], Meta(description="class names to use instead of a vocabulary")
+    ] = ()
+    templates: Templates = "clip2scene"
+    least_share: Annotated[
+        Share,
+        Meta(
+            description="keep only the classes that win at least this share of all image patches; "
+            "0 keeps all"
+        ),
+    ] = 0.0
 
-    vocabulary: str = "dataset"
-    classes: tuple[str, ...] = ()
-    templates: str = "clip2scene"
-    least_share: float = 0.0
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartedEncoderOptions(EncoderOptions):
-    """Which point network.
+    """Table ``[encoder]``: the point network, new or from a weights file."""
 
-    Attributes:
-        start: weights to go on from, whose network and inputs are taken; empty for fresh ones.
-    """
-
-    start: str = ""
-
-
-# What may differ when a run is resumed: it changes no result.
-FREE = (*training_config.FREE, "teacher.features")
+    start: Annotated[
+        str,
+        Meta(
+            description="weights file to start from, whose network and input channels are used; it "
+            "must be of the teacher's feature space; empty for a new network"
+        ),
+    ] = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainConfig(Tables):
-    """All of a pretraining's options, a table each."""
+    """All options of a pretraining, one field per table."""
 
     data: DataOptions = field(default_factory=DataOptions)
     teacher: TeacherOptions = field(default_factory=TeacherOptions)
@@ -84,6 +108,13 @@ class PretrainConfig(Tables):
 
 
 def preset(dataset: str) -> PretrainConfig:
-    """CLIP2Scene's hyper-parameters for a data set, or the defaults where the paper has none."""
+    """Return the defaults with the preset of a data set.
+
+    Args:
+        dataset: a name of kind ``datasets`` in the registry.
+
+    Raises:
+        UsageError: E_UNKNOWN_NAME: there is no such data set.
+    """
     config = replace(PretrainConfig(), data=DataOptions(dataset=dataset))
     return with_preset(config, dataset, "pretrain")

@@ -1,4 +1,4 @@
-"""What a pretraining learns from: the teacher's features on disk, and the words they meet."""
+"""Targets of a pretraining: the teacher's features of the images, and the embedded words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from clip3d_cli import registry
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.scenes import PosedScene
-from clip3d_cli.core.vocabulary import ClassEmbeddings, Vocabulary
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.label import Progress, silent
 from clip3d_cli.pipelines.pretrain.config import PretrainConfig
@@ -20,10 +21,11 @@ from clip3d_cli.teachers.sampling import pseudo_labels
 from clip3d_cli.teachers.teacher import Teacher
 from clip3d_cli.text.embed import embed_vocabulary
 from clip3d_cli.text.encoder import open_text_encoder
-from clip3d_cli.text.templates import templates_named
-from clip3d_cli.training.distributed import ALONE, World
+from clip3d_cli.text.templates import load_templates
+from clip3d_cli.training.distributed import SINGLE_PROCESS, World
 
-_LOOKED_AT = 200
+# Most scenes whose patches are counted to find the frequent words.
+_COUNTED_SCENES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,12 +33,12 @@ class Targets:
     """The teacher's features of every scene, and the words.
 
     Attributes:
-        files: of every scene, in order.
-        folder: where they lie.
-        words: what pixels are told apart by.
-        teacher: its name.
-        text_encoder: the name of what embedded the words.
-        templates: the sentences around them.
+        files: file with the features of each scene, in the order of the scenes.
+        folder: folder of these files.
+        words: embedded words that pixels are labelled with.
+        teacher: name of the teacher.
+        text_encoder: name of the text encoder that embedded the words.
+        templates: sentences around the words.
     """
 
     files: tuple[Path, ...]
@@ -48,14 +50,14 @@ class Targets:
 
 
 def open_teacher(config: PretrainConfig, device: torch.device) -> Teacher:
-    """The frozen image model of a configuration.
+    """Return the frozen image model of a config.
 
     Raises:
         UsageError: there is no such model or variant.
-        SetupError: its weights cannot be had.
+        SetupError: its weights are missing.
     """
     options = config.teacher
-    teacher: Teacher = registry.part("teachers", options.kind)(
+    teacher: Teacher = registry.load("teachers", options.kind)(
         options.model,
         variant=options.variant,
         image_px=options.image_px or None,
@@ -64,29 +66,31 @@ def open_teacher(config: PretrainConfig, device: torch.device) -> Teacher:
     return teacher
 
 
-def targets_of(
+def prepare_targets(
     config: PretrainConfig,
     teacher: Teacher,
     scenes: Sequence[PosedScene],
     vocabulary: Vocabulary,
-    run: Path,
+    run_folder: Path,
 ) -> Targets:
-    """Where the teacher's features will lie, and the words, embedded by its text encoder.
+    """Return the embedded words, and the files in which the teacher's features will be.
+
+    Nothing is written: see `cache_teacher_features`.
 
     Args:
-        config: where features are kept, and which sentences stand around words.
-        teacher: whose they are.
-        scenes: whose images.
-        vocabulary: the words.
-        run: the folder of the run.
+        config: folder of the features, and the sentences around words.
+        teacher: the image model.
+        scenes: training scenes.
+        vocabulary: words to embed.
+        run_folder: folder of the run.
 
     Raises:
-        SetupError: the text encoder cannot be had, or is of another space.
+        SetupError: the text encoder is missing, or is of another feature space than the teacher.
     """
     text = open_text_encoder(teacher.text_encoder)
     teacher.space.require(text.space, f"the text encoder {teacher.text_encoder}")
-    folder = features_folder(Path(config.teacher.features or run / "features"), teacher)
-    templates = templates_named(config.words.templates)
+    folder = features_folder(Path(config.teacher.features or run_folder / "features"), teacher)
+    templates = load_templates(config.words.templates)
     return Targets(
         tuple(folder / f"{scene.name}.safetensors" for scene in scenes),
         folder,
@@ -97,67 +101,72 @@ def targets_of(
     )
 
 
-def look(
+def cache_teacher_features(
     teacher: Teacher,
     scenes: Sequence[PosedScene],
     folder: Path,
     *,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
     progress: Progress = silent,
 ) -> None:
-    """Let the teacher look at every image that it has not seen yet.
+    """Compute the teacher's features of every image whose features are not in the folder yet.
 
     Args:
-        teacher: who looks.
-        scenes: whose images.
-        folder: of its features.
-        world: each of its processes looks at a part of the scenes.
-        progress: wraps them.
+        teacher: the image model.
+        scenes: scenes with images; every process takes each ``world.size``-th of them.
+        folder: folder of the features.
+        world: this process among those that train together.
+        progress: wraps the scenes.
 
     Raises:
-        Clip3DError: an image cannot be read, or the disk is full.
+        Clip3DError: an image cannot be read, or a file cannot be written.
     """
-    for place in progress(range(world.rank, len(scenes), world.size), "looking at images"):
-        write_features(scenes[place], teacher, folder)
-    world.mean([0.0])  # Nobody goes on before all have looked.
+    for index in progress(range(world.rank, len(scenes), world.size), "encoding images"):
+        write_features(scenes[index], teacher, folder)
+    # Wait for the other processes: batches need the features of all scenes.
+    world.mean([0.0])
 
 
-def kept_words(
+def keep_frequent_words(
     targets: Targets, scenes: Sequence[PosedScene], least_share: float
 ) -> ClassEmbeddings:
-    """The words that the images of the scenes show often enough.
+    """Return the words of the classes that win at least a share of all image patches.
 
-    Of a long list, this makes the vocabulary of the scenes at hand: every patch of the images
-    (of at most two hundred scenes, spread evenly) votes for its nearest word.
+    Out of a long list, this finds the vocabulary of the scenes at hand. Every patch of the images,
+    of at most 200 scenes spread evenly, counts for the class of its nearest word.
 
     Args:
-        targets: the features and the whole list.
-        scenes: in the order of the features.
-        least_share: of all patches that a word must have, 0…1.
+        targets: the features, and all words.
+        scenes: scenes in the order of the features.
+        least_share: share of all patches that a class must have, 0 … 1.
 
     Raises:
-        UsageError: E_CONFIG: no word has that share.
+        UsageError: E_CONFIG: no class has that share.
     """
     words = targets.words
-    votes = np.zeros(len(words.vectors), dtype=np.int64)
-    places = np.unique(np.linspace(0, len(scenes) - 1, min(len(scenes), _LOOKED_AT)).round())
-    for place in places.astype(int):
-        for grid in read_features(targets.files[place], scenes[place], words.space):
-            flat = grid.reshape(-1, words.space.dim).astype(np.float32)
-            votes += np.bincount(pseudo_labels(flat, words)[0], minlength=len(votes))
-    share_of_class = np.bincount(words.class_of_vector, votes) / max(1, votes.sum())
-    kept = np.flatnonzero(share_of_class >= least_share)
+    patches_of_word = np.zeros(len(words.vectors), dtype=np.int64)  # (W,)
+    last = len(scenes) - 1
+    indices = np.unique(np.linspace(0, last, min(len(scenes), _COUNTED_SCENES)).round())
+    for index in indices.astype(int):
+        for features in read_features(targets.files[index], scenes[index], words.space):
+            vectors = features.reshape(-1, words.space.dim).astype(np.float32)
+            nearest = pseudo_labels(vectors, words)[0]
+            patches_of_word += np.bincount(nearest, minlength=len(patches_of_word))
+    patches_of_class = np.bincount(words.class_of_vector, patches_of_word)
+    share_of_class = patches_of_class / max(1, patches_of_word.sum())
+    kept = np.flatnonzero(share_of_class >= least_share)  # classes
     if not len(kept):
         raise UsageError(
             "E_CONFIG",
             "words.least_share",
-            f"no word has a share of {least_share} of the images",
-            f"The highest is {share_of_class.max():.3f}.",
+            f"no class has a share of {least_share} of the image patches",
+            f"The largest share is {share_of_class.max():.3f}; choose a smaller one.",
         )
-    rows = np.isin(words.class_of_vector, kept)
+    rows = np.isin(words.class_of_vector, kept)  # (W,) True for the words of these classes
     classes = tuple(words.vocabulary.classes[index] for index in kept)
     return ClassEmbeddings(
         words.vectors[rows],
+        # kept is sorted, so this is the new index of each word's class.
         np.searchsorted(kept, words.class_of_vector[rows]).astype(np.int32),
         replace(words.vocabulary, classes=classes),
         words.space,

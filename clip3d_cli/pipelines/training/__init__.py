@@ -1,1 +1,1 @@
-"""What pretraining and fine-tuning share: configuration, start and run."""
+"""What pretraining and fine-tuning share: config, run folder and loop."""

@@ -1,16 +1,43 @@
-"""What every training is told, whatever it learns from."""
+"""Options that pretraining and fine-tuning share, as tables of a config."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
+from msgspec import Meta
+
+from clip3d_cli.encoders.input_channels import CHANNELS
 from clip3d_cli.training.distributed import World
+from clip3d_cli.training.option_types import Count, NonNegative, Positive, PositiveCount, Share
 from clip3d_cli.training.state import LoopOptions
 
-# What may differ when a run is resumed, in every training: it changes no result.
-FREE = (
+if TYPE_CHECKING:
+    ChannelName = str
+else:
+    ChannelName = Literal[tuple(CHANNELS)]
+
+# Types of keys that several configs have, with defaults of their own.
+LearningRate = Annotated[
+    NonNegative, Meta(description="highest learning rate; it falls to zero along half a cosine")
+]
+AverageDecay = Annotated[
+    Share,
+    Meta(
+        description="decay of the exponential moving average of the weights, which is saved at the "
+        "end; 0 saves the last weights"
+    ),
+]
+Epochs = Annotated[
+    PositiveCount, Meta(description="how often each scene is used; only counts if steps is 0")
+]
+Templates = Annotated[
+    str, Meta(description="named set of sentences around a word: clip2scene, photo, scene or none")
+]
+
+# Dotted keys that may change when a run is resumed, because they do not change its result.
+RESUMABLE_KEYS = (
     "run.device",
     "run.backend",
     "run.workers",
@@ -18,150 +45,192 @@ FREE = (
     "run.keep_last",
     "run.tensorboard",
     "data.root",
-    "data.judged",
+    "data.eval_split",
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataOptions:
-    """Which scenes.
+    """Table [data]: the scenes to train on."""
 
-    Attributes:
-        dataset: a name of kind ``datasets`` in the registry.
-        root: its folder.
-        split: the scenes to learn from.
-        judged: a split with truth that the result is judged on at the end; empty for none.
-        limit: take so many scenes of a split, spread evenly over it; 0 for all.
-    """
+    dataset: Annotated[str, Meta(description="registered name of the data set")] = "folder"
+    root: Annotated[str, Meta(description="folder of the data set")] = "."
+    split: Annotated[
+        str,
+        Meta(
+            description="split to train on; empty takes train, else its mini version, else the "
+            "first split"
+        ),
+    ] = ""
+    eval_split: Annotated[
+        str,
+        Meta(
+            description="split with ground truth on which the weights are evaluated at the end; "
+            "empty for no evaluation"
+        ),
+    ] = ""
+    limit: Annotated[
+        Count,
+        Meta(
+            description="largest number of scenes taken from a split, evenly spaced; 0 for all; "
+            "it also holds for the split of the evaluation"
+        ),
+    ] = 0
 
-    dataset: str = "folder"
-    root: str = "."
-    split: str = ""
-    judged: str = ""
-    limit: int = 0
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderOptions:
-    """Which point network.
+    """Table [encoder]: the point network."""
 
-    Attributes:
-        architecture: a name of kind ``point_encoders`` in the registry.
-        layers: of a MinkUNet.
-        width: all inner channels times this.
-        inputs: the channels of a voxel.
-        voxel_sizes_m: the voxel edges to choose from by a cloud's density, metres.
-    """
+    architecture: Annotated[
+        str, Meta(description="registered name of the network: minkunet or spvcnn")
+    ] = "minkunet"
+    layers: Annotated[Literal[14, 18, 34], Meta(description="number of layers of a MinkUNet")] = 18
+    width: Annotated[
+        Positive, Meta(description="factor on the number of channels inside the network")
+    ] = 1.0
+    inputs: Annotated[
+        tuple[ChannelName, ...],
+        Meta(
+            min_length=1,
+            description="input channels of a voxel; with intensity, red, green or blue, "
+            "every cloud to be labelled must have them",
+        ),
+    ] = ("one", "height_near", "height_far", "z_spread", "z_offset", "log_voxel")
+    voxel_sizes_m: Annotated[
+        tuple[Positive, ...],
+        Meta(
+            min_length=1,
+            description="voxel edge lengths in metres; of several, the one that suits the point "
+            "density of a cloud is used",
+        ),
+    ] = (0.1,)
 
-    architecture: str = "minkunet"
-    layers: Literal[14, 18, 34] = 18
-    width: float = 1.0
-    inputs: tuple[str, ...] = (
-        "one",
-        "height_near",
-        "height_far",
-        "z_spread",
-        "z_offset",
-        "log_voxel",
-    )
-    voxel_sizes_m: tuple[float, ...] = (0.1,)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerOptions:
-    """How it is optimised: see `clip3d_cli.training.state.LoopOptions`.
+    """Table [optimizer]: see also clip3d_cli.training.state.LoopOptions."""
 
-    Attributes:
-        epochs: how often every scene is seen.
-        steps: how many steps instead; 0 counts epochs.
-        warmup: the share of steps in which the learning rate rises.
-    """
+    kind: Annotated[
+        Literal["adamw", "sgd"], Meta(description="optimiser; AdamW has β 0.9 and 0.98")
+    ] = "sgd"
+    learning_rate: LearningRate = 0.1
+    weight_decay: Annotated[
+        NonNegative, Meta(description="weight decay; AdamW does not apply it to norms and biases")
+    ] = 1e-4
+    momentum: Annotated[Share, Meta(description="momentum of SGD")] = 0.9
+    dampening: Annotated[Share, Meta(description="dampening of the momentum of SGD")] = 0.1
+    clip_norm: Annotated[
+        NonNegative, Meta(description="gradients longer than this are shortened to it; 0 for never")
+    ] = 0.0
+    average_decay: AverageDecay = 0.998
+    batches_per_step: Annotated[
+        PositiveCount, Meta(description="batches whose gradients are averaged for one step")
+    ] = 1
+    epochs: Epochs = 20
+    steps: Annotated[Count, Meta(description="optimiser steps; 0 to count epochs instead")] = 0
+    warmup: Annotated[
+        Share, Meta(description="share of the steps in which the learning rate rises from zero")
+    ] = 0.0
 
-    kind: Literal["adamw", "sgd"] = "sgd"
-    learning_rate: float = 0.1
-    weight_decay: float = 1e-4
-    momentum: float = 0.9
-    dampening: float = 0.1
-    clip_norm: float = 0.0
-    average_decay: float = 0.998
-    batches_per_step: int = 1
-    epochs: int = 20
-    steps: int = 0
-    warmup: float = 0.0
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How the run goes; ``seed``, ``precision`` and ``processes`` alone change a result on a CPU.
+    """Table [run]: on a CPU only seed, precision and processes change a result."""
 
-    Attributes:
-        seed: of every draw.
-        precision: ``fp32``, or ``bf16`` for features inside the network.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        backend: of the convolutions.
-        workers: processes that make batches ahead.
-        save_every: a checkpoint after so many steps.
-        keep_last: how many checkpoints are kept.
-        tensorboard: also write curves for it.
-        processes: how many trained together: recorded, since each of them draws its own batches.
-    """
+    seed: Annotated[Count, Meta(description="random seed")] = 0
+    precision: Annotated[
+        Literal["fp32", "bf16"],
+        Meta(
+            description="data type of the features inside the network; weights, heads and losses "
+            "are always float32"
+        ),
+    ] = "fp32"
+    device: Annotated[str, Meta(description="device to train on: auto, cpu, cuda or cuda:N")] = (
+        "auto"
+    )
+    backend: Annotated[
+        str, Meta(description="backend of the sparse convolutions; auto takes the fastest here")
+    ] = "auto"
+    workers: Annotated[
+        Count,
+        Meta(
+            description="processes that prepare batches ahead; 0 prepares them in the training "
+            "process"
+        ),
+    ] = 2
+    save_every: Annotated[
+        PositiveCount, Meta(description="steps from checkpoint to checkpoint")
+    ] = 500
+    keep_last: Annotated[PositiveCount, Meta(description="checkpoints that are kept")] = 2
+    tensorboard: Annotated[
+        bool,
+        Meta(
+            description="also write curves for TensorBoard to tensorboard/ in the run folder; "
+            "needs pip install tensorboard"
+        ),
+    ] = False
+    processes: Annotated[
+        PositiveCount,
+        Meta(
+            description="processes that train together; recorded from --gpus and --nodes, not "
+            "set by hand: a run must be resumed with as many, because each process draws its own "
+            "batches"
+        ),
+    ] = 1
 
-    seed: int = 0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    device: str = "auto"
-    backend: str = "auto"
-    workers: int = 2
-    save_every: int = 500
-    keep_last: int = 2
-    tensorboard: bool = False
-    processes: int = 1
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """A configuration whose every field is a dataclass: a table of TOML."""
+    """Config whose fields are option dataclasses, one per TOML table."""
 
     def tables(self) -> dict[str, Any]:
-        """The same as nested mappings, fit for TOML."""
+        """Return the config as nested dicts, ready for `clip3d_cli.training.toml_text`."""
         return asdict(self)
 
 
-class Batch(Protocol):
-    """What a batch is made of."""
+class BatchSize(Protocol):
+    """Options of a batch, as far as every training has them."""
 
     @property
     def scenes(self) -> int:
-        """How many scenes it has."""
+        """Number of scenes in a batch."""
 
 
 class TrainingConfig(Protocol):
-    """The options that every training has, a table each."""
+    """Tables that the config of every training has."""
 
     @property
     def data(self) -> DataOptions:
-        """Which scenes."""
+        """Scenes to train on."""
 
     @property
-    def batch(self) -> Batch:
-        """What a batch is made of."""
+    def batch(self) -> BatchSize:
+        """Content of a batch."""
 
     @property
     def optimizer(self) -> OptimizerOptions:
-        """How it is optimised."""
+        """Optimiser and length of the training."""
 
     @property
     def run(self) -> RunOptions:
-        """How the run goes."""
+        """Seed, device and checkpoints."""
 
     def tables(self) -> dict[str, Any]:
-        """The same as nested mappings, fit for TOML."""
+        """Return the config as nested dicts."""
 
 
 def loop_options(config: TrainingConfig, scenes: int, world: World) -> LoopOptions:
-    """How many steps there are, and how they are made."""
+    """Return the options of the training loop, with epochs and shares turned into steps.
+
+    Args:
+        config: config of the training.
+        scenes: number of training scenes.
+        world: this process among those that train together.
+    """
     options = config.optimizer
-    a_step = config.batch.scenes * options.batches_per_step * world.size
-    steps = options.steps or options.epochs * math.ceil(scenes / a_step)
+    scenes_per_step = config.batch.scenes * options.batches_per_step * world.size
+    steps = options.steps or options.epochs * math.ceil(scenes / scenes_per_step)
     return LoopOptions(
         steps=steps,
         learning_rate=options.learning_rate,

@@ -1,4 +1,4 @@
-"""Which scenes of a data set a configuration means."""
+"""Scenes that a config names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from clip3d_cli.pipelines.training.config import DataOptions
 
 
 def open_split(options: DataOptions) -> tuple[Dataset, str, Sequence[PosedScene]]:
-    """The data set of a configuration, the split to learn from and its scenes.
+    """Return the data set of a config, the name of the training split, and its scenes.
 
     Raises:
         UsageError: there is no such data set or split.
-        InputError: the folder is not of its layout.
+        InputError: the folder does not have the layout of the data set.
     """
-    dataset: Dataset = registry.part("datasets", options.dataset)(Path(options.root))
+    dataset: Dataset = registry.load("datasets", options.dataset)(Path(options.root))
     split = options.split or default_split(dataset, "train")
     return dataset, split, limit_scenes(dataset.scenes(split), options.limit)

@@ -1,4 +1,4 @@
-"""What a backend does in plain PyTorch that has no kernel of its own for it."""
+"""Plain PyTorch implementations for backends without a kernel of their own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from clip3d_cli.sparse.backend import Epilogue, Features
 
 
-def joined(feats: Features) -> Tensor:
-    """Features that stand side by side, as one tensor: (M, sum of C)."""
+def concatenate(feats: Features) -> Tensor:
+    """Return features as one tensor, (M, sum of C); a single tensor is returned as it is."""
     if isinstance(feats, Tensor):
         return feats
     return feats[0] if len(feats) == 1 else torch.cat(feats, dim=1)
 
 
-def finish(sums: Tensor, epilogue: Epilogue | None) -> Tensor:
-    """An epilogue over (M, C) sums, which are overwritten."""
+def apply_epilogue(sums: Tensor, epilogue: Epilogue | None) -> Tensor:
+    """Apply an epilogue to (M, C) sums in place, and return them."""
     if epilogue is None:
         return sums
     if epilogue.scale is not None:
@@ -29,15 +29,15 @@ def finish(sums: Tensor, epilogue: Epilogue | None) -> Tensor:
     return F.relu_(sums) if epilogue.relu else sums
 
 
-class TorchNorm:
-    """The batch normalisation of a backend that has no kernel of its own for it."""
+class TorchBatchNorm:
+    """Mixin with the batch normalization of a backend that has no kernel of its own for it."""
 
-    def normalise(
+    def batch_norm(
         self, feats: Tensor, norm: nn.BatchNorm1d, *, residual: Tensor | None, relu: bool
     ) -> Tensor:
-        """See `Backend.normalise`."""
-        # Not through norm itself: its own forward is the caller.
-        normed: Tensor = nn.BatchNorm1d.forward(norm, feats)
+        """Return relu(batch_norm(feats) + residual): see `Backend.batch_norm`."""
+        # Not norm(feats): a subclass's forward may be the caller.
+        normalized: Tensor = nn.BatchNorm1d.forward(norm, feats)
         if residual is not None:
-            normed = normed + residual
-        return F.relu(normed) if relu else normed
+            normalized = normalized + residual
+        return F.relu(normalized) if relu else normalized

@@ -1,11 +1,12 @@
-"""Sparse convolution by spconv 2.3, where a user has installed it.
+"""Sparse convolution by spconv 2.3, if it is installed.
 
-spconv is given our kernel maps in the layout of its own native algorithm (multiply offset by offset
-over lists of pairs), so its lattice, its hash tables and its kernel order never matter.
+spconv receives clip3d's kernel maps in the layout of its own "native" algorithm, which multiplies
+lists of pairs offset by offset. So its lattice, its hash tables and its order of offsets do not
+matter.
 
-Its code for CPUs lets OpenMP's threads share two pointers while they add rows up
-(``GatherCPU::scatter_add`` in 2.3.8): with two threads, some rows come out wrong. So on a CPU its
-calls run on one thread. Its code for CUDA was read, and not run on a GPU here.
+spconv's CPU code shares two pointers between OpenMP threads while it adds up rows
+(``GatherCPU::scatter_add`` in 2.3.8): with two threads some rows are wrong. On a CPU its functions
+are therefore called with one thread. Its CUDA code has been read but not run on a GPU.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from clip3d_cli.sparse.backend import (
     Features,
     Level,
     Precision,
-    check_fit,
-    refuse_gradients,
+    check_no_gradients,
+    check_shapes,
 )
-from clip3d_cli.sparse.backends.fallback import TorchNorm, finish, joined
+from clip3d_cli.sparse.backends.fallback import TorchBatchNorm, apply_epilogue, concatenate
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
 
 _CHANNEL_STEP = 8
@@ -38,14 +39,15 @@ _CHANNEL_STEP = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairTable:
-    """A kernel map as spconv wants it.
+    """A kernel map in spconv's layout.
 
     Attributes:
-        pairs: (2, offsets, P) int32 source rows and target rows, −1 behind the last of each offset.
-        counts: (offsets,) int32, on the CPU, how many pairs each offset has; 0 for the middle one
-            of a submanifold map, where every row sees itself.
-        rows: how many source rows and target rows there are.
-        submanifold: whether both are the same.
+        pairs: (2, offsets, P) int32, source rows and target rows; −1 after the last pair of each
+            offset.
+        counts: (offsets,) int32 on the CPU, number of pairs of each offset; 0 for the centre of a
+            submanifold map, where every row sees itself.
+        rows: number of source rows, number of target rows.
+        submanifold: whether the map is of one level onto itself.
     """
 
     pairs: Tensor
@@ -54,41 +56,46 @@ class PairTable:
     submanifold: bool
 
 
-class SpconvBackend(TorchNorm):
-    """Runs spconv's native convolution over our kernel maps.
+class SpconvBackend(TorchBatchNorm):
+    """Backend that calls spconv's convolution with clip3d's kernel maps.
 
     Args:
-        precision: ``fast`` asks for float16 features on a CUDA device, and float32 elsewhere;
-            ``high`` computes as ``exact``.
+        precision: ``fast`` sets ``dtype`` to float16 on a CUDA device and leaves float32
+            elsewhere. ``high`` computes as ``exact``.
     """
 
     name = "spconv"
 
     def __init__(self, *, precision: Precision = "exact") -> None:
-        on_cuda = torch.cuda.is_available() and _reason() is None and not _made_for_cpus()
+        on_cuda = torch.cuda.is_available() and _import_fault() is None and not _is_cpu_build()
         self.device_types = ("cuda", "cpu") if on_cuda else ("cpu",)
         self.precision: Precision = precision
         self.dtype = torch.float16 if precision == "fast" and on_cuda else torch.float32
 
-    def available(self) -> str | None:
-        """Why it cannot run here, or None."""
-        return _reason()
+    def unavailable_reason(self) -> str | None:
+        """Return why spconv cannot be used here, or None if it can."""
+        return _import_fault()
 
-    def kernel_map(self, source: Level, target: Level, size: int) -> PairTable:
-        """The pairs between two levels: see `Backend.kernel_map`."""
-        same = source.stride == target.stride
-        of_offset = neighbour_pairs(source.keys, size) if same else child_pairs(source)
-        if same:
-            nothing = of_offset[0].targets.new_empty(0)
-            of_offset[len(of_offset) // 2] = Pairs(nothing, nothing)
-        counts = [len(each.targets) for each in of_offset]
-        # At least one column: spconv refuses tables of no size.
-        pairs = of_offset[0].targets.new_full((2, len(counts), max(1, *counts)), -1)
-        for offset, (count, each) in enumerate(zip(counts, of_offset, strict=True)):
-            pairs[0, offset, :count] = each.sources
-            pairs[1, offset, :count] = each.targets
+    def build_kernel_map(self, source: Level, target: Level, size: int) -> PairTable:
+        """Return the pairs between two levels: see `Backend.build_kernel_map`.
+
+        Raises:
+            ValueError: an unsupported size, or a level without parent rows.
+        """
+        submanifold = source.stride == target.stride
+        pairs = neighbour_pairs(source.keys, size) if submanifold else child_pairs(source)
+        if submanifold:
+            # spconv multiplies the centre as one product of all rows.
+            no_rows = pairs[0].targets.new_empty(0)
+            pairs[len(pairs) // 2] = Pairs(no_rows, no_rows)
+        counts = [len(each.targets) for each in pairs]
+        # At least one column: spconv rejects empty tables.
+        table = pairs[0].targets.new_full((2, len(counts), max(1, *counts)), -1)
+        for offset, (count, each) in enumerate(zip(counts, pairs, strict=True)):
+            table[0, offset, :count] = each.sources
+            table[1, offset, :count] = each.targets
         rows = (len(source), len(target))
-        return PairTable(pairs, torch.tensor(counts, dtype=torch.int32), rows, same)
+        return PairTable(table, torch.tensor(counts, dtype=torch.int32), rows, submanifold)
 
     def convolve(
         self,
@@ -99,47 +106,49 @@ class SpconvBackend(TorchNorm):
         transposed: bool = False,
         epilogue: Epilogue | None = None,
     ) -> Tensor:
-        """The convolved features: see `Backend.convolve`.
+        """Return the convolved features: see `Backend.convolve`.
 
-        On CUDA in float16 where features are float16, in float32 otherwise.
+        On CUDA, float16 features are multiplied in float16; all else is computed in float32.
 
         Raises:
-            ValueError: the weight does not fit the features or the map, or spconv was built
-                without CUDA and they lie there.
+            ValueError: the weight does not match the features or the map, the features are on
+                CUDA and spconv was built without it, or an epilogue with gradients enabled.
         """
-        feats = joined(feats)
-        check_fit(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
-        refuse_gradients(epilogue, weight, feats)
+        feats = concatenate(feats)
+        check_shapes(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
+        check_no_gradients(epilogue, weight, feats)
         if feats.device.type not in self.device_types:
-            wanted = " and ".join(self.device_types)
-            raise ValueError(f"this spconv convolves on {wanted}, not on {feats.device}")
+            supported = " and ".join(self.device_types)
+            raise ValueError(f"this spconv computes on {supported}, not on {feats.device}")
         if len(weight) == 1 or not len(feats):
             result = feats @ weight[0].to(feats.dtype)
         else:
             result = _convolve(feats, weight, kernel_map, transposed)
-        return finish(result, epilogue)
+        return apply_epilogue(result, epilogue)
 
 
 def _convolve(feats: Tensor, weight: Tensor, table: PairTable, transposed: bool) -> Tensor:
     half = feats.is_cuda and feats.dtype == torch.float16
     dtype = torch.float16 if half else torch.float32
-    channels, given = weight.shape[2], feats.dtype
+    channels_out, result_dtype = weight.shape[2], feats.dtype
     weight, feats = weight.to(dtype), feats.to(dtype)
     if half:
-        # Tensor cores take whole vectors of eight.
-        short = -feats.shape[1] % _CHANNEL_STEP
-        feats = F.pad(feats, (0, short))
-        weight = F.pad(weight, (0, -channels % _CHANNEL_STEP, 0, short))
-    result: Tensor = _NativeConvolution.apply(feats, weight, table, transposed)
-    return result[:, :channels].to(given)
+        # Tensor cores multiply whole vectors of eight channels.
+        missing = -feats.shape[1] % _CHANNEL_STEP
+        feats = F.pad(feats, (0, missing))
+        weight = F.pad(weight, (0, -channels_out % _CHANNEL_STEP, 0, missing))
+    result: Tensor = _Convolution.apply(feats, weight, table, transposed)
+    return result[:, :channels_out].to(result_dtype)
 
 
-class _NativeConvolution(torch.autograd.Function):
+class _Convolution(torch.autograd.Function):
+    """Calls of spconv's forward and backward functions."""
+
     @staticmethod
     def forward(
         ctx: Any, feats: Tensor, weight: Tensor, table: PairTable, transposed: bool
     ) -> Tensor:
-        # spconv's weights are (Cout, offsets, Cin).
+        # (offsets, Cin, Cout) → (Cout, offsets, Cin), spconv's layout.
         filters = weight.permute(2, 0, 1).contiguous()
         ctx.save_for_backward(feats, filters)
         ctx.table, ctx.transposed = table, transposed
@@ -173,7 +182,7 @@ class _NativeConvolution(torch.autograd.Function):
 
 @contextmanager
 def _one_thread_on_cpu(feats: Tensor) -> Iterator[None]:
-    """Hold torch to one thread, and so spconv: both use the OpenMP that torch has loaded."""
+    """Limit PyTorch, and with it spconv, to one thread: both use the same OpenMP library."""
     threads = torch.get_num_threads()
     if feats.is_cuda or threads == 1:
         yield
@@ -185,7 +194,7 @@ def _one_thread_on_cpu(feats: Tensor) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _reason() -> str | None:
+def _import_fault() -> str | None:
     if importlib.util.find_spec("spconv") is None:
         return "spconv is not installed"
     try:
@@ -197,16 +206,16 @@ def _reason() -> str | None:
 
 def _operations() -> Any:
     with warnings.catch_warnings():
-        # What it imports is out of date in ways that no user of clip3d can mend.
+        # spconv imports deprecated functions, which users of clip3d cannot change.
         warnings.simplefilter("ignore", DeprecationWarning)
         operations: Any = importlib.import_module("spconv.pytorch.ops")
-    if _made_for_cpus():
-        # Its backward asks torch for a CUDA stream that it then does not use.
+    if _is_cpu_build():
+        # spconv's backward function gets a CUDA stream that a CPU build does not use.
         operations.get_current_stream = _no_stream
     return operations
 
 
-def _made_for_cpus() -> bool:
+def _is_cpu_build() -> bool:
     return bool(importlib.import_module("spconv.cppconstants").CPU_ONLY_BUILD)
 
 

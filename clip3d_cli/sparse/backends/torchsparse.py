@@ -1,14 +1,18 @@
-"""Sparse convolution by torchsparse 2.1 on a CUDA device, where a user has installed it.
+"""Sparse convolution by torchsparse 2.1 on a CUDA device, if it is installed.
 
-torchsparse is given our kernel maps, so its own kernel orders (x fastest for odd kernels, z fastest
-for even ones) never matter: its gather–scatter kernels take pairs grouped by offset, and the
-weight of a group stands at the same place, x slowest, as everywhere here.
+torchsparse receives clip3d's kernel maps, so its own orders of offsets (x fastest for odd kernels,
+z fastest for even ones) do not matter: its gather–scatter kernels take pairs grouped by offset, and
+the matrix of a group has the same position in the weight, x slowest, as everywhere in clip3d.
 
-Read in torchsparse 2.1.0 (commit of 2025-02-24), not run on a GPU here: the calls and argument
-orders of ``torchsparse.backend.conv_{forward,backward}_gather_scatter_cuda``; that conv_mode 0
-ignores both masks and the shared buffer; that the middle offset of an odd kernel between levels of
-equal length is taken as identity, which holds for ours; that half-precision kernels move two
-channels at a time, hence the padding to eight; that there are no bfloat16 kernels.
+The following was read in the source of torchsparse 2.1.0 (commit of 2025-02-24), and not run on a
+GPU:
+
+* the arguments of ``torchsparse.backend.conv_{forward,backward}_gather_scatter_cuda``;
+* conv_mode 0 ignores both masks and the shared buffer;
+* the centre of an odd kernel between levels of equal length is taken as the identity, which is
+  true for submanifold maps;
+* half-precision kernels move two channels at a time, hence the padding to eight;
+* there are no bfloat16 kernels.
 """
 
 from __future__ import annotations
@@ -27,10 +31,10 @@ from clip3d_cli.sparse.backend import (
     Features,
     Level,
     Precision,
-    check_fit,
-    refuse_gradients,
+    check_no_gradients,
+    check_shapes,
 )
-from clip3d_cli.sparse.backends.fallback import TorchNorm, finish, joined
+from clip3d_cli.sparse.backends.fallback import TorchBatchNorm, apply_epilogue, concatenate
 from clip3d_cli.sparse.neighbours import child_pairs, neighbour_pairs
 
 _FORWARD = "conv_forward_gather_scatter_cuda"
@@ -40,12 +44,12 @@ _CHANNEL_STEP = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairList:
-    """A kernel map as torchsparse wants it.
+    """A kernel map in torchsparse's layout.
 
     Attributes:
-        pairs: (P, 2) int32 source and target rows, grouped by offset.
-        counts: (offsets,) int32, on the CPU, how many pairs each offset has.
-        rows: how many source rows and target rows there are.
+        pairs: (P, 2) int32, source and target rows, grouped by offset.
+        counts: (offsets,) int32 on the CPU, number of pairs of each offset.
+        rows: number of source rows, number of target rows.
     """
 
     pairs: Tensor
@@ -53,8 +57,12 @@ class PairList:
     rows: tuple[int, int]
 
 
-class TorchsparseBackend(TorchNorm):
-    """Runs torchsparse's CUDA kernels over our kernel maps."""
+class TorchsparseBackend(TorchBatchNorm):
+    """Backend that calls torchsparse's CUDA kernels with clip3d's kernel maps.
+
+    Args:
+        precision: ``fast`` sets ``dtype`` to float16. ``high`` computes as ``exact``.
+    """
 
     name = "torchsparse"
     device_types: tuple[str, ...] = ("cuda",)
@@ -63,8 +71,8 @@ class TorchsparseBackend(TorchNorm):
         self.precision: Precision = precision
         self.dtype = torch.float16 if precision == "fast" else torch.float32
 
-    def available(self) -> str | None:
-        """Why it cannot run here, or None."""
+    def unavailable_reason(self) -> str | None:
+        """Return why torchsparse cannot be used here, or None if it can."""
         if not torch.cuda.is_available():
             return "torchsparse 2.1 needs a CUDA device"
         if importlib.util.find_spec("torchsparse") is None:
@@ -77,14 +85,19 @@ class TorchsparseBackend(TorchNorm):
             return "torchsparse was built without its CUDA kernels"
         return None
 
-    def kernel_map(self, source: Level, target: Level, size: int) -> PairList:
-        """The pairs between two levels: see `Backend.kernel_map`."""
-        same = source.stride == target.stride
-        of_offset = neighbour_pairs(source.keys, size) if same else child_pairs(source)
-        joined = [torch.cat(rows) for rows in zip(*of_offset, strict=True)]
-        counts = torch.tensor([len(each.targets) for each in of_offset], dtype=torch.int32)
-        pairs = torch.stack((joined[1], joined[0]), dim=1)
-        return PairList(pairs, counts, (len(source), len(target)))
+    def build_kernel_map(self, source: Level, target: Level, size: int) -> PairList:
+        """Return the pairs between two levels: see `Backend.build_kernel_map`.
+
+        Raises:
+            ValueError: an unsupported size, or a level without parent rows.
+        """
+        submanifold = source.stride == target.stride
+        pairs = neighbour_pairs(source.keys, size) if submanifold else child_pairs(source)
+        # (P,) each, the pairs of one offset after those of another.
+        targets, sources = (torch.cat(rows) for rows in zip(*pairs, strict=True))
+        counts = torch.tensor([len(each.targets) for each in pairs], dtype=torch.int32)
+        both = torch.stack((sources, targets), dim=1)
+        return PairList(both, counts, (len(source), len(target)))
 
     def convolve(
         self,
@@ -95,29 +108,32 @@ class TorchsparseBackend(TorchNorm):
         transposed: bool = False,
         epilogue: Epilogue | None = None,
     ) -> Tensor:
-        """The convolved features: see `Backend.convolve`.
+        """Return the convolved features: see `Backend.convolve`.
 
-        In float16 where features are float16, in float32 otherwise.
+        float16 features are multiplied in float16, all others in float32.
 
         Raises:
-            ValueError: the weight does not fit the features or the map, or they are not on CUDA.
+            ValueError: the weight does not match the features or the map, they are not on CUDA,
+                or an epilogue with gradients enabled.
         """
-        feats = joined(feats)
-        check_fit(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
-        refuse_gradients(epilogue, weight, feats)
+        feats = concatenate(feats)
+        check_shapes(feats, weight, len(kernel_map.counts), kernel_map.rows[1 if transposed else 0])
+        check_no_gradients(epilogue, weight, feats)
         dtype = torch.float16 if feats.dtype == torch.float16 else torch.float32
-        channels, given = weight.shape[2], feats.dtype
-        weight = F.pad(weight.to(dtype), (0, -channels % _CHANNEL_STEP))
+        channels_out, result_dtype = weight.shape[2], feats.dtype
+        weight = F.pad(weight.to(dtype), (0, -channels_out % _CHANNEL_STEP))
         weight = F.pad(weight, (0, 0, 0, -feats.shape[1] % _CHANNEL_STEP))
         feats = F.pad(feats.to(dtype), (0, -feats.shape[1] % _CHANNEL_STEP))
         if not len(kernel_map.pairs):
-            result = feats.new_zeros(kernel_map.rows[0 if transposed else 1], channels)
+            result = feats.new_zeros(kernel_map.rows[0 if transposed else 1], channels_out)
         else:
             result = _GatherScatter.apply(feats, weight, kernel_map, transposed)
-        return finish(result[:, :channels].to(given), epilogue)
+        return apply_epilogue(result[:, :channels_out].to(result_dtype), epilogue)
 
 
 class _GatherScatter(torch.autograd.Function):
+    """Calls of torchsparse's forward and backward kernels."""
+
     @staticmethod
     def forward(
         ctx: Any, feats: Tensor, weight: Tensor, pair_list: PairList, transposed: bool
@@ -160,11 +176,14 @@ class _GatherScatter(torch.autograd.Function):
 
 
 def cuda_kernels(device: torch.device) -> Any:
-    """The compiled module of torchsparse.
+    """Return the compiled module of torchsparse.
+
+    Args:
+        device: device of the features.
 
     Raises:
-        ValueError: features lie elsewhere than on CUDA; its kernels would read foreign memory.
+        ValueError: the device is not a CUDA device; the kernels would read invalid memory.
     """
     if device.type != "cuda":
-        raise ValueError(f"torchsparse convolves on CUDA, not on {device}")
+        raise ValueError(f"torchsparse computes on CUDA, not on {device}")
     return importlib.import_module("torchsparse.backend")

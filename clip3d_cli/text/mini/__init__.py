@@ -1,1 +1,1 @@
-"""The embedded text encoder: no download and no PyTorch."""
+"""The text encoder that is shipped with clip3d: no download and no PyTorch."""

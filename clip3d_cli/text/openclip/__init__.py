@@ -1,1 +1,1 @@
-"""open_clip models, and the folders that hold one."""
+"""Text encoders of open_clip models, from its model hub or from a folder."""

@@ -1,4 +1,4 @@
-"""A folder that holds one model as open_clip writes it, with what clip3d may say of it."""
+"""A folder with one open_clip model, and clip3d's optional description of it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clip3d_cli.core.vocabulary import FeatureSpace
+from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.errors import SetupError
 
-CONFIG = "open_clip_config.json"
-WEIGHTS = "open_clip_model.safetensors"
-OURS = "clip3d.json"
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+CLIP3D_FILE = "clip3d.json"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """What the files beside the weights say.
+    """Description of the model in a folder.
 
     Attributes:
-        identity: the folder's name and a digest of what is in it: no other model has it.
-        settings: open_clip's description of the network.
-        space: where its vectors live.
-        text_encoder: what embeds the words that its images are compared with.
+        identity: name of the folder and a digest of its contents, unique to the model.
+        settings: open_clip's settings of the network.
+        space: feature space of the model.
+        text_encoder: name of the text encoder for words that are compared with the model's
+            images.
     """
 
     identity: str
@@ -34,55 +35,62 @@ class ModelFolder:
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """What is said of the model in a folder; its weights are digested, not loaded.
+    """Read the description of the model in a folder; its weights are hashed, not loaded.
 
-    Where a clip3d.json names no space, the model has one of its own, and embeds words itself.
+    The file ``clip3d.json`` is optional. Without it, the model has a feature space of its own and
+    embeds words itself.
+
+    Args:
+        folder: folder with ``open_clip_config.json`` and ``open_clip_model.safetensors``.
 
     Raises:
-        SetupError: E_WEIGHTS: a file is missing or cannot be understood.
+        SetupError: E_WEIGHTS: a file is missing or invalid.
     """
-    for file in (CONFIG, WEIGHTS):
-        # Without the latter, open_clip would take any other file, a pickle for one.
+    for file in (CONFIG_FILE, WEIGHTS_FILE):
+        # Without the weights file, open_clip would load any other file, even a pickle.
         if not (folder / file).is_file():
-            raise folder_fault(folder, f"has no {file}")
-    ours = _read_json(folder / OURS) if (folder / OURS).is_file() else {}
-    if unknown := sorted(set(ours) - {"space", "text_encoder"}):
-        raise folder_fault(folder, f"{OURS} has an unknown key {unknown[0]!r}")
+            raise folder_error(folder, f"has no {file}")
+    description = _read_json(folder / CLIP3D_FILE) if (folder / CLIP3D_FILE).is_file() else {}
+    if unknown := sorted(set(description) - {"space", "text_encoder"}):
+        raise folder_error(folder, f"{CLIP3D_FILE} has an unknown key {unknown[0]!r}")
     identity = f"{folder.resolve().name}-{_digest(folder)}"
     try:
-        settings = dict(_read_json(folder / CONFIG)["model_cfg"])
+        settings = dict(_read_json(folder / CONFIG_FILE)["model_cfg"])
         dim = int(settings["embed_dim"])
         settings["vision_cfg"] = dict(settings["vision_cfg"])
-        space = FeatureSpace(**ours.get("space", {"name": f"openclip/{identity}", "dim": dim}))
+        own_space = {"name": f"openclip/{identity}", "dim": dim}
+        space = FeatureSpace(**description.get("space", own_space))
     except (KeyError, TypeError, ValueError) as error:
-        fault = f"its descriptions cannot be understood: {type(error).__name__} {error}"
-        raise folder_fault(folder, fault) from error
+        fault = f"its description is invalid: {type(error).__name__} {error}"
+        raise folder_error(folder, fault) from error
     if space.dim != dim:
-        raise folder_fault(folder, f"{OURS} speaks of {space.dim} dimensions, {CONFIG} of {dim}")
-    return ModelFolder(
-        identity, settings, space, str(ours.get("text_encoder", f"openclip:{folder.resolve()}"))
-    )
+        fault = f"{CLIP3D_FILE} gives {space.dim} dimensions, {CONFIG_FILE} {dim}"
+        raise folder_error(folder, fault)
+    text_encoder = str(description.get("text_encoder", f"openclip:{folder.resolve()}"))
+    return ModelFolder(identity, settings, space, text_encoder)
 
 
-def folder_fault(folder: Path, fault: str) -> SetupError:
-    """The refusal of a folder."""
-    remedy = f"It must hold {CONFIG} and {WEIGHTS}, as open_clip writes them."
+def folder_error(folder: Path, fault: str) -> SetupError:
+    """Return the error for a folder that does not contain a valid model."""
+    remedy = f"It must contain {CONFIG_FILE} and {WEIGHTS_FILE}, as open_clip writes them."
     return SetupError("E_WEIGHTS", folder, fault, remedy)
 
 
 def _digest(folder: Path) -> str:
-    digest = hashlib.sha256((folder / CONFIG).read_bytes())
-    with (folder / WEIGHTS).open("rb") as file:
+    """Return 12 hexadecimal digits of the SHA-256 of the settings and the weights."""
+    digest = hashlib.sha256((folder / CONFIG_FILE).read_bytes())
+    with (folder / WEIGHTS_FILE).open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()[:12]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that contains an object."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise folder_fault(path.parent, f"{path.name} cannot be read: {error}") from error
+        raise folder_error(path.parent, f"{path.name} cannot be read: {error}") from error
     if not isinstance(table, dict):
-        raise folder_fault(path.parent, f"{path.name} is no table")
+        raise folder_error(path.parent, f"{path.name} is not a JSON object")
     return table

@@ -1,17 +1,18 @@
-"""The point network of CLIP2Scene with all that it needs to learn from pairs."""
+"""The network of CLIP2Scene in training: a point encoder with the losses of pairs and cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clip3d_cli.core.vocabulary import ClassEmbeddings
+from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.errors import UsageError
 from clip3d_cli.sparse.plan import Plan
@@ -30,59 +31,93 @@ from clip3d_cli.training.clip2scene.targets import (
     cell_texts,
     cell_words,
     choose_words,
-    self_words,
+    nearest_words,
 )
+from clip3d_cli.training.option_types import NonNegative, Positive
 
 Heads = Literal["separate", "shared"]
 OwnWords = Literal["own", "average"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossOptions:
-    """What is minimised: the defaults are the paper's, every other value a row of its ablation.
+    """Table ``[loss]`` of a pretraining: the defaults are those of the paper."""
 
-    Attributes:
-        semantic: which semantic loss: Eq. 1 of the paper, the released code's, or another.
-        semantic_weight: its factor; 0 leaves it out ("w/o SCR").
-        temperature: τ of Eq. 1.
-        consistency: which spatial-temporal loss: Eq. 2 to 4, the released code's, or none
-            ("w/o SSR").
-        consistency_weight: its factor.
-        attention_temperature: λ of Eq. 4.
-        cell_word: which of a cell's words is its text.
-        heads: ``separate``: points and pixels come to Eq. 2 through linear maps of their own,
-            learned; ``shared``: as they are compared with words.
-        self_training: ``switch`` (the paper), ``image`` ("w/o S3") or ``own`` ("self only").
-        start: the share of all steps after which self-training begins; about a half in the paper.
-        own_words: whose words are the network's own: its present ones, or those of the average
-            of its late weights (self-distillation, as SAS does; beyond the paper).
-        unseen: let points that no image sees take the network's own words, once begun.
-    """
-
-    semantic: Semantic = "paper"
-    semantic_weight: float = 1.0
-    temperature: float = 0.5
-    consistency: SpatialTemporal = "paper"
-    consistency_weight: float = 1.0
-    attention_temperature: float = 1.0
-    cell_word: CellWord = "commonest"
-    heads: Heads = "separate"
-    self_training: SelfTraining = "switch"
-    start: float = 0.5
-    own_words: OwnWords = "own"
-    unseen: bool = False
+    semantic: Annotated[
+        Semantic,
+        Meta(
+            description="semantic loss: paper (Eq. 1), code (of the released code), cross_entropy, "
+            "kl or cosine"
+        ),
+    ] = "paper"
+    semantic_weight: Annotated[
+        NonNegative, Meta(description="factor of the semantic loss; 0 leaves it out")
+    ] = 1.0
+    temperature: Annotated[Positive, Meta(description="temperature τ of the semantic loss")] = 0.5
+    consistency: Annotated[
+        SpatialTemporal,
+        Meta(
+            description="spatial-temporal loss: paper (Eq. 2 to 4), code (of the released code) or "
+            "none"
+        ),
+    ] = "paper"
+    consistency_weight: Annotated[
+        NonNegative, Meta(description="factor of the spatial-temporal loss; 0 leaves it out")
+    ] = 1.0
+    attention_temperature: Annotated[
+        Positive, Meta(description="temperature λ of the attention of Eq. 4")
+    ] = 1.0
+    cell_word: Annotated[
+        CellWord,
+        Meta(description="text of a grid cell: the commonest word of its pixels, or the first"),
+    ] = "commonest"
+    heads: Annotated[
+        Heads,
+        Meta(
+            description="linear layers before Eq. 2: separate learns one for points and one for "
+            "pixels; shared takes the vectors that are compared with words"
+        ),
+    ] = "separate"
+    self_training: Annotated[
+        SelfTraining,
+        Meta(
+            description="target words of a step once self-training has begun: switch takes the "
+            "images' or the network's own at random, image the images', own the network's own"
+        ),
+    ] = "switch"
+    start: Annotated[
+        NonNegative, Meta(description="share of the steps after which self-training begins")
+    ] = 0.5
+    own_words: Annotated[
+        OwnWords,
+        Meta(
+            description="weights that predict the network's own words: own for the current ones, "
+            "average for their moving average (self-distillation, as SAS)"
+        ),
+    ] = "own"
+    unseen: Annotated[
+        bool,
+        Meta(
+            description="train points that no image sees on the network's own words, once "
+            "self-training has begun"
+        ),
+    ] = False
 
 
 class Clip2Scene(nn.Module):
-    """A point encoder and the learned maps of Eq. 2: gives the loss of a batch.
+    """A point encoder with the projections of Eq. 2, which returns the loss of a batch.
+
+    Attributes:
+        encoder: the point encoder that is trained.
+        options: what is minimised.
 
     Args:
-        encoder: what is pretrained; its network has a ``trunk`` and a linear ``head``.
-        words: the classes that pixels are told apart by.
+        encoder: its network has a ``trunk`` and a linear ``head``.
+        words: classes that pixels are labelled with.
         options: what is minimised.
-        steps: how many there will be.
-        seed: seed of the run; it decides in which steps self-training switches.
-        dtype: of the features inside the network: bfloat16 for mixed precision.
+        steps: number of steps of the whole training, from which the start of self-training follows.
+        seed: seed of the run; it decides in which steps self-training uses the network's own words.
+        dtype: data type of the features inside the network; bfloat16 for mixed precision.
     """
 
     word_vectors: Tensor
@@ -104,7 +139,8 @@ class Clip2Scene(nn.Module):
         self._seed = seed
         self._start = round(options.start * steps)
         self._dtype = dtype
-        self._mentor: list[Clip2Scene] = []
+        # In a list, so that PyTorch does not make it a part of this network and its checkpoints.
+        self._ema_model: list[Clip2Scene] = []
         self.register_buffer("word_vectors", torch.from_numpy(words.vectors), persistent=False)
         classes = torch.from_numpy(words.class_of_vector.astype("int64"))
         self.register_buffer("class_of_word", classes, persistent=False)
@@ -112,42 +148,48 @@ class Clip2Scene(nn.Module):
             head = self._head
             self.point_map = nn.Linear(head.in_features, head.out_features)
             self.pixel_map = nn.Linear(head.out_features, head.out_features, bias=False)
-            # Pixels start in the space of the words that weigh them.
+            # The texts that weigh pixels (Eq. 4) are of the teacher's space: start in that space.
             nn.init.eye_(self.pixel_map.weight)
 
-    def follow(self, mentor: nn.Module) -> None:
-        """Take the own words of another learner, kept in evaluation mode: the weights' average.
-
-        Raises:
-            UsageError: E_CONFIG: it is this learner, as no average is kept.
-        """
-        if mentor is self:
-            fault = "'average' needs an average of the weights, and none is kept"
-            remedy = "Set optimizer.average_decay=0.998."
-            raise UsageError("E_CONFIG", "loss.own_words", fault, remedy)
-        # In a list, or it would be a part of this network.
-        self._mentor = [cast(Clip2Scene, mentor.eval())]
-
-    def forward(self, batch: PosedBatch, done: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, (), and its parts.
+    def use_ema_model(self, model: nn.Module) -> None:
+        """Predict the own words with the moving average of the weights (``own_words = average``).
 
         Args:
-            batch: on the network's device.
-            done: how many steps were done before.
+            model: the averaged copy of this network; it is put into evaluation mode.
+
+        Raises:
+            UsageError: E_CONFIG: it is this network itself, because no average is kept.
+        """
+        if model is self:
+            fault = "'average' needs a moving average of the weights, and none is kept"
+            remedy = "Set optimizer.average_decay=0.998."
+            raise UsageError("E_CONFIG", "loss.own_words", fault, remedy)
+        self._ema_model = [cast(Clip2Scene, model.eval())]
+
+    def forward(self, batch: PosedBatch, steps_done: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of a batch, (), and its parts.
+
+        Args:
+            batch: batch on the network's device.
+            steps_done: number of steps done before.
+
+        Returns:
+            The loss, and the parts ``semantic`` and ``consistency`` (whose sum it is) and
+            ``agreement``, the share of pairs whose own word is that of the image.
         """
         trunk = self._trunk(batch)
-        pairs, loss = self._semantic(trunk, batch, done)
+        pairs, loss = self._semantic(trunk, batch, steps_done)
         semantic = self.options.semantic_weight * loss
         consistency = self.options.consistency_weight * self._consistency(trunk, pairs, batch)
-        agree = (self_words(pairs.vectors, self._words) == batch.pair_word).float()
+        agrees = (nearest_words(pairs.vectors, self._words) == batch.pair_word).float()
         return semantic + consistency, {
             "semantic": semantic,
             "consistency": consistency,
-            "agreement": agree.sum() / max(1, len(agree)),
+            "agreement": agrees.sum() / max(1, len(agrees)),
         }
 
     def pair_vectors(self, batch: PosedBatch) -> Tensor:
-        """(P, D) float32, unit length: the vector of every pair's point."""
+        """Return the vector of every pair's point, (P, D) float32, unit length."""
         raw = self._head(self._trunk(batch)[batch.pair_row])
         return functional.normalize(raw.float(), dim=1, eps=1e-6)
 
@@ -160,17 +202,19 @@ class Clip2Scene(nn.Module):
         return cast(nn.Linear, self.encoder.network.head)
 
     def _trunk(self, batch: PosedBatch) -> Tensor:
-        """(M, C): what the heads read."""
+        """Return the features in front of the heads, (M, C) float32."""
         voxels = batch.voxels.with_feats(batch.voxels.feats.to(self._dtype))
         plan = Plan(voxels.cells, self.encoder.backend)
         run = cast(Callable[..., Tensor], self.encoder.network.trunk)
         return run(voxels, plan).float()
 
-    def _semantic(self, trunk: Tensor, batch: PosedBatch, done: int) -> tuple[Pairs, Tensor]:
+    def _semantic(self, trunk: Tensor, batch: PosedBatch, steps_done: int) -> tuple[Pairs, Tensor]:
+        """Return the P pairs of the batch with their target words, and the semantic loss."""
         options, words = self.options, self._words
-        started = done >= self._start
+        started = steps_done >= self._start
         rows, image_words, pixels = batch.pair_row, batch.pair_word, batch.pixels
         if options.unseen and started:
+            # The P rows of pairs are followed by U rows of voxels that no image sees.
             rows = torch.cat((rows, batch.unseen_row))
             image_words = functional.pad(image_words, (0, len(batch.unseen_row)), value=NO_WORD)
         raw = self._head(trunk[rows])
@@ -180,26 +224,31 @@ class Clip2Scene(nn.Module):
             own,
             mode=options.self_training,
             started=started,
-            coin=_coin(self._seed, done) if started else 0.0,
+            coin=_coin(self._seed, steps_done) if started else 0.0,
             unseen=options.unseen,
         )
         seen = raw[: len(batch.pair_row)]
-        if options.semantic in ("kl", "cosine"):
-            pairs = Pairs(seen, word[: len(seen)], pixels)
-            loss = semantic_loss(options.semantic, pairs, words, temperature=options.temperature)
-        else:
-            every = Pairs(raw, word)
-            loss = semantic_loss(options.semantic, every, words, temperature=options.temperature)
-        return Pairs(seen, word[: len(seen)], pixels), loss
+        pairs = Pairs(seen, word[: len(seen)], pixels)
+        # These two compare with the pixel, which unseen voxels do not have.
+        needs_pixels = options.semantic in ("kl", "cosine")
+        loss = semantic_loss(
+            options.semantic,
+            pairs if needs_pixels else Pairs(raw, word),
+            words,
+            temperature=options.temperature,
+        )
+        return pairs, loss
 
     @torch.no_grad()
     def _own_words(self, raw: Tensor, batch: PosedBatch, rows: Tensor) -> Tensor:
+        """Return the word that the network, or its moving average, predicts for each row."""
         if self.options.own_words == "average":
-            mentor = self._mentor[0]
-            raw = mentor._head(mentor._trunk(batch)[rows])
-        return self_words(functional.normalize(raw, dim=1), self._words)
+            average = self._ema_model[0]
+            raw = average._head(average._trunk(batch)[rows])
+        return nearest_words(functional.normalize(raw, dim=1), self._words)
 
     def _consistency(self, trunk: Tensor, pairs: Pairs, batch: PosedBatch) -> Tensor:
+        """Return the spatial-temporal loss of the voxels and pixels in the batch's grid cells."""
         options = self.options
         if options.consistency == "none" or options.consistency_weight == 0:
             return 0 * pairs.raw.sum()
@@ -208,6 +257,7 @@ class Clip2Scene(nn.Module):
             points, pixels = self.point_map(members), self.pixel_map(batch.pixels)
         else:
             points, pixels = self._head(members), batch.pixels
+        # The texts are always those of the images, also after self-training has begun.
         texts = cell_texts(
             cell_words(batch.pair_word, batch.pair_cell, batch.cells, how=options.cell_word),
             self._words,
@@ -221,6 +271,6 @@ class Clip2Scene(nn.Module):
         )
 
 
-def _coin(seed: int, done: int) -> float:
-    """A random number in [0, 1) for one step, the same in every process and after a resume."""
-    return float(np.random.default_rng((seed, done)).random())
+def _coin(seed: int, steps_done: int) -> float:
+    """Return a random number in [0, 1) for a step, the same in every process and when resumed."""
+    return float(np.random.default_rng((seed, steps_done)).random())

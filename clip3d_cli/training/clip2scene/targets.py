@@ -1,4 +1,4 @@
-"""Which word a point or a cell is told: the image's, or in self-training the point net's own."""
+"""Target words of points and texts of grid cells, with switchable self-training."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SelfTraining = Literal["switch", "image", "own"]
 CellWord = Literal["commonest", "first"]
 
 
-def self_words(vectors: Tensor, words: Words) -> Tensor:
-    """(P,) int64: the word nearest to each of the point net's own vectors (P, D)."""
+def nearest_words(vectors: Tensor, words: Words) -> Tensor:
+    """Return the word nearest to each of the network's vectors, (P, D) → (P,) int64."""
     return (vectors.detach().float() @ words.vectors.T).argmax(dim=1)
 
 
@@ -27,81 +27,84 @@ def choose_words(
     coin: float,
     unseen: bool = False,
 ) -> Tensor:
-    """The words of this step: switchable self-training (CLIP2Scene, §3.3).
+    """Return the target words of one step: switchable self-training (CLIP2Scene, §3.3).
 
-    Until it has started, the images'. Then, by the mode: ``switch``: at random the images' or
-    the net's own, one choice for the whole step; ``own``: always its own (the ablation "self
-    only"); ``image``: never (the ablation without switching).
+    Before self-training has started, these are the words of the images. After that it depends on
+    the mode: ``switch`` takes the images' words or the network's own, by one random choice for
+    the whole step; ``own`` always takes the network's own (the ablation "self only"); ``image``
+    never does (the ablation without switching).
 
     Args:
-        image_words: (P,) int64; −1 = no pixel sees the point, or what it shows is none of them.
-        own_words: (P,) int64, of `self_words`.
+        image_words: (P,) int64; −1 for a point that no pixel sees.
+        own_words: (P,) int64, from `nearest_words`.
         mode: see above.
-        started: whether the net has learned enough: the paper waits for about half its epochs.
-        coin: in [0, 1); below one half, ``switch`` takes the net's own.
-        unseen: whether points that images say nothing of take the net's own word once
-            self-training has started, whichever way the coin falls. The released code computes
-            that loss and then overwrites it; without it, such points stay without a word.
+        started: whether self-training has started; in the paper after about half the epochs.
+        coin: random number in [0, 1); ``switch`` takes the network's own words below one half.
+        unseen: whether points without a word of an image take the network's own word once
+            self-training has started, whatever the coin says. Otherwise they stay without a word.
+            The released code computes a loss for them and then overwrites it.
 
     Returns:
         (P,) int64.
 
     Raises:
-        ValueError: no such mode.
+        ValueError: there is no such mode.
     """
     if mode not in ("switch", "image", "own"):
-        raise ValueError(f"no self-training is called {mode!r}")
+        raise ValueError(f"there is no self-training mode {mode!r}")
     if mode == "image" or not started:
         return image_words
-    own_turn = mode == "own" or coin < 0.5
+    takes_own = mode == "own" or coin < 0.5
     seen = image_words != NO_WORD
     return torch.where(
-        seen, own_words if own_turn else image_words, own_words if unseen else NO_WORD
+        seen, own_words if takes_own else image_words, own_words if unseen else NO_WORD
     )
 
 
 def cell_words(
     word_of_pixel: Tensor, cell_of_pixel: Tensor, cells: int, *, how: CellWord = "commonest"
 ) -> Tensor:
-    """The word of every cell, of the words of its pixels.
+    """Return one word for every grid cell, from the words of its pixels.
 
-    The paper gives a cell one text and does not say which of several. ``commonest`` is the one
-    most pixels have, the lowest of equals, whatever their order; ``first`` is that of the first
-    pixel, as in the released code.
+    The paper gives a cell one text and does not say which if its pixels differ. ``commonest`` takes
+    the word of most pixels, and of several the lowest index; it does not depend on the order of the
+    pixels. ``first`` takes the word of the first pixel, as the released code does.
 
     Args:
-        word_of_pixel: (P,) int64; −1 has no say.
-        cell_of_pixel: (P,) int64; −1 = in no cell.
-        cells: how many there are.
+        word_of_pixel: (P,) int64; −1 is not counted.
+        cell_of_pixel: (P,) int64; −1 for pixels in no cell.
+        cells: G, number of cells.
         how: see above.
 
     Returns:
-        (cells,) int64; −1 for a cell without a word.
+        (G,) int64; −1 for a cell without a word.
 
     Raises:
-        ValueError: no such way.
+        ValueError: there is no such way to choose.
     """
-    told = (word_of_pixel != NO_WORD) & (cell_of_pixel >= 0)
-    word, cell = word_of_pixel[told], cell_of_pixel[told]
-    answer = word_of_pixel.new_full((cells,), NO_WORD)
+    counted = (word_of_pixel != NO_WORD) & (cell_of_pixel >= 0)
+    word, cell = word_of_pixel[counted], cell_of_pixel[counted]
+    word_of_cell = word_of_pixel.new_full((cells,), NO_WORD)
     if len(word) == 0:
-        return answer
+        return word_of_cell
     if how == "first":
         rows = torch.arange(len(word), device=word.device)
+        # (G,): the first row of each cell; len(word) for a cell without rows.
         first = rows.new_full((cells,), len(word)).scatter_reduce(0, cell, rows, "amin")
         filled = first < len(word)
-        answer[filled] = word[first[filled]]
-        return answer
+        word_of_cell[filled] = word[first[filled]]
+        return word_of_cell
     if how != "commonest":
-        raise ValueError(f"no way to choose a cell's word is called {how!r}")
+        raise ValueError(f"there is no way {how!r} to choose the word of a cell")
     width = int(word.max()) + 1
-    votes, count = torch.unique(cell * width + word, return_counts=True)
-    # One number says both: more votes win, and among equals the lower word.
-    strength = count * width + (width - 1 - votes % width)
-    best = answer.scatter_reduce(0, votes // width, strength, "amax")
-    return torch.where(best >= 0, width - 1 - best % width, answer)
+    # (U,): cell · width + word for every combination that occurs, and its number of pixels.
+    combination, count = torch.unique(cell * width + word, return_counts=True)
+    # One number to compare by: more pixels win, and among equals the lower word.
+    strength = count * width + (width - 1 - combination % width)
+    best = word_of_cell.scatter_reduce(0, combination // width, strength, "amax")
+    return torch.where(best >= 0, width - 1 - best % width, word_of_cell)
 
 
 def cell_texts(word_of_cell: Tensor, words: Words) -> Tensor:
-    """(G, D) float32: the vector of every cell's word, zeros where it has none."""
+    """Return the vector of every cell's word, (G,) → (G, D) float32; zeros where it has none."""
     return words.vectors[word_of_cell.clamp(min=0)] * (word_of_cell != NO_WORD)[:, None]

@@ -1,1 +1,1 @@
-"""Training from labelled scans: model, batches and the Lovász loss."""
+"""Fine-tuning on labelled scans: losses, network and batches."""

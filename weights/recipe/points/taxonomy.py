@@ -8,6 +8,7 @@ point if the two sets share a leaf.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ else:
 # A quarter of the queries leave out a quarter of their words, which teaches "none of these".
 _DROP_WORDS_PROBABILITY = 0.25
 _DROP_EACH_PROBABILITY = 0.25
-# Leaves that the scan's labels do not know are added with this probability each.
-_ADD_UNKNOWN_PROBABILITY = 0.5
+# Leaves that the scan's labels do not know are added with this probability each, to queries of real
+# and of simulated scans.
+_ADD_UNKNOWN_PROBABILITY = (0.3, 0.2)
+# A leaf under another one of the query has no word of its own with this probability.
+_MERGE_PROBABILITY = 0.4
 _FIRST_WORD_PROBABILITY = 0.3
 
 
@@ -49,11 +53,14 @@ class Taxonomy:
     Attributes:
         words_of_leaf: the names of each leaf, the most usual first.
         groups: coarser classes.
-        only_if_known: leaves that are not added to queries of scans whose labels do not know them.
+        under: for some leaves, the leaf that each is a kind or a part of.
+        only_if_known: leaves that are not added to queries of real scans whose labels do not know
+            them.
     """
 
     words_of_leaf: dict[str, tuple[str, ...]]
     groups: tuple[Group, ...]
+    under: dict[str, str]
     only_if_known: frozenset[str]
 
     @classmethod
@@ -61,7 +68,7 @@ class Taxonomy:
         """Return the taxonomy in ``taxonomy.toml``.
 
         Raises:
-            KeyError: a group or ``only_if_known`` lists an unknown leaf.
+            KeyError: a group, ``under`` or ``only_if_known`` lists an unknown leaf.
         """
         table = read_table("taxonomy.toml")
         words_of_leaf = {leaf: tuple(words) for leaf, words in table["leaf"].items()}
@@ -69,10 +76,12 @@ class Taxonomy:
             Group(frozenset(row["leaves"]), tuple(row["words"]), row["probability"])
             for row in table["group"]
         )
-        listed = set().union(*(group.leaves for group in groups), table["only_if_known"])
+        under: dict[str, str] = table["under"]
+        listed = set(under) | set(under.values()) | set(table["only_if_known"])
+        listed |= set().union(*(group.leaves for group in groups))
         if listed - set(words_of_leaf):
             raise KeyError(f"unknown leaves: {sorted(listed - set(words_of_leaf))}")
-        return cls(words_of_leaf, groups, frozenset(table["only_if_known"]))
+        return cls(words_of_leaf, groups, under, frozenset(table["only_if_known"]))
 
     @property
     def all_words(self) -> list[str]:
@@ -80,18 +89,25 @@ class Taxonomy:
         names = [*self.words_of_leaf.values(), *(group.words for group in self.groups)]
         return list(dict.fromkeys(word for words in names for word in words))
 
+    def above(self, leaf: str) -> Iterator[str]:
+        """Yield what a leaf is a kind or a part of, what that is one of, and so on."""
+        while leaf in self.under:
+            leaf = self.under[leaf]
+            yield leaf
+
     def draw_query(
-        self, known: frozenset[str], rng: np.random.Generator
+        self, known: frozenset[str], rng: np.random.Generator, *, simulated: bool = False
     ) -> dict[str, frozenset[str]]:
         """Return a random query for a scan: words, and the leaves that each of them means.
 
         Args:
-            known: the leaves that the scan's labels distinguish. All are in the query, alone or
-                in a group, except for a few that a quarter of the queries leaves out.
+            known: the leaves that the scan's labels distinguish. All are in the query, alone, in
+                a group, or under another leaf, except for a few that a quarter of the queries
+                leaves out.
             rng: draws groups, synonyms, and the leaves that are left out or added.
+            simulated: all leaves of the taxonomy that are in the scan are in its labels.
         """
-        unknown = [leaf for leaf in self.words_of_leaf if leaf not in known | self.only_if_known]
-        leaves = set(known) | {leaf for leaf in unknown if rng.random() < _ADD_UNKNOWN_PROBABILITY}
+        leaves = set(known) | self._draw_absent(known, rng, simulated=simulated)
         query: dict[str, frozenset[str]] = {}
         grouped: frozenset[str] = frozenset()
         for group in self.groups:
@@ -102,16 +118,44 @@ class Taxonomy:
                 grouped |= group.leaves
                 _add(query, str(rng.choice(group.words)), group.leaves)
         for leaf in sorted(leaves):
-            word = _draw_word(self.words_of_leaf[leaf], rng)
-            _add(query, word, frozenset((leaf,)))
+            above = set(self.above(leaf))
+            if above & (leaves | grouped) and rng.random() < _MERGE_PROBABILITY:
+                continue
+            _add(query, _draw_word(self.words_of_leaf[leaf], rng), frozenset((leaf,)))
         if rng.random() < _DROP_WORDS_PROBABILITY:
             kept = {
                 word: leaves_of_word
                 for word, leaves_of_word in query.items()
                 if rng.random() > _DROP_EACH_PROBABILITY
             }
-            return kept or query
-        return query
+            query = kept or query
+        return self.with_leaves_under(query)
+
+    def with_leaves_under(self, query: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+        """Return a query whose words also mean the leaves under theirs that have no word."""
+        word_of_leaf = {leaf: word for word, leaves in query.items() for leaf in leaves}
+        complete = {word: set(leaves) for word, leaves in query.items()}
+        for leaf in self.under:
+            if leaf not in word_of_leaf:
+                nearest = next((each for each in self.above(leaf) if each in word_of_leaf), None)
+                if nearest is not None:
+                    complete[word_of_leaf[nearest]].add(leaf)
+        return {word: frozenset(leaves) for word, leaves in complete.items()}
+
+    def _draw_absent(
+        self, known: frozenset[str], rng: np.random.Generator, *, simulated: bool
+    ) -> set[str]:
+        """Return some leaves that are not in a scan, to be right for none of its points."""
+        probability = _ADD_UNKNOWN_PROBABILITY[simulated]
+        absent = set()
+        for leaf in self.words_of_leaf:
+            if leaf in known or rng.random() >= probability:
+                continue
+            # In real scans parts and kinds of things have the label of the whole.
+            is_distinguished = simulated or not (leaf in self.only_if_known or leaf in self.under)
+            if is_distinguished and not known.intersection(self.above(leaf)):
+                absent.add(leaf)
+        return absent
 
 
 def read_table(name: str) -> dict[str, Any]:

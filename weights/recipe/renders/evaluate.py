@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from clip3d_cli.core.cameras import project, visible
-from clip3d_cli.core.scenes import PosedScene, moved
-from clip3d_cli.core.vocabulary import ClassEmbeddings
+from clip3d_cli.core.cameras import project, remove_occluded
+from clip3d_cli.core.embeddings import ClassEmbeddings
+from clip3d_cli.core.scenes import PosedScene, transform_points
 from clip3d_cli.datasets.folder.dataset import Folder
 from clip3d_cli.teachers.openclip import OpenClipTeacher
 from clip3d_cli.text.embed import embed_vocabulary
@@ -65,14 +65,14 @@ class TeacherEvaluation:
         cloud, ground_truth = self._dataset.cloud(key_frame), self._dataset.ground_truth(scene)
         if ground_truth is None:
             raise SystemExit(f"{scene.name} has no labels.npy.")
-        xyz = moved(key_frame.world_from_sensor, cloud.xyz)
+        xyz = transform_points(key_frame.world_from_sensor, cloud.xyz)
         seen = np.zeros(len(xyz), dtype=np.bool_)
         for view in scene.views:
             image = np.asarray(Image.open(view.image))
             predicted = _pixel_classes(self._teacher(image), self._classes, image.shape[:2])
             self._count_pixels(view.image, predicted)
             # Points that the view shows: their pixels and their ground truth, (P,) each.
-            shown = visible(project(view, xyz), view)
+            shown = remove_occluded(project(view, xyz), view)
             row, column = shown.pixels(view.size, view.size).T
             truth = ground_truth[shown.point_index]
             known = truth >= 0

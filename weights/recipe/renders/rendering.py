@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clip3d_cli.core.scenes import inverse_pose
+from clip3d_cli.core.scenes import invert_pose
 from weights.recipe.renders import textures
 from weights.recipe.renders.classes import SKY, class_id_of_concept
 from weights.recipe.renders.materials import albedo
@@ -59,7 +59,7 @@ class Camera:
 
     def project(self, xyz: F64) -> tuple[F64, F64]:
         """Return the (n, 2) pixel columns and rows of (n, 3) world points, and their (n,) depth."""
-        camera_from_world = inverse_pose(self.world_from_camera)
+        camera_from_world = invert_pose(self.world_from_camera)
         in_camera = xyz @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
         fx, fy, cx, cy = self.intrinsics
         depth = in_camera[:, 2]

@@ -8,21 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights.recipe.simulate.aerial_scans import aerial_scan
-from weights.recipe.simulate.captures import thinned
 from weights.recipe.simulate.concepts import concept_index, concept_names
 from weights.recipe.simulate.driving_scans import driving_scan
-from weights.recipe.simulate.labelled_scan import Scan, finished
-from weights.recipe.simulate.mesh_catalogue import read_catalogue
+from weights.recipe.simulate.indoor_scans import indoor_scan
+from weights.recipe.simulate.labelled_scan import Scan
 from weights.recipe.simulate.mobile_scans import mobile_scan
 from weights.recipe.simulate.primitives import F32, Rng
-from weights.recipe.simulate.radiometry import draw_camera, draw_laser_response
-from weights.recipe.simulate.ray_casting import RayCaster
-from weights.recipe.simulate.room_scene import draw_rooms
-from weights.recipe.simulate.sensors import (
-    scan_with_depth_camera,
-    scan_with_handheld_lidar,
-    scan_with_tripod_scanner,
-)
 
 MAX_POINTS = 170_000
 SCENES = ("driving", "mobile", "aerial", "indoor")
@@ -35,7 +26,7 @@ def make_scan(scene: str, rng: Rng, meshes: Path | None) -> Scan:
         scene: "driving" (a street from a vehicle), "mobile" (facades and streets from near),
             "aerial" (a town) or "indoor" (rooms).
         rng: decides everything.
-        meshes: folder with archives of ready-made meshes, or None; see `read_catalogue`.
+        meshes: folder with archives of ready-made meshes, or None.
     """
     if scene == "aerial":
         return aerial_scan(rng)
@@ -102,29 +93,3 @@ def _with_empty_rows(
         for name in ("xyz", "label", "rgb", "intensity")
         if name in arrays
     }
-
-
-def indoor_scan(rng: Rng, meshes: Path | None) -> Scan:
-    """Return a scan of rooms by a depth camera, a tripod scanner or a handheld LiDAR."""
-    sensor = str(rng.choice(["camera"] * 6 + ["tripod", "tripod", "carried", "single"]))
-    ceiling = sensor in ("tripod", "carried") or rng.random() < 0.6
-    scene, floors, kinds = draw_rooms(rng, read_catalogue(meshes), ceiling=bool(ceiling))
-    caster = RayCaster(scene)
-    area = sum((x1 - x0) * (y1 - y0) for x0, x1, y0, y1 in floors)
-    if sensor == "camera":
-        images = int(np.clip(area * rng.uniform(0.6, 1.8), 8, 50))
-        capture = scan_with_depth_camera(caster, floors, rng, images)
-    elif sensor == "single":
-        capture = scan_with_depth_camera(caster, floors, rng, int(rng.integers(2, 5)))
-    elif sensor == "tripod":
-        capture = scan_with_tripod_scanner(caster, floors, rng)
-    else:
-        capture = scan_with_handheld_lidar(caster, floors, rng)
-    spacing_m = float(rng.uniform(0.01, 0.035) if area < 60 else rng.uniform(0.025, 0.05))
-    spacing_m = min(spacing_m, 0.015) if sensor == "single" else spacing_m
-    capture = thinned(capture, spacing_m, rng)
-    has_laser = sensor in ("tripod", "carried")
-    response = draw_laser_response(rng) if has_laser else None
-    camera = draw_camera(rng, indoor=True) if not has_laser or rng.random() < 0.5 else None
-    description = f"{kinds}/{sensor} {spacing_m * 100:.1f}cm"
-    return finished(capture, description, rng, response=response, camera=camera)

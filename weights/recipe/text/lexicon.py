@@ -1,4 +1,4 @@
-"""The names whose vectors are shipped as they are, beside the network that answers all others."""
+"""The lexicon: names whose vectors are stored in the weights file, in compressed form."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from clip3d_cli.text.bpe import ClipTokenizer
-from weights.recipe.text.labels import Lessons
+from weights.recipe.text.training_targets import TrainingTargets
 
 LEXICON_NAMES = 20_000
 LEXICON_AXES = 256
@@ -14,38 +14,47 @@ LEXICON_AXES = 256
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Names with their compressed vectors, see `compress`."""
+    """Names with their compressed vectors.
+
+    Attributes:
+        names: P names.
+        tensors: see `compress`.
+    """
 
     names: list[str]
     tensors: dict[str, torch.Tensor]
 
 
-def make_lexicon(lessons: Lessons, tokenizer: ClipTokenizer) -> Lexicon:
-    """Give the lexicon of the most important names of ``lessons``."""
-    rows = choose_names(lessons, tokenizer)
-    return Lexicon([lessons.names[r] for r in rows], compress(lessons.offsets[rows]))
+def make_lexicon(targets: TrainingTargets, tokenizer: ClipTokenizer) -> Lexicon:
+    """Return the lexicon of the most important names."""
+    rows = choose_names(targets, tokenizer)
+    return Lexicon([targets.names[r] for r in rows], compress(targets.offsets[rows]))
 
 
-def choose_names(lessons: Lessons, tokenizer: ClipTokenizer) -> list[int]:
-    """Give the rows of the lessons to ship: all weighty ones, then those of the fewest tokens.
+def choose_names(targets: TrainingTargets, tokenizer: ClipTokenizer) -> list[int]:
+    """Return the rows of the names to store: by weight, then by the number of tokens.
 
-    Lists of synonyms (names with a comma) stay out: nobody asks for them.
+    Lists of synonyms (names with a comma) are left out, because nobody labels with them.
     """
-    rows = [i for i, name in enumerate(lessons.names) if "," not in name]
-    tokens = {i: tokenizer.tokens(lessons.names[i]) for i in rows}
-    # CLIP's tokens are numbered by how common they are, so a sum of numbers tells rare words.
-    order = sorted(rows, key=lambda i: (-lessons.weight[i], len(tokens[i]), sum(tokens[i])))
+    rows = [i for i, name in enumerate(targets.names) if "," not in name]
+    tokens = {i: tokenizer.tokens(targets.names[i]) for i in rows}
+    # CLIP's tokens are numbered by frequency, so rare words have a higher sum of numbers.
+    order = sorted(rows, key=lambda i: (-targets.weight[i], len(tokens[i]), sum(tokens[i])))
     return sorted(order[:LEXICON_NAMES])
 
 
 def compress(offsets: np.ndarray) -> dict[str, torch.Tensor]:
-    """Give (P, 512) offsets as principal axes and eight-bit coordinates on them.
+    """Compress offsets to eight-bit coordinates on their principal axes.
+
+    Args:
+        offsets: (P, 512) float32.
 
     Returns:
-        ``axes`` (A, 512) float16, ``coordinates`` (P, A) int8, ``scales`` (P, 1) float16, so that
-        ``coordinates * scales @ axes`` is near the offsets.
+        ``axes`` (A, 512) float16, ``coordinates`` (P, A) int8 and ``scales`` (P, 1) float16:
+        ``coordinates * scales @ axes`` approximates the offsets.
     """
     full = torch.from_numpy(offsets)
+    # eigh sorts eigenvalues in ascending order: the last columns are the principal axes.
     axes = torch.linalg.eigh(full.T @ full)[1].flip(1)[:, :LEXICON_AXES].T.contiguous()
     coordinates = full @ axes.T
     scales = (coordinates.abs().amax(dim=1, keepdim=True) / 127).half()

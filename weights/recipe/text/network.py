@@ -1,4 +1,4 @@
-"""The network of the mini text encoder as it is trained; clip3d computes the same in numpy."""
+"""Network of the mini text encoder in PyTorch, for training; clip3d computes the same in numpy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from clip3d_cli.text.mini.network import MiniConfig
 
 
 class MiniTextNetwork(nn.Module):
-    """Gives vectors, less their common mean, of prompts that have the same number of tokens.
-
-    There is no padding and so no mask: a prompt's vector cannot depend on its neighbours.
-    """
+    """The same network as `clip3d_cli.text.mini.network.MiniTextNetwork`."""
 
     mean: torch.Tensor
 
@@ -31,13 +28,13 @@ class MiniTextNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(config.dim))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The (P, D) vectors less the space's common mean, for tokens (P, L) int64."""
+        """Return vectors minus the mean of the space, (P, D), for tokens (P, L) int64."""
         states = self.widen(self.token(tokens)) + self.position.weight[: tokens.shape[1]]
         for block in self.blocks:
             states = block(states)
         states = self.norm(states)
-        share = self.attend(states).softmax(dim=1)
-        pooled = torch.einsum("plh,plc->phc", share, states).flatten(1)
+        attention = self.attend(states).softmax(dim=1)
+        pooled = torch.einsum("plh,plc->phc", attention, states).flatten(1)
         out: torch.Tensor = self.project(pooled)
         return out
 
@@ -54,11 +51,11 @@ class _Block(nn.Module):
         self.contract = nn.Linear(config.hidden, config.width)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        count, length, width = states.shape
-        qkv = self.qkv(self.norm1(states)).view(count, length, 3, self._heads, -1)
+        prompts, length, width = states.shape
+        qkv = self.qkv(self.norm1(states)).view(prompts, length, 3, self._heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value)
-        states = states + self.mix(mixed.transpose(1, 2).reshape(count, length, width))
+        states = states + self.mix(mixed.transpose(1, 2).reshape(prompts, length, width))
         hidden = functional.gelu(self.expand(self.norm2(states)))
         out: torch.Tensor = states + self.contract(hidden)
         return out

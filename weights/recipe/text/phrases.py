@@ -1,4 +1,4 @@
-"""The stored CLIP vectors as prompts, and the names that are held out of all training."""
+"""Prompts with their CLIP vectors, and the names that are held out of training."""
 
 import re
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ HOLDOUT_NAMES = 200
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Prompts as CLIP read them, with their vectors.
+    """P prompts with their CLIP vectors.
 
     Attributes:
-        prompts: length P, for example ``a traffic_light``.
-        names: length P, the prompt without article and underscores.
-        sources: length P, ``lvis``, ``o365``, ``oid``, ``clip_lt`` or ``ovo``.
+        prompts: the P texts that CLIP embedded, such as ``a traffic_light``.
+        names: the P prompts without article and underscores.
+        sources: source of each prompt: ``lvis``, ``o365``, ``oid``, ``clip_lt`` or ``ovo``.
         vectors: (P, 512) float32, unit length.
     """
 
@@ -26,8 +26,8 @@ class Phrases:
     sources: tuple[str, ...]
     vectors: np.ndarray
 
-    def rows(self, keep: np.ndarray) -> "Phrases":
-        """Give the phrases where ``keep`` (P,) is True, or those at integer rows."""
+    def select(self, keep: np.ndarray) -> "Phrases":
+        """Return the phrases where a (P,) bool mask is True, or those at integer rows."""
         rows = np.flatnonzero(keep) if keep.dtype == bool else keep
         return Phrases(
             tuple(self.prompts[r] for r in rows),
@@ -38,10 +38,10 @@ class Phrases:
 
 
 def read_phrases(path: Path) -> Phrases:
-    """Read ``clip_b32_text.npz`` and restore the prompt each vector was made from.
+    """Read ``clip_b32_text.npz`` and reconstruct the prompt of each vector.
 
-    Names of several words were joined with underscores by LVIS only. Every source but OVO put
-    "a " before the name: the vectors of names that two sources share are equal to three digits.
+    Only LVIS joined the words of a name with underscores. All sources except OVO wrote "a " before
+    the name: the vectors of names in two sources agree to three digits.
     """
     stored = np.load(path)
     prompts, names, sources = [], [], []
@@ -68,29 +68,29 @@ def _short_source(source: str) -> str:
     return "ovo"
 
 
-def without_repeats(phrases: Phrases) -> Phrases:
-    """Give one row per distinct prompt, its vector the renormalised mean of the repeats."""
+def merge_repeats(phrases: Phrases) -> Phrases:
+    """Return one phrase per prompt; its vector is the normalized mean of the repeats."""
     first: dict[str, int] = {}
     for row, prompt in enumerate(phrases.prompts):
         first.setdefault(prompt.lower(), row)
     sums = np.zeros((len(first), phrases.vectors.shape[1]), np.float32)
-    slot = {prompt: i for i, prompt in enumerate(first)}
+    merged_row = {prompt: i for i, prompt in enumerate(first)}
     for row, prompt in enumerate(phrases.prompts):
-        sums[slot[prompt.lower()]] += phrases.vectors[row]
-    kept = phrases.rows(np.array(list(first.values())))
+        sums[merged_row[prompt.lower()]] += phrases.vectors[row]
+    kept = phrases.select(np.array(list(first.values())))
     unit = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return Phrases(kept.prompts, kept.names, kept.sources, unit)
 
 
 def name_keys(name: str) -> set[str]:
-    """Give every spelling under which a name counts as the same word.
+    """Return the keys of a name; two names with a common key count as the same word.
 
-    Underscores, hyphens, case, a remark in brackets and the plural are ignored; a comma list
-    or a slash counts under each of its parts.
+    Underscores, hyphens, case, remarks in parentheses and the plural are ignored. Each part of a
+    list with commas or slashes has a key of its own.
     """
     keys = set()
-    plain = re.sub(r"\(.*?\)", " ", name.lower())
-    for part in re.split(r"[,/]", plain):
+    text = re.sub(r"\(.*?\)", " ", name.lower())
+    for part in re.split(r"[,/]", text):
         letters = re.sub(r"[^a-z0-9]+", "", part)
         keys.add(_singular(letters))
     keys.discard("")
@@ -107,18 +107,24 @@ def _singular(word: str) -> str:
     return word
 
 
-def holdout_mask(
+def draw_holdout(
     phrases: Phrases, *, seed: int = HOLDOUT_SEED, count: int = HOLDOUT_NAMES
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mark the rows of ``count`` LVIS names, and every other row that holds one of those names.
+    """Draw LVIS names to hold out, and find all rows that contain one of these names.
+
+    Args:
+        phrases: all P phrases.
+        seed: seed of the draw.
+        count: number of LVIS names.
 
     Returns:
-        (P,) bool for the drawn LVIS rows, (P,) bool for all rows to keep away from training.
+        (P,) bool, True for the drawn rows, and (P,) bool, True for all rows to exclude from
+        training.
     """
-    lvis = np.array([source == "lvis" for source in phrases.sources])
-    drawn_rows = np.random.default_rng(seed).choice(np.flatnonzero(lvis), count, replace=False)
-    drawn = np.zeros(len(lvis), bool)
-    drawn[drawn_rows] = True
-    banned = set().union(*(name_keys(phrases.names[r]) for r in drawn_rows))
-    touched = np.array([bool(name_keys(name) & banned) for name in phrases.names])
-    return drawn, touched | drawn
+    is_lvis = np.array([source == "lvis" for source in phrases.sources])
+    drawn_rows = np.random.default_rng(seed).choice(np.flatnonzero(is_lvis), count, replace=False)
+    is_drawn = np.zeros(len(is_lvis), bool)
+    is_drawn[drawn_rows] = True
+    held_out = set().union(*(name_keys(phrases.names[r]) for r in drawn_rows))
+    has_key = np.array([bool(name_keys(name) & held_out) for name in phrases.names])
+    return is_drawn, has_key | is_drawn

@@ -1,149 +1,76 @@
-"""A kernel regression from what is known of a phrase to its CLIP vector.
+"""The teacher: predicts the CLIP vector of a name by kernel regression."""
 
-Its few dozen hyper-parameters are chosen inside the training phrases alone: each phrase is
-predicted from the folds that hold none of its names, and must find its own vector among all.
-"""
-
-import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
-from torch.nn import functional
 
-from weights.recipe.text.features import Known
-from weights.recipe.text.phrases import name_keys
+from weights.recipe.text import name_lists
+from weights.recipe.text.features import PhraseFeatures, compute_features
+from weights.recipe.text.kernel import assign_folds, compute_similarities, fit_kernel, read_kernel
+from weights.recipe.text.minilm import MiniLM
+from weights.recipe.text.phrases import Phrases, merge_repeats
+from weights.recipe.text.wordnet import Nouns
 
-PRODUCTS = (("bare6", "letters"), ("gloss6", "broader"), ("photo6", "words"), ("bare0", "photo6"),
-            ("gloss6", "photo6"), ("bare3", "letters"), ("photo6", "broader"))  # fmt: skip
-TEMPERATURE = 0.07
+KERNEL = Path(__file__).with_name("kernel.json")
+_FOLDS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Cosines:
-    """Cosines between two sets of phrases, block by block, and the distances of their forms.
+class Teacher:
+    """Kernel regression from features of phrases to their CLIP vectors.
 
-    ``blocks`` maps a block to (A, B) float32; ``form`` is (F, A, B) squared differences.
+    Attributes:
+        phrases: training phrases, each prompt once.
+        mean: (512,) float32, mean vector of the training phrases.
+        kernel: the kernel with its hyperparameters.
     """
 
-    blocks: dict[str, torch.Tensor]
-    form: torch.Tensor
+    def __init__(self, phrases: Phrases, nouns: Nouns, minilm: MiniLM, *, steps: int = 0) -> None:
+        """Fit the regression.
 
+        Args:
+            phrases: training phrases.
+            nouns: WordNet.
+            minilm: sentence encoder.
+            steps: gradient steps to fit the hyperparameters; 0 reads those in ``kernel.json``,
+                which were fitted without the held-out names.
+        """
+        self.phrases = merge_repeats(phrases.select(name_lists.is_usable(phrases)))
+        self._nouns, self._minilm = nouns, minilm
+        self._features = self.features(list(self.phrases.names), list(self.phrases.prompts))
+        vectors = torch.from_numpy(self.phrases.vectors)
+        self.mean = vectors.mean(0)
+        offsets = vectors - self.mean
+        # A last column predicts how far from the mean a vector should be.
+        length = offsets.norm(dim=1, keepdim=True)
+        self._mean_length = length.mean()
+        similarities = compute_similarities(self._features, self._features)
+        if steps:
+            folds = torch.from_numpy(assign_folds(self.phrases.names, _FOLDS, seed=0))
+            self.kernel = fit_kernel(similarities, offsets, folds, steps=steps)
+        else:
+            self.kernel = read_kernel(KERNEL)
+        with torch.no_grad():
+            gram = self.kernel(similarities)
+            noise = self.kernel.log_noise.exp() * torch.eye(len(gram))
+            targets = torch.cat([offsets, length - self._mean_length], dim=1)
+            self._dual = torch.linalg.solve(gram + noise, targets)
 
-def compare(left: Known, right: Known) -> Cosines:
-    """Give the cosines of every phrase of ``left`` (A) with every phrase of ``right`` (B)."""
-    blocks = {name: torch.from_numpy(left.dense[name] @ right.dense[name].T) for name in left.dense}
-    for name in left.counts:
-        product = left.counts[name] @ right.counts[name].T
-        blocks[name] = torch.from_numpy(np.asarray(sparse.csr_matrix(product).todense()))
-    a, b = torch.from_numpy(left.form), torch.from_numpy(right.form)
-    form = (a.T[:, :, None] - b.T[:, None, :]) ** 2
-    return Cosines(blocks, form)
+    def features(self, names: list[str], prompts: list[str]) -> PhraseFeatures:
+        """Return the features of P phrases; MiniLM's states are cached on disk."""
+        return compute_features(names, prompts, self._nouns, self._minilm)
 
+    @torch.no_grad()
+    def __call__(self, features: PhraseFeatures, *, batch: int = 2048) -> np.ndarray:
+        """Predict the offset of each vector from the mean, (P, 512) float32.
 
-class Kernel(torch.nn.Module):
-    """A weighted sum of kernels on blocks, of products of two, all damped by a change of form."""
-
-    def __init__(self, blocks: list[str], form_width: int) -> None:
-        """Start with every block equally weighted."""
-        super().__init__()
-        self.blocks = blocks
-        count = len(blocks)
-        self.log_weight = torch.nn.Parameter(torch.full((count,), -1.0))
-        self.log_width = torch.nn.Parameter(torch.full((count,), -0.5))
-        self.log_product = torch.nn.Parameter(torch.full((len(PRODUCTS),), -1.0))
-        self.log_product_width = torch.nn.Parameter(torch.full((len(PRODUCTS), 2), 0.0))
-        self.log_form = torch.nn.Parameter(torch.full((form_width,), -1.5))
-        self.form_floor = torch.nn.Parameter(torch.tensor(1.0))
-        self.log_form_weight = torch.nn.Parameter(torch.tensor(-1.0))
-        self.log_noise = torch.nn.Parameter(torch.tensor(-1.5))
-
-    def forward(self, cosines: Cosines) -> torch.Tensor:
-        """Give the (A, B) kernel matrix."""
-        content = torch.zeros(())
-        for i, name in enumerate(self.blocks):
-            near = torch.exp((cosines.blocks[name] - 1) / self.log_width[i].exp())
-            content = content + self.log_weight[i].exp() * near
-        for i, (first, second) in enumerate(PRODUCTS):
-            width = self.log_product_width[i].exp()
-            far = (1 - cosines.blocks[first]) / width[0] + (1 - cosines.blocks[second]) / width[1]
-            content = content + self.log_product[i].exp() * torch.exp(-far)
-        same_form = torch.exp(-torch.einsum("fab,f->ab", cosines.form, self.log_form.exp()))
-        floor = torch.sigmoid(self.form_floor)
-        return content * (floor + (1 - floor) * same_form) + self.log_form_weight.exp() * same_form
-
-
-def read_kernel(path: Path) -> Kernel:
-    """Read hyper-parameters that `write_kernel` wrote."""
-    stored = json.loads(path.read_text())
-    kernel = Kernel(stored["blocks"], len(stored["parameters"]["log_form"]))
-    kernel.load_state_dict({k: torch.tensor(v) for k, v in stored["parameters"].items()})
-    return kernel
-
-
-def write_kernel(path: Path, kernel: Kernel) -> None:
-    """Write the hyper-parameters as JSON."""
-    parameters = {name: value.tolist() for name, value in kernel.state_dict().items()}
-    path.write_text(json.dumps({"blocks": kernel.blocks, "parameters": parameters}, indent=1))
-
-
-def folds_by_name(names: tuple[str, ...], count: int, seed: int) -> np.ndarray:
-    """Give each phrase a fold, (P,) int64, so that spellings of one name share a fold."""
-    slot: dict[str, int] = {}
-    pairs = [(row, slot.setdefault(key, len(slot))) for row, name in enumerate(names)
-             for key in name_keys(name)]  # fmt: skip
-    rows, keys = np.array(pairs).T
-    links = sparse.coo_matrix((np.ones(len(rows)), (rows, keys)), (len(names), len(slot)))
-    groups = connected_components(links @ links.T, directed=False)[1]
-    folds: np.ndarray = np.random.default_rng(seed).permutation(groups.max() + 1)[groups] % count
-    return folds
-
-
-def predict_folds(gram: torch.Tensor, noise: torch.Tensor, targets: torch.Tensor,
-                  folds: torch.Tensor) -> torch.Tensor:  # fmt: skip
-    """Predict each row of ``targets`` (P, D) from the other folds, in closed form.
-
-    With H the inverse of the regularised kernel matrix, the residual of fold B is
-    inv(H[B, B]) @ (H @ Y)[B]  (Rasmussen and Williams 2006, equation 5.12, for blocks).
-    """
-    inverse = torch.linalg.inv(gram + noise * torch.eye(len(gram)))
-    weighted = inverse @ targets
-    predicted = torch.empty_like(targets)
-    for fold in range(int(folds.max()) + 1):
-        rows = torch.nonzero(folds == fold)[:, 0]
-        residual = torch.linalg.solve(inverse[rows][:, rows], weighted[rows])
-        predicted = predicted.index_put((rows,), targets[rows] - residual)
-    return predicted
-
-
-def fold_loss(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Give how badly predictions find their own target: cross entropy plus one minus cosine."""
-    p = functional.normalize(predicted, dim=1)
-    t = functional.normalize(targets, dim=1)
-    similarity = p @ t.T
-    own = torch.arange(len(p))
-    return (
-        functional.cross_entropy(similarity / TEMPERATURE, own) + 1 - similarity.diagonal().mean()
-    )
-
-
-def fit_kernel(
-    cosines: Cosines, targets: torch.Tensor, folds: torch.Tensor, *, steps: int
-) -> Kernel:
-    """Choose the hyper-parameters by gradient descent on the loss of predicting left-out folds."""
-    kernel = Kernel(sorted(cosines.blocks), len(cosines.form))
-    optimizer = torch.optim.Adam(kernel.parameters(), lr=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for step in range(steps):
-        optimizer.zero_grad()
-        predicted = predict_folds(kernel(cosines), kernel.log_noise.exp(), targets, folds)
-        loss = fold_loss(predicted, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        if step % 10 == 0 or step == steps - 1:
-            print(f"teacher step {step}: loss over left-out folds {float(loss.detach()):.4f}")
-    return kernel
+        Regression shrinks vectors towards the mean, so their length is predicted separately.
+        """
+        out = np.empty((len(features.form), self.phrases.vectors.shape[1]), np.float32)
+        for start in range(0, len(out), batch):
+            part = features.select(np.arange(start, min(start + batch, len(out))))
+            predicted = self.kernel(compute_similarities(part, self._features)) @ self._dual
+            length = (predicted[:, -1:] + self._mean_length).clamp(0.3, 0.9)
+            unit = torch.nn.functional.normalize(predicted[:, :-1], dim=1)
+            out[start : start + batch] = (unit * length).numpy()
+        return out

@@ -9,20 +9,23 @@ import torch
 
 from clip3d_cli.text.bpe import TOKEN_COUNT, ClipTokenizer
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
-from clip3d_cli.text.templates import template_sets
-from weights.recipe.text.features import plain
-from weights.recipe.text.labels import Teacher, make_lessons, without_names
+from clip3d_cli.text.templates import load_template_sets
+from weights.recipe.text.evaluation import embed_by_network, score_held_out
+from weights.recipe.text.features import normalize_name
 from weights.recipe.text.lexicon import make_lexicon
+from weights.recipe.text.merges import open_clip_merges
 from weights.recipe.text.minilm import MiniLM
-from weights.recipe.text.phrases import holdout_mask, read_phrases
-from weights.recipe.text.scores import heldout_scores, network_answers
-from weights.recipe.text.store import save_student
+from weights.recipe.text.name_lists import token_words
+from weights.recipe.text.network import MiniTextNetwork
+from weights.recipe.text.phrases import Phrases, draw_holdout, read_phrases
 from weights.recipe.text.student import Schedule, train_student
-from weights.recipe.text.wishes import token_words
+from weights.recipe.text.teacher import Teacher
+from weights.recipe.text.training_targets import exclude_names, make_targets
+from weights.recipe.text.weights_writer import write_weights
 from weights.recipe.text.wordnet import Nouns
 
 TOKEN_WIDTH = 128
-# Other words than these right before the name change its meaning: "a plastic {}."
+# Any other word right before the name changes its meaning, as in "a plastic {}."
 _MEANINGLESS = frozenset({"a", "an", "the", "my", "one", "of", "many", "some", "this", ""})
 _MORE_WRAPPERS = (
     "{}.", "a {}.", "an {}.", "the {}.", "{} in a scene", "an {} in a scene", "a photo of {}.",
@@ -35,19 +38,23 @@ _MORE_WRAPPERS = (
 
 
 def wrappers() -> list[str]:
-    """List the sentences around a name that carry no meaning, in lower case."""
-    ours = [t.lower() for templates in template_sets().values() for t in templates]
-    words_before = [(text.split("{}")[0].split() or [""])[-1] for text in ours]
-    kept = [t for t, word in zip(ours, words_before, strict=True) if word in _MEANINGLESS]
+    """Return the templates that add no meaning to a name, in lower case."""
+    shipped = [t.lower() for templates in load_template_sets().values() for t in templates]
+    words_before = [(text.split("{}")[0].split() or [""])[-1] for text in shipped]
+    kept = [t for t, word in zip(shipped, words_before, strict=True) if word in _MEANINGLESS]
     return sorted({*kept, *_MORE_WRAPPERS} - {"{}"})
 
 
-def token_start(tokenizer: ClipTokenizer, minilm: MiniLM) -> np.ndarray:
-    """Give first token vectors, (49408, C) float32: principal parts of MiniLM's view of them."""
+def initial_tokens(tokenizer: ClipTokenizer, minilm: MiniLM) -> np.ndarray:
+    """Return initial token vectors: the principal components of MiniLM's states of each token.
+
+    Returns:
+        (49408, C) float32.
+    """
     texts = [piece.removesuffix("</w>") for piece in tokenizer.pieces]
     distinct = sorted(set(texts))
-    row = {text: i for i, text in enumerate(distinct)}
-    states = minilm(distinct)[[row[text] for text in texts]].astype(np.float32)
+    row_of_text = {text: i for i, text in enumerate(distinct)}
+    states = minilm(distinct)[[row_of_text[text] for text in texts]].astype(np.float32)
     both = torch.from_numpy(np.concatenate([states[:, 0], states[:, 2]], axis=1))
     both = both - both.mean(0)
     axes = torch.linalg.eigh(both.T @ both)[1].flip(1)[:, :TOKEN_WIDTH]
@@ -59,55 +66,72 @@ def token_start(tokenizer: ClipTokenizer, minilm: MiniLM) -> np.ndarray:
 
 
 def main() -> None:
-    """Train and store; with ``--holdout`` keep names away, and score them."""
+    """Train and write the encoder; with ``--holdout``, hold names out and print scores."""
     args = _arguments()
     torch.set_num_threads(args.threads)
-    nouns, minilm, tokenizer = Nouns(args.wordnet), MiniLM(args.cache), ClipTokenizer.installed()
-    every = read_phrases(args.phrases)
-    drawn, kept_away = holdout_mask(every)
-    taught = every.rows(~kept_away) if args.holdout else every
-    teacher = Teacher(taught, nouns, minilm, steps=args.teacher_steps)
-    lessons = make_lessons(teacher, every, nouns, token_words(tokenizer.pieces))
-    print(f"{len(teacher.phrases.prompts)} true vectors, {len(lessons.names)} lessons")
-    # Half of the held-out names stay unknown even by name, to tell how the network generalises.
-    rows = np.random.default_rng(1).permutation(np.flatnonzero(drawn))
+    nouns, minilm = Nouns(args.wordnet), MiniLM(args.cache)
+    tokenizer = ClipTokenizer(open_clip_merges())
+    phrases = read_phrases(args.phrases)
+    is_drawn, is_excluded = draw_holdout(phrases)
+    known = phrases.select(~is_excluded) if args.holdout else phrases
+    teacher = Teacher(known, nouns, minilm, steps=args.teacher_steps)
+    targets = make_targets(teacher, phrases, nouns, token_words(tokenizer.pieces))
+    print(f"{len(teacher.phrases.prompts)} CLIP vectors, {len(targets.names)} training targets")
+    # Half of the held-out names are excluded even as names, to measure how the network generalizes.
+    rows = np.random.default_rng(1).permutation(np.flatnonzero(is_drawn))
     unread, read = np.array_split(rows, 2)
-    plain_names = {row: plain(every.names[row]) for row in rows}
-    studied = without_names(lessons, [plain_names[r] for r in unread]) if args.holdout else lessons
+    studied = targets
+    if args.holdout:
+        studied = exclude_names(targets, [normalize_name(phrases.names[r]) for r in unread])
     network = train_student(
         studied,
         teacher.mean.numpy(),
-        token_start(tokenizer, minilm),
-        [*wrappers(), *template_sets()["clip2scene"]],
+        initial_tokens(tokenizer, minilm),
+        [*wrappers(), *load_template_sets()["clip2scene"]],
+        tokenizer,
         Schedule(draws=args.draws),
     )
     kind = "without 200 held-out LVIS names" if args.holdout else "with every stored vector"
-    save_student(args.out, network, make_lexicon(lessons, tokenizer), wrappers(), {"trained": kind})
+    lexicon = make_lexicon(targets, tokenizer)
+    write_weights(args.out, network, lexicon, wrappers(), {"trained": kind})
     if args.holdout:
         mean = teacher.mean.numpy()
-        shipped = MiniTextEncoder(args.out)([every.prompts[r] for r in rows])
-        report = {"as shipped": heldout_scores(shipped, every, rows, mean)}
+        as_shipped = MiniTextEncoder(args.out)([phrases.prompts[r] for r in rows])
+        report = {"as shipped": score_held_out(as_shipped, phrases, rows, mean)}
         for title, part in (("names predicted by the teacher", read), ("names never read", unread)):
-            answers = network_answers(network, tokenizer, [plain_names[r] for r in part])
-            report[f"network alone, {title}"] = heldout_scores(answers, every, part, mean)
+            vectors = _network_vectors(network, tokenizer, phrases, part)
+            report[f"network alone, {title}"] = score_held_out(vectors, phrases, part, mean)
         print(json.dumps(report, indent=1))
 
 
+def _network_vectors(
+    network: MiniTextNetwork, tokenizer: ClipTokenizer, phrases: Phrases, rows: np.ndarray
+) -> np.ndarray:
+    """Return the network's own vectors of the names at some rows, (P, D)."""
+    return embed_by_network(network, tokenizer, [normalize_name(phrases.names[r]) for r in rows])
+
+
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="Train the mini text encoder.")
     parser.add_argument("--phrases", type=Path, required=True, help="clip_b32_text.npz")
-    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
-    parser.add_argument("--cache", type=Path, required=True, help="folder for MiniLM's answers")
+    parser.add_argument(
+        "--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder of WordNet 3.0"
+    )
+    parser.add_argument("--cache", type=Path, required=True, help="folder for MiniLM's states")
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--holdout", action="store_true", help="keep 200 LVIS names away, score")
-    parser.add_argument("--draws", type=int, default=Schedule().draws)
+    parser.add_argument(
+        "--holdout", action="store_true", help="hold out 200 LVIS names and print scores"
+    )
+    parser.add_argument(
+        "--draws", type=int, default=Schedule().draws, help="prompts to train the network on"
+    )
     parser.add_argument(
         "--teacher-steps",
         type=int,
         default=0,
-        help="descent for new hyper-parameters; 0 takes kernel.json",
+        help="steps to fit the kernel's hyperparameters; 0 reads kernel.json",
     )
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     return parser.parse_args()
 
 

@@ -1,22 +1,27 @@
-"""WordNet's nouns: glosses, the chain of broader terms, and a list of names to learn."""
+"""WordNet's nouns: glosses, broader terms, and a list of names of visible things."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-# Numbers of the lexicographer files (lexnames(5)) whose nouns can be seen and touched.
+# Numbers of the lexicographer files (lexnames(5)) with nouns for things that can be touched.
 PHYSICAL = {5: "animal", 6: "artifact", 8: "body", 13: "food", 17: "object", 18: "person",
             20: "plant", 27: "substance"}  # fmt: skip
 
-# Signs, places, shapes, weather and fire, money: partly visible, worth knowing.
+# Signs, places, weather and fire, money, shapes: some of these nouns are visible.
 PARTLY_VISIBLE = {10: "communication", 15: "location", 19: "phenomenon", 21: "possession",
                   25: "shape"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Synset:
-    """One sense: its lexicographer file, words, broader senses and gloss.
+    """One sense of a noun.
 
-    ``is_instance`` marks proper names such as Stephen Crane or Lake Erie.
+    Attributes:
+        lexfile: number of its lexicographer file.
+        words: words with this sense.
+        broader: offsets of the senses one step broader.
+        gloss: definition.
+        is_instance: whether it is a proper name, such as Stephen Crane or Lake Erie.
     """
 
     lexfile: int
@@ -27,18 +32,22 @@ class Synset:
 
 
 class Nouns:
-    """The noun part of a WordNet 3.0 installation."""
+    """The nouns of a WordNet 3.0 installation.
+
+    Attributes:
+        synsets: the senses, by offset in ``data.noun``.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Read ``data.noun``, ``index.noun`` and ``noun.exc`` from ``folder``."""
-        self.synsets = dict(map(_read_synset, _lines(folder / "data.noun")))
-        self._senses = dict(map(_read_index, _lines(folder / "index.noun")))
+        """Read ``data.noun``, ``index.noun`` and ``noun.exc`` in a folder."""
+        self.synsets = dict(map(_parse_synset, _read_lines(folder / "data.noun")))
+        self._senses = dict(map(_parse_index, _read_lines(folder / "index.noun")))
         self._irregular = {
-            parts[0]: parts[1] for parts in map(str.split, _lines(folder / "noun.exc"))
+            parts[0]: parts[1] for parts in map(str.split, _read_lines(folder / "noun.exc"))
         }
 
     def names(self) -> list[str]:
-        """List the nouns with a visible sense that is no proper name, with spaces, sorted."""
+        """Return the nouns with a visible sense that is not a proper name, sorted."""
         visible = PHYSICAL.keys() | PARTLY_VISIBLE.keys()
         return sorted(
             word.replace("_", " ")
@@ -50,14 +59,14 @@ class Nouns:
         )
 
     def senses(self, name: str) -> tuple[int, ...]:
-        """Give a name's senses, the most frequent first; none when WordNet lacks the name."""
-        for form in self._forms(name.lower().strip().replace(" ", "_")):
+        """Return the senses of a name, the most frequent first; empty for an unknown name."""
+        for form in self._base_forms(name.lower().strip().replace(" ", "_")):
             if form in self._senses:
                 return self._senses[form]
         return ()
 
     def best_sense(self, name: str) -> int | None:
-        """Give the first sense that is a physical thing, else the first, else None."""
+        """Return the first sense that is a physical thing, else the first sense, else None."""
         senses = self.senses(name)
         for sense in senses:
             synset = self.synsets[sense]
@@ -66,7 +75,7 @@ class Nouns:
         return senses[0] if senses else None
 
     def ancestors(self, sense: int) -> dict[int, int]:
-        """Map a sense and all its broader senses to their distance in steps."""
+        """Return a sense and all broader senses, with the number of steps to each."""
         steps = {sense: 0}
         frontier = [sense]
         while frontier:
@@ -76,27 +85,31 @@ class Nouns:
             frontier = step
         return steps
 
-    def _forms(self, word: str) -> list[str]:
+    def _base_forms(self, word: str) -> list[str]:
+        """Return possible dictionary forms of a word, the most likely first."""
         forms = [word, word.replace("-", "_"), word.replace("_", "-"), word.replace("_", "")]
         if word in self._irregular:
             forms.append(self._irregular[word])
-        for ending, instead in (("ies", "y"), ("es", ""), ("s", "")):
+        for ending, replacement in (("ies", "y"), ("es", ""), ("s", "")):
             if word.endswith(ending):
-                forms.append(word[: -len(ending)] + instead)
+                forms.append(word[: -len(ending)] + replacement)
         return forms
 
 
-def _lines(path: Path) -> list[str]:
-    # The licence stands at the head of the data files, each of its lines indented.
+def _read_lines(path: Path) -> list[str]:
+    # The licence is at the head of each file, in indented lines.
     return [line for line in path.read_text("latin-1").splitlines() if not line.startswith(" ")]
 
 
-def _read_synset(line: str) -> tuple[int, Synset]:
+def _parse_synset(line: str) -> tuple[int, Synset]:
+    """Parse a line of ``data.noun``, see wndb(5)."""
     head, _, gloss = line.partition(" | ")
     fields = head.split()
     word_count = int(fields[3], 16)
+    # Each word is followed by a number that is not needed.
     words = tuple(fields[4 : 4 + 2 * word_count : 2])
     at = 4 + 2 * word_count
+    # Each pointer has four fields: symbol, offset, part of speech, words.
     pointers = fields[at + 1 : at + 1 + 4 * int(fields[at])]
     broader = tuple(
         int(pointers[i + 1]) for i in range(0, len(pointers), 4) if pointers[i] in ("@", "@i")
@@ -106,6 +119,7 @@ def _read_synset(line: str) -> tuple[int, Synset]:
     return int(fields[0]), Synset(int(fields[1]), words, broader, first_clause, is_instance)
 
 
-def _read_index(line: str) -> tuple[str, tuple[int, ...]]:
+def _parse_index(line: str) -> tuple[str, tuple[int, ...]]:
+    """Parse a line of ``index.noun``: a word, and the offsets of its senses at the end."""
     fields = line.split()
     return fields[0], tuple(int(offset) for offset in fields[-int(fields[2]) :])

@@ -1,1 +1,1 @@
-"""The backend that runs on the compiled CPU engine."""
+"""Backend of the native library (C) for PyTorch tensors on CPUs."""

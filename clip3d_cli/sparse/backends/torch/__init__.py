@@ -1,1 +1,1 @@
-"""The reference backend in plain PyTorch."""
+"""Reference backend in plain PyTorch."""

@@ -1,9 +1,9 @@
-"""Sparse convolution in plain PyTorch: gather, multiply, sum, one tile of rows after another.
+"""Sparse convolution in plain PyTorch: gather, multiply and sum, one tile of rows at a time.
 
-The rows a kernel map fills are cut into tiles small enough for the cache. For a tile, all pairs
-(offset, source row) are gathered into one buffer sorted by offset, each offset is one matrix
-product, and every row sums its own products, always in the same order. So nothing is
-scattered, buffers are reused, and a row's result does not depend on other rows' results.
+The target rows of a kernel map are cut into tiles that fit into the cache. For a tile, the source
+rows of all pairs are gathered into one buffer sorted by offset, each offset is one matrix product,
+and every target row sums its own products in a fixed order. So nothing is scattered, the buffers
+are reused, and a row's result does not depend on how its tile or batch is composed.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from clip3d_cli.sparse.backend import (
     Features,
     Level,
     Precision,
-    check_fit,
-    refuse_gradients,
+    check_no_gradients,
+    check_shapes,
 )
-from clip3d_cli.sparse.backends.fallback import TorchNorm, finish, joined
+from clip3d_cli.sparse.backends.fallback import TorchBatchNorm, apply_epilogue, concatenate
 from clip3d_cli.sparse.backends.torch.rulebook import Rulebook, Tile, TorchKernelMap, build_rulebook
 from clip3d_cli.sparse.neighbours import Pairs, child_pairs, neighbour_pairs
 
 
-class TorchBackend(TorchNorm):
-    """The readable backend: runs wherever PyTorch runs, forward and backward.
+class TorchBackend(TorchBatchNorm):
+    """Reference backend: runs wherever PyTorch runs, forward and backward.
 
     Args:
-        precision: ``fast`` asks for bf16 features on a CUDA device, and float32 elsewhere: on a
-            CPU without bf16 instructions they are slower. ``high`` computes as ``exact``.
+        precision: ``fast`` sets ``dtype`` to bfloat16 on a CUDA device and leaves float32
+            elsewhere: CPUs without bfloat16 instructions are slower in it. ``high`` computes as
+            ``exact``.
     """
 
     name = "torch"
@@ -47,20 +48,26 @@ class TorchBackend(TorchNorm):
         if precision == "fast" and torch.cuda.is_available():
             self.dtype = torch.bfloat16
 
-    def available(self) -> str | None:
-        """None: it always runs."""
+    def unavailable_reason(self) -> str | None:
+        """Return None: it always runs."""
         return None
 
-    def kernel_map(self, source: Level, target: Level, size: int) -> TorchKernelMap:
-        """Both rulebooks between two levels: see `Backend.kernel_map`."""
+    def build_kernel_map(self, source: Level, target: Level, size: int) -> TorchKernelMap:
+        """Return the rulebooks between two levels: see `Backend.build_kernel_map`.
+
+        Raises:
+            ValueError: an even ``size`` within one level, or a level without parent rows.
+        """
         if size == 1:
-            alone = Rulebook(len(source), 1, 0, ())
-            return TorchKernelMap(alone, alone, mirrored=True)
+            # convolve multiplies rows directly; only the numbers of rows are read.
+            no_tiles = Rulebook(len(source), 1, 0, ())
+            return TorchKernelMap(no_tiles, no_tiles, mirrored=True)
         if source.stride == target.stride:
             pairs = neighbour_pairs(source.keys, size)
             book = build_rulebook(pairs, len(target), centre=len(pairs) // 2)
             return TorchKernelMap(book, book, mirrored=True)
         downward = child_pairs(source)
+        # Reversed, targets are the children: nonzero() found them ascending, as tiles require.
         upward = [Pairs(children, parents) for parents, children in downward]
         return TorchKernelMap(
             build_rulebook(downward, len(target)),
@@ -77,24 +84,25 @@ class TorchBackend(TorchNorm):
         transposed: bool = False,
         epilogue: Epilogue | None = None,
     ) -> Tensor:
-        """The convolved features: see `Backend.convolve`.
+        """Return the convolved features: see `Backend.convolve`.
 
         Raises:
-            ValueError: the weight does not fit the features or the map.
+            ValueError: the weight does not match the features or the map, or an epilogue with
+                gradients enabled.
         """
-        turned = kernel_map.turned() if transposed else kernel_map
-        feats = joined(feats)
-        check_fit(feats, weight, turned.forward.offsets, turned.backward.rows)
-        refuse_gradients(epilogue, weight, feats)
+        direction = kernel_map.reversed() if transposed else kernel_map
+        feats = concatenate(feats)
+        check_shapes(feats, weight, direction.forward.offsets, direction.backward.rows)
+        check_no_gradients(epilogue, weight, feats)
         weight = weight.to(feats.dtype)
         if len(weight) == 1:
-            return finish(feats @ weight[0], epilogue)
-        result: Tensor = _Convolution.apply(feats, weight, turned, epilogue)
+            return apply_epilogue(feats @ weight[0], epilogue)
+        result: Tensor = _Convolution.apply(feats, weight, direction, epilogue)
         return result
 
 
 class _Convolution(torch.autograd.Function):
-    """Gather, multiply, sum; and the same over the turned map for the gradients."""
+    """Convolution and its gradients; those run over the map in the other direction."""
 
     @staticmethod
     def forward(
@@ -112,15 +120,18 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         feats, weight = ctx.saved_tensors
-        wants_feats, wants_weight, *_ = ctx.needs_input_grad
+        needs_feats_grad, needs_weight_grad, *_ = ctx.needs_input_grad
         mirrored = ctx.kernel_map.mirrored
-        turned = weight.flip(0) if mirrored else weight
+        # (K³, Cin, Cout). d(loss)/d(feats) is a convolution of the output's gradient over the
+        # reversed map with Wᵀ. The one rulebook of a submanifold map is reversed by reversing the
+        # order of offsets.
+        backward_weight = weight.flip(0) if mirrored else weight
         grad_feats, grad_weight = _gradients(
             feats.contiguous(),
-            turned.transpose(1, 2).contiguous() if wants_feats else None,
+            backward_weight.transpose(1, 2).contiguous() if needs_feats_grad else None,
             grads[0].contiguous(),
             ctx.kernel_map.backward,
-            wants_weight,
+            needs_weight_grad,
         )
         if grad_weight is not None and mirrored:
             grad_weight = grad_weight.flip(0)
@@ -132,48 +143,51 @@ class _Convolution(torch.autograd.Function):
 def _gather_multiply_sum(
     feats: Tensor, weight: Tensor, book: Rulebook, epilogue: Epilogue | None
 ) -> Tensor:
+    """Return (target rows, Cout) of feats (source rows, Cin) and weight (offsets, Cin, Cout)."""
     result = feats.new_empty(book.rows, weight.shape[2])
 
     def fill(tiles: Sequence[Tile]) -> None:
-        gathered = feats.new_empty(book.longest, feats.shape[1])
-        own_rows = 0 if book.centre is None else book.tallest
-        products = feats.new_empty(book.longest + own_rows, weight.shape[2])
+        # Buffers of this thread, large enough for its largest tile: gathered source rows (P, Cin)
+        # and products (R + P, Cout).
+        gathered = feats.new_empty(book.max_pairs, feats.shape[1])
+        centre_rows = 0 if book.centre is None else book.max_rows
+        products = feats.new_empty(book.max_pairs + centre_rows, weight.shape[2])
         for tile in tiles:
             pairs = gathered[: len(tile.source_rows)]
             torch.index_select(feats, 0, tile.source_rows, out=pairs)
             _multiply(feats, pairs, weight, book.centre, tile, products)
             _sum_rows(products, tile, result)
             if epilogue is not None:
+                # Here, while the tile is in the cache, not in a second pass over all rows.
                 rows = slice(tile.start, tile.stop)
                 residual = None if epilogue.residual is None else epilogue.residual[rows]
-                # While the tile is in the cache.
-                finish(result[rows], replace(epilogue, residual=residual))
+                apply_epilogue(result[rows], replace(epilogue, residual=residual))
 
-    _share_out(fill, book.tiles, feats.device)
+    _run_in_threads(fill, book.tiles, feats.device)
     return result
 
 
-def _share_out(
+def _run_in_threads(
     work: Callable[[Sequence[Tile]], None], tiles: Sequence[Tile], device: torch.device
 ) -> None:
-    """Give every thread tiles of its own: products this small gain little from several threads."""
+    """Give every thread tiles of its own: single products are too small for several threads."""
     threads = min(torch.get_num_threads(), len(tiles))
     if device.type != "cpu" or threads < 2:
         work(tiles)
         return
-    inference, outside = torch.is_inference_mode_enabled(), torch.get_num_threads()
+    inference, threads_before = torch.is_inference_mode_enabled(), torch.get_num_threads()
 
-    def alone(part: Sequence[Tile]) -> None:
-        # Neither mode is inherited by a thread.
+    def run_part(part: Sequence[Tile]) -> None:
+        # Threads do not inherit either mode.
         with torch.inference_mode(inference), torch.no_grad():
             work(part)
 
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(alone, (tiles[first::threads] for first in range(threads))))
+            list(pool.map(run_part, (tiles[first::threads] for first in range(threads))))
     finally:
-        torch.set_num_threads(outside)
+        torch.set_num_threads(threads_before)
 
 
 def _multiply(
@@ -184,42 +198,58 @@ def _multiply(
     tile: Tile,
     products: Tensor,
 ) -> None:
-    own_rows = 0
+    """Fill ``products``: R rows of the centre offset, then the rows of ``pairs`` by offset."""
+    centre_rows = 0
     if centre is not None:
-        own_rows = tile.stop - tile.start
-        torch.mm(feats[tile.start : tile.stop], weight[centre], out=products[:own_rows])
+        centre_rows = tile.stop - tile.start
+        torch.mm(feats[tile.start : tile.stop], weight[centre], out=products[:centre_rows])
     for offset, begin, end in tile.runs:
-        torch.mm(pairs[begin:end], weight[offset], out=products[own_rows + begin : own_rows + end])
+        rows = slice(centre_rows + begin, centre_rows + end)
+        torch.mm(pairs[begin:end], weight[offset], out=products[rows])
 
 
 def _sum_rows(products: Tensor, tile: Tile, result: Tensor) -> None:
+    """Write every target row's sum of its products; rows without products become 0."""
     result[tile.start : tile.stop] = F.embedding_bag(
-        tile.bag, products, tile.bag_starts, mode="sum", include_last_offset=True
+        tile.product_order, products, tile.first_product, mode="sum", include_last_offset=True
     )
 
 
 def _gradients(
     feats: Tensor,
-    turned_weight: Tensor | None,
+    backward_weight: Tensor | None,
     grad: Tensor,
     book: Rulebook,
-    wants_weight: bool,
+    needs_weight_grad: bool,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Both gradients from one gather of ``grad`` a tile; offsets are those of the turned map."""
-    grad_feats = torch.empty_like(feats) if turned_weight is not None else None
+    """Return both gradients, from one gather of ``grad`` per tile.
+
+    Args:
+        feats: (source rows, Cin).
+        backward_weight: (offsets, Cout, Cin), or None if the features need no gradient.
+        grad: (target rows, Cout), gradient of the output.
+        book: rulebook in reverse: its targets are rows of ``feats``, its sources rows of ``grad``.
+        needs_weight_grad: whether the weight needs a gradient.
+
+    Returns:
+        (source rows, Cin) or None; (offsets, Cin, Cout) or None, at least float32, in the order
+        of the offsets of ``book``.
+    """
+    grad_feats = torch.empty_like(feats) if backward_weight is not None else None
     grad_weight = None
-    if wants_weight:
-        wide = torch.promote_types(feats.dtype, torch.float32)
-        grad_weight = feats.new_zeros(book.offsets, feats.shape[1], grad.shape[1], dtype=wide)
-    gathered = feats.new_empty(book.longest, grad.shape[1])
-    scratch = feats.new_empty(book.longest + book.tallest, feats.shape[1])
+    if needs_weight_grad:
+        sum_dtype = torch.promote_types(feats.dtype, torch.float32)
+        shape = book.offsets, feats.shape[1], grad.shape[1]
+        grad_weight = feats.new_zeros(*shape, dtype=sum_dtype)
+    gathered = feats.new_empty(book.max_pairs, grad.shape[1])
+    scratch = feats.new_empty(book.max_pairs + book.max_rows, feats.shape[1])
     for tile in book.tiles:
         pairs = gathered[: len(tile.source_rows)]
         torch.index_select(grad, 0, tile.source_rows, out=pairs)
         if grad_weight is not None:
             _add_weight_gradient(feats, grad, pairs, (book.centre, tile), scratch, grad_weight)
-        if grad_feats is not None and turned_weight is not None:
-            _multiply(grad, pairs, turned_weight, book.centre, tile, scratch)
+        if grad_feats is not None and backward_weight is not None:
+            _multiply(grad, pairs, backward_weight, book.centre, tile, scratch)
             _sum_rows(scratch, tile, grad_feats)
     return grad_feats, grad_weight
 
@@ -228,22 +258,24 @@ def _add_weight_gradient(
     feats: Tensor,
     grad: Tensor,
     pairs: Tensor,
-    place: tuple[int | None, Tile],
+    centre_and_tile: tuple[int | None, Tile],
     scratch: Tensor,
     grad_weight: Tensor,
 ) -> None:
-    centre, tile = place
-    here = feats[tile.start : tile.stop]
+    """Add one tile's featsᵀ @ grad of every offset; ``pairs`` are the gathered rows of grad."""
+    centre, tile = centre_and_tile
+    tile_feats = feats[tile.start : tile.stop]
     if centre is not None:
-        _add_product(grad_weight[centre], here, grad[tile.start : tile.stop])
-    own = scratch[: len(tile.target_rows)]
-    torch.index_select(here, 0, tile.target_rows, out=own)
+        _add_product(grad_weight[centre], tile_feats, grad[tile.start : tile.stop])
+    # (P, Cin): the features of every pair's target row.
+    pair_feats = scratch[: len(tile.target_rows)]
+    torch.index_select(tile_feats, 0, tile.target_rows, out=pair_feats)
     for offset, begin, end in tile.runs:
-        _add_product(grad_weight[offset], own[begin:end], pairs[begin:end])
+        _add_product(grad_weight[offset], pair_feats[begin:end], pairs[begin:end])
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add leftᵀ right; half-precision products are summed over tiles in float32."""
+    """Add leftᵀ @ right to ``total``; half-precision products are summed in float32."""
     if total.dtype == left.dtype:
         total.addmm_(left.T, right)
     else:

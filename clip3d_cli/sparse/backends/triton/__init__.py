@@ -1,1 +1,1 @@
-"""The backend that runs on NVIDIA GPUs through Triton."""
+"""Backend for NVIDIA GPUs through Triton."""

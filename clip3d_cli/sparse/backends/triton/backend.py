@@ -1,9 +1,13 @@
-"""Sparse convolution in Triton, which comes with PyTorch for CUDA: nothing else to install.
+"""Sparse convolution in Triton, which is installed together with PyTorch for CUDA.
 
-A masked implicit matrix product: rows are sorted by which neighbours they have and cut into
-blocks; a block gathers, for every offset that occurs in it, the rows it sees straight into
-shared memory, multiplies, and writes each result once, with what follows it done on the way.
-The gradient of features is the same kernel over the turned map with the weights transposed.
+The algorithm is a masked implicit GEMM: target rows are sorted by the set of neighbours they have
+and cut into blocks. A block gathers, for every kernel offset that occurs in it, its source rows
+straight into shared memory, multiplies them with the offset's matrix, and writes each result once,
+with the epilogue applied. The gradient with respect to the features is the same kernel over the
+reversed map with transposed weights.
+
+Source: implicit GEMM as in TorchSparse++ (Tang et al. 2023) and spconv 2, where leaving out the
+offsets that no row of a block has is called masking.
 """
 
 from __future__ import annotations
@@ -22,20 +26,24 @@ from clip3d_cli.sparse.backend import (
     Features,
     Level,
     Precision,
-    check_fit,
-    refuse_gradients,
+    check_no_gradients,
+    check_shapes,
 )
-from clip3d_cli.sparse.backends.fallback import TorchNorm, joined
+from clip3d_cli.sparse.backends.fallback import TorchBatchNorm, concatenate
 
-_LEAST_CAPABILITY = (8, 0)
+_MIN_CAPABILITY = (8, 0)
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-class TritonBackend(TorchNorm):
-    """Runs our Triton kernels on a CUDA device.
+class TritonBackend(TorchBatchNorm):
+    """Backend of clip3d's own Triton kernels, for CUDA devices of compute capability 8.0 or more.
 
-    With ``TRITON_INTERPRET=1`` in the environment they run on a CPU instead, very slowly, which
-    is how they are tested where there is no GPU.
+    With ``TRITON_INTERPRET=1`` in the environment the kernels run on the CPU instead, very slowly;
+    this is how they are tested on machines without a GPU.
+
+    Args:
+        precision: ``exact`` multiplies float32 features in float32, ``high`` in TF32, ``fast`` in
+            bfloat16. Half-precision features are always multiplied as they are.
     """
 
     name = "triton"
@@ -45,8 +53,8 @@ class TritonBackend(TorchNorm):
         self.dtype = torch.bfloat16 if precision == "fast" else torch.float32
         self.device_types: tuple[str, ...] = ("cpu",) if _is_interpreted() else ("cuda",)
 
-    def available(self) -> str | None:
-        """Why it cannot run here, or None."""
+    def unavailable_reason(self) -> str | None:
+        """Return why the kernels cannot run here, or None if they can."""
         if importlib.util.find_spec("triton") is None:
             return "triton is not installed"
         if _is_interpreted():
@@ -54,16 +62,20 @@ class TritonBackend(TorchNorm):
         if not torch.cuda.is_available() or torch.version.cuda is None:
             return "it needs a CUDA device"
         capability = torch.cuda.get_device_capability()
-        if capability < _LEAST_CAPABILITY:
-            return "it needs a GPU of compute capability {}.{}, this has {}.{}".format(
-                *_LEAST_CAPABILITY, *capability
+        if capability < _MIN_CAPABILITY:
+            return "it needs a GPU of compute capability {}.{}, this one has {}.{}".format(
+                *_MIN_CAPABILITY, *capability
             )
         return _driver_fault()
 
-    def kernel_map(self, source: Level, target: Level, size: int) -> Any:
-        """Blocks of rows in both directions: see `Backend.kernel_map`."""
+    def build_kernel_map(self, source: Level, target: Level, size: int) -> Any:
+        """Return the blocks of rows in both directions: see `Backend.build_kernel_map`.
+
+        Raises:
+            ValueError: an unsupported size, or a level without parent rows.
+        """
         maps = importlib.import_module("clip3d_cli.sparse.backends.triton.maps")
-        with maps.beside(source.keys):
+        with maps.on_device_of(source.keys):
             if source.stride == target.stride:
                 return maps.submanifold_map(source, size)
             return maps.strided_map(source, target)
@@ -77,23 +89,26 @@ class TritonBackend(TorchNorm):
         transposed: bool = False,
         epilogue: Epilogue | None = None,
     ) -> Tensor:
-        """The convolved features: see `Backend.convolve`.
+        """Return the convolved features: see `Backend.convolve`.
 
         Raises:
-            ValueError: the weight does not fit the features or the map; they lie elsewhere than
-                the map; a dtype the kernels do not know; an epilogue where gradients are asked.
+            ValueError: the weight does not match the features or the map, tensors on different
+                devices, a dtype other than float32, float16 or bfloat16, or an epilogue with
+                gradients enabled.
         """
-        turned = kernel_map.turned() if transposed else kernel_map
-        parts = _parts(feats)
-        _check(parts, weight, turned.forward)
-        refuse_gradients(epilogue, weight, feats)
+        direction = kernel_map.reversed() if transposed else kernel_map
+        parts = _at_most_two(feats)
+        _check(parts, weight, direction.forward)
+        check_no_gradients(epilogue, weight, feats)
         if epilogue is not None:
-            epilogue = _plain(epilogue)
-        result: Tensor = _Convolution.apply(weight, turned, self.precision, epilogue, *parts)
+            epilogue = _as_kernels_read(epilogue)
+        result: Tensor = _Convolution.apply(weight, direction, self.precision, epilogue, *parts)
         return result
 
 
 class _Convolution(torch.autograd.Function):
+    """Launches of the kernels, forward and backward."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -111,48 +126,49 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         weight, *parts = ctx.saved_tensors
-        wants_weight, _, _, _, *wants_parts = ctx.needs_input_grad
-        grad = _rows(grads[0])
+        needs_weight_grad, _, _, _, *needs_part_grads = ctx.needs_input_grad
+        grad = _with_dense_rows(grads[0])
         grad_weight = None
-        if wants_weight:
+        if needs_weight_grad:
             grad_weight = _launch().weight_gradient(
                 ctx.kernel_map.forward, tuple(parts), grad, ctx.precision
             )
             grad_weight = grad_weight.to(weight.dtype)
         grad_parts: list[Tensor | None] = []
         begin = 0
-        for part, wanted in zip(parts, wants_parts, strict=True):
+        for part, needs_grad in zip(parts, needs_part_grads, strict=True):
             end = begin + part.shape[1]
-            turned = weight[:, begin:end].transpose(1, 2)
+            # (offsets, Cout, channels of this part).
+            transposed_weight = weight[:, begin:end].transpose(1, 2)
             begin = end
             grad_parts.append(
                 _launch().convolve(
                     ctx.kernel_map.backward,
                     (grad,),
-                    turned,
+                    transposed_weight,
                     ctx.precision,
                     mirrored=ctx.kernel_map.mirrored,
                 )
-                if wanted
+                if needs_grad
                 else None
             )
         return grad_weight, None, None, None, *grad_parts
 
 
 def _launch() -> Any:
-    """The launches; not imported above, as triton is not installed everywhere."""
+    """Return the module of launches; not imported above, as triton may not be installed."""
     return importlib.import_module("clip3d_cli.sparse.backends.triton.launch")
 
 
 def _is_interpreted() -> bool:
-    # Importing triton takes a third of a second: only where it will be used.
+    # Importing triton takes a third of a second: only do so where it is going to be used.
     if not os.environ.get("TRITON_INTERPRET") or importlib.util.find_spec("triton") is None:
         return False
     return bool(importlib.import_module("triton").knobs.runtime.interpret)
 
 
 def _driver_fault() -> str | None:
-    """Why Triton cannot launch kernels here, or None: it compiles a small C module first."""
+    """Return why Triton cannot launch kernels, or None; it first compiles a small C module."""
     try:
         importlib.import_module("triton").runtime.driver.active.get_current_target()
     except (RuntimeError, OSError, AssertionError, ImportError, subprocess.SubprocessError) as e:
@@ -160,25 +176,25 @@ def _driver_fault() -> str | None:
     return None
 
 
-def _parts(feats: Features) -> tuple[Tensor, ...]:
-    """One or two tensors whose rows are contiguous: the kernel reads no more than two."""
+def _at_most_two(feats: Features) -> tuple[Tensor, ...]:
+    """Return features as one or two tensors with dense rows: the kernel reads at most two."""
     if isinstance(feats, Tensor):
-        return (_rows(feats),)
-    several = feats if len(feats) <= 2 else (feats[0], joined(feats[1:]))
-    return tuple(_rows(part) for part in several)
+        return (_with_dense_rows(feats),)
+    parts = feats if len(feats) <= 2 else (feats[0], concatenate(feats[1:]))
+    return tuple(_with_dense_rows(part) for part in parts)
 
 
-def _rows(feats: Tensor) -> Tensor:
+def _with_dense_rows(feats: Tensor) -> Tensor:
     return feats if feats.stride(-1) == 1 else feats.contiguous()
 
 
-def _plain(epilogue: Epilogue) -> Epilogue:
-    """With tensors as the kernel reads them."""
+def _as_kernels_read(epilogue: Epilogue) -> Epilogue:
+    """Return the epilogue with float32 scale and shift, and a residual with dense rows."""
     scale, shift, residual = epilogue.scale, epilogue.shift, epilogue.residual
     return Epilogue(
         None if scale is None else scale.float().contiguous(),
         None if shift is None else shift.float().contiguous(),
-        None if residual is None else _rows(residual),
+        None if residual is None else _with_dense_rows(residual),
         epilogue.relu,
     )
 
@@ -186,13 +202,14 @@ def _plain(epilogue: Epilogue) -> Epilogue:
 def _check(parts: tuple[Tensor, ...], weight: Tensor, blocks: Any) -> None:
     first = parts[0]
     channels = sum(part.shape[1] for part in parts)
-    whole = first if len(parts) == 1 else first.new_empty(()).expand(len(first), channels)
-    check_fit(whole, weight, blocks.offsets.shape[1], blocks.sources)
+    # Only the shape is checked: a view of one number stands for the concatenated features.
+    shaped = first if len(parts) == 1 else first.new_empty(()).expand(len(first), channels)
+    check_shapes(shaped, weight, blocks.offsets.shape[1], blocks.sources)
     if any(len(part) != len(first) or part.dtype != first.dtype for part in parts):
-        raise ValueError("feats that stand side by side must have equal rows and dtypes")
+        raise ValueError("feats side by side must have equal numbers of rows and equal dtypes")
     if first.dtype not in _DTYPES:
         raise ValueError(
-            f"the triton backend computes in float32, 16 or bfloat16, not {first.dtype}"
+            f"the triton backend computes in float32, float16 or bfloat16, not {first.dtype}"
         )
     if any(each.device != blocks.targets.device for each in (*parts, weight)):
-        raise ValueError(f"feats, weight and plan must lie on one device, {blocks.targets.device}")
+        raise ValueError(f"feats, weight and plan must be on one device, {blocks.targets.device}")

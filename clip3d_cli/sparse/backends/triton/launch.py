@@ -1,8 +1,8 @@
-"""Block sizes for the Triton kernels, and their launches.
+"""Launches of the Triton kernels, and the block sizes they are compiled for.
 
-Sizes come from a fixed table instead of a search at run time: a search would compile and time
-dozens of kernels whenever a channel count is new, a minute before the first answer, and its
-choice, and with it the last bits of the answer, would differ from run to run.
+Sizes come from a fixed table, not from a search at run time (autotuning). A search would compile
+and time dozens of kernels for every new number of channels, about a minute before the first
+result, and its choice, and so the last bits of the results, would differ from run to run.
 """
 
 from __future__ import annotations
@@ -14,20 +14,25 @@ from torch import Tensor
 
 from clip3d_cli.sparse.backend import Epilogue, Precision
 from clip3d_cli.sparse.backends.triton import kernels as triton_kernels
-from clip3d_cli.sparse.backends.triton.maps import Blocks, beside
+from clip3d_cli.sparse.backends.triton.maps import Blocks, on_device_of
 
-# Enough to occupy the largest GPUs; a constant, so that sums do not depend on the GPU.
+# Enough programs to occupy the largest GPUs. A constant, so that sums do not depend on the GPU.
 _GRADIENT_PROGRAMS = 1024
-# Fewer leave parts of a large GPU idle: then programs are made smaller and more.
+# With fewer programs parts of a large GPU are idle; then programs are made narrower and more.
 FEW_PROGRAMS = 256
 _NO_EPILOGUE = Epilogue()
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """What one program computes: ``width`` columns, ``depth`` channels or rows at a time.
+    """Size of what one program computes.
 
-    Of five stages two gathers are under way: row numbers are read two stages before the rows.
+    Attributes:
+        width: columns of the result.
+        depth: channels (or, for gradients, rows) that are multiplied at a time.
+        warps: warps of 32 threads.
+        stages: stages of the software pipeline. With five, two gathers of rows are under way at
+            once: row numbers are loaded two stages before the rows.
     """
 
     width: int
@@ -36,57 +41,68 @@ class Tile:
     stages: int = 5
 
     @property
-    def options(self) -> dict[str, int | bool]:
-        """How Triton compiles a program of this size."""
-        # Fusion is named because Triton is about to change its default.
+    def compile_options(self) -> dict[str, int | bool]:
+        """Options with which Triton compiles a program of this size."""
         return {
             "num_warps": self.warps,
             "num_stages": self.stages,
+            # Named because the default differs between versions of Triton.
             "enable_fp_fusion": True,
         }
 
 
 def multiplied_dtype(feats: torch.dtype, precision: Precision) -> torch.dtype:
-    """In what dtype features and weights meet: that of features, unless ``fast`` asks for less."""
+    """Return the dtype in which features are multiplied: bfloat16 for float32 in ``fast``."""
     return torch.bfloat16 if precision == "fast" and feats == torch.float32 else feats
 
 
 def dot_precision(dtype: torch.dtype, precision: Precision) -> str:
-    """How Triton multiplies float32; half precision knows but one way."""
+    """Return Triton's ``input_precision``; it matters for float32 only."""
     return "tf32" if dtype == torch.float32 and precision != "exact" else "ieee"
 
 
 def convolution_tile(
     shape: tuple[int, int], channels: tuple[int, ...], out: int, kind: str
 ) -> Tile:
-    """The tile of `convolve_blocks`.
+    """Return the tile of `convolve_blocks`.
 
-    At most 64 sums a thread and 99 kB of shared memory, which every GPU since Ampere has. The
-    order in which a row is summed depends on channels only, never on how many rows there are.
+    A thread holds at most 64 sums, and a program 99 kB of shared memory, which every GPU since
+    Ampere has. The order in which a row is summed depends on the channels only, never on the
+    number of rows.
 
     Args:
-        shape: how many blocks there are, and their rows.
-        channels: of every tensor of features.
+        shape: number of blocks, and rows of a block.
+        channels: channels of every tensor of features.
         out: channels of the result.
-        kind: ``half``, ``tf32`` or ``ieee``.
+        kind: how products are computed: ``half``, ``tf32`` or ``ieee``.
     """
     (blocks, height), ieee = shape, kind == "ieee"
     few = blocks * -(-out // 128) < FEW_PROGRAMS
-    width = _fitting(out, 64 if ieee or few else 128)
+    width = _power_of_two(out, 64 if ieee or few else 128)
     if kind == "half" and all(count % 64 == 0 for count in channels):
         depth = 64
     else:
-        depth = _fitting(max(channels), 16 if ieee else 32)
+        depth = _power_of_two(max(channels), 16 if ieee else 32)
     return Tile(width, depth, warps=8 if height * width > (4096 if ieee else 8192) else 4)
 
 
 def gradient_tile(height: int, channels: int, out: int, kind: str) -> tuple[int, Tile]:
-    """The tile of `weight_gradient`: how many channels of features, and the rest."""
+    """Return the tile of `weight_gradient`.
+
+    Args:
+        height: rows of a block.
+        channels: channels of the features.
+        out: channels of the gradient of the result.
+        kind: how products are computed: ``half``, ``tf32`` or ``ieee``.
+
+    Returns:
+        Number of input channels of a program, and the rest of the tile.
+    """
     most = 64 if kind == "ieee" else 128
-    tall, width = _fitting(channels, most), _fitting(out, most)
+    width_in, width = _power_of_two(channels, most), _power_of_two(out, most)
     depth = min(height, 64 if kind == "half" else 32)
-    # Two stages more: row numbers in turn wait for the numbers of their blocks.
-    return tall, Tile(width, depth, warps=8 if tall * width > 8192 else 4, stages=7)
+    # Two stages more than a convolution: row numbers in turn wait for the numbers of their blocks.
+    return width_in, Tile(width, depth, warps=8 if width_in * width > 8192 else 4, stages=7)
 
 
 def convolve(
@@ -98,18 +114,18 @@ def convolve(
     *,
     mirrored: bool = False,
 ) -> Tensor:
-    """The convolved rows: see `Backend.convolve`.
+    """Return the convolved rows: see `Backend.convolve`.
 
     Args:
-        blocks: the map.
-        parts: one or two, (sources, C each).
+        blocks: the map, in the direction to compute.
+        parts: one or two tensors, (source rows, C) each, whose columns are side by side.
         weight: (K, sum of C, Cout), of any strides.
-        precision: of products; sums are float32.
-        epilogue: done to every row.
-        mirrored: the offsets of ``weight`` run the other way.
+        precision: precision of the products; sums are float32.
+        epilogue: applied to every row.
+        mirrored: whether the offsets of ``weight`` are in the reverse order of the map's.
 
     Returns:
-        (rows, Cout), of the features' dtype.
+        (target rows, Cout), of the dtype of the features.
     """
     first, second = parts[0], parts[1] if len(parts) > 1 else None
     offsets, _, out = weight.shape
@@ -120,10 +136,12 @@ def convolve(
     dot = dot_precision(weight.dtype, precision)
     count, height = blocks.targets.shape
     channels = tuple(part.shape[1] for part in parts)
-    tile = convolution_tile((count, height), channels, out, _kind(weight.dtype, dot))
+    tile = convolution_tile((count, height), channels, out, _product_kind(weight.dtype, dot))
     fused = epilogue or _NO_EPILOGUE
-    with beside(result):
-        triton_kernels.convolve_blocks[(count * -(-out // tile.width),)](
+    # One program per block of rows and per ``tile.width`` columns of the result.
+    grid = (count * -(-out // tile.width),)
+    with on_device_of(result):
+        triton_kernels.convolve_blocks[grid](
             first,
             first.stride(0),
             channels[0],
@@ -149,7 +167,7 @@ def convolve(
             HEIGHT=height,
             WIDTH=tile.width,
             DEPTH=tile.depth,
-            **tile.options,
+            **tile.compile_options,
         )
     return result
 
@@ -157,27 +175,38 @@ def convolve(
 def weight_gradient(
     blocks: Blocks, parts: tuple[Tensor, ...], grad: Tensor, precision: Precision
 ) -> Tensor:
-    """(K, sum of C, Cout) float32: for every offset, the sum over pairs of featsᵀ grad.
+    """Return the sum over the pairs of every offset of featsᵀ @ grad.
 
-    Always deterministic: partial sums go to a buffer, which is summed in a fixed order.
+    Deterministic: partial sums go to a buffer, which is summed in a fixed order; no atomics.
+
+    Args:
+        blocks: the map, in the direction of the forward pass.
+        parts: features, (source rows, C) each, whose columns are side by side.
+        grad: (target rows, Cout), gradient of the result.
+        precision: precision of the products; sums are float32.
+
+    Returns:
+        (K, sum of C, Cout) float32.
     """
     count, offsets = blocks.offsets.shape
     channels, out = sum(part.shape[1] for part in parts), grad.shape[1]
     if not count:
         return grad.new_zeros((offsets, channels, out), dtype=torch.float32)
-    kind = multiplied_dtype(grad.dtype, precision)
+    dtype = multiplied_dtype(grad.dtype, precision)
     height = blocks.targets.shape[1]
     slots, slot_counts = blocks.by_offset
-    tall, tile = gradient_tile(height, parts[0].shape[1], out, _kind(kind, "tf32"))
-    tiles = -(-channels // tall) * -(-out // tile.width)
+    width_in, tile = gradient_tile(height, parts[0].shape[1], out, _product_kind(dtype, "tf32"))
+    tiles = -(-channels // width_in) * -(-out // tile.width)
+    # The blocks of an offset are divided among so many programs; each writes its own partial sums.
     splits = max(1, min(count, _GRADIENT_PROGRAMS // (offsets * tiles)))
     partial = grad.new_empty((splits, offsets, channels, out), dtype=torch.float32)
     begin = 0
     for part in parts:
-        place = partial[:, :, begin:]
+        # (splits, K, from this part's channels on, Cout).
+        part_sums = partial[:, :, begin:]
         begin += part.shape[1]
-        grid = (-(-part.shape[1] // tall) * -(-out // tile.width), offsets, splits)
-        with beside(partial):
+        grid = (-(-part.shape[1] // width_in) * -(-out // tile.width), offsets, splits)
+        with on_device_of(partial):
             triton_kernels.weight_gradient[grid](
                 part,
                 part.stride(0),
@@ -185,7 +214,7 @@ def weight_gradient(
                 grad,
                 grad.stride(0),
                 out,
-                place,
+                part_sums,
                 channels,
                 blocks.targets,
                 blocks.neighbours,
@@ -194,21 +223,21 @@ def weight_gradient(
                 count,
                 splits,
                 OFFSETS=offsets,
-                HALF=kind != torch.float32,
-                PRECISION=dot_precision(kind, precision),
+                HALF=dtype != torch.float32,
+                PRECISION=dot_precision(dtype, precision),
                 HEIGHT=height,
-                WIDTH_IN=tall,
+                WIDTH_IN=width_in,
                 WIDTH_OUT=tile.width,
                 DEPTH=tile.depth,
-                **tile.options,
+                **tile.compile_options,
             )
     return partial[0] if splits == 1 else partial.sum(0)
 
 
-def _kind(dtype: torch.dtype, dot: str) -> str:
+def _product_kind(dtype: torch.dtype, dot: str) -> str:
     return dot if dtype == torch.float32 else "half"
 
 
-def _fitting(count: int, most: int) -> int:
-    """The power of two that holds ``count``, between 16, the least tl.dot takes, and ``most``."""
+def _power_of_two(count: int, most: int) -> int:
+    """Return the power of two at or above ``count``, from 16 (which tl.dot needs) to ``most``."""
     return min(most, max(16, 1 << (count - 1).bit_length()))

@@ -1,1 +1,0 @@
-"""MinkUNet inference on the compiled CPU engine, without PyTorch."""

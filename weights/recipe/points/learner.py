@@ -1,0 +1,83 @@
+"""The network in training: a point encoder, and the scale of its similarities to words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from clip3d_cli.encoders.minkunet import MinkUNet
+from clip3d_cli.encoders.point_encoder import PointEncoder
+from clip3d_cli.sparse.plan import Plan
+from clip3d_cli.training.losses import right_words_losses
+from weights.recipe.points.batches import Batch
+
+_MAX_LOGIT_SCALE = 100
+
+
+class WordLearner(nn.Module):
+    """A point encoder and the logit scale of its similarities, trained together."""
+
+    def __init__(self, encoder: PointEncoder) -> None:
+        """Start from an encoder and the logit scale of its spec."""
+        super().__init__()
+        if not isinstance(encoder.network, MinkUNet):
+            raise TypeError("this loss needs the trunk of a MinkUNet")
+        self.encoder = encoder
+        self.log_scale = nn.Parameter(torch.tensor(math.log(encoder.spec.logit_scale)))
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """Factor of the similarities, at most 100."""
+        return self.log_scale.exp().clamp(max=_MAX_LOGIT_SCALE)
+
+    def trunk(self, batch: Batch) -> Tensor:
+        """Return (T, C) features of the target rows of a batch."""
+        network = self.encoder.network
+        assert isinstance(network, MinkUNet)
+        feats = network.trunk(batch.voxels, Plan(batch.voxels.cells, self.encoder.backend))
+        return feats[batch.target_rows]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the weighted mean of `right_words_losses` over the target rows of a batch."""
+        feats = self.trunk(batch)
+        head = self.encoder.network.head
+        assert isinstance(head, nn.Linear)
+        scale = self.logit_scale
+        losses = []
+        counts = [len(targets.meaning) for targets in batch.targets]
+        for rows, targets in zip(torch.split(feats, counts), batch.targets, strict=True):
+            similarity = similarities(rows, head, targets.vectors)
+            losses.append(right_words_losses(similarity, targets.accepted[targets.meaning], scale))
+        weights = batch.target_weights
+        return (torch.cat(losses) * weights).sum() / weights.sum().clamp(min=1e-6)
+
+    def finished_encoder(self, provenance: dict[str, str]) -> PointEncoder:
+        """Return the encoder with its learned logit scale and ``provenance`` in its spec."""
+        spec = replace(
+            self.encoder.spec, logit_scale=float(self.logit_scale), provenance=provenance
+        )
+        return PointEncoder(spec, self.encoder.network).eval()
+
+
+def similarities(feats: Tensor, head: nn.Linear, words: Tensor) -> Tensor:
+    """Return the cosines of the head's vectors and words, without making the vectors.
+
+    The vector of a voxel is H x + b. Its product with a word w is x · Hᵀw + b · w, and its squared
+    length xᵀ(HᵀH)x + 2 x · Hᵀb + b · b: products with C numbers instead of D, a tenth of the time.
+
+    Args:
+        feats: (P, C), x.
+        head: H (D, C) and b (D,).
+        words: (W, D), unit length.
+
+    Returns:
+        (P, W).
+    """
+    weight, bias = head.weight, head.bias
+    dots = feats @ (words @ weight).T + words @ bias
+    squared = ((feats @ (weight.T @ weight)) * feats).sum(dim=1)
+    squared = squared + 2 * (feats @ (weight.T @ bias)) + bias @ bias
+    return dots * torch.rsqrt(squared.clamp(min=1e-6))[:, None]
