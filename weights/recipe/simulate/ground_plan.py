@@ -15,6 +15,8 @@ from weights.recipe.simulate.materials import material_of_concept
 from weights.recipe.simulate.primitives import F64, U16, Mesh, Rng, labelled_mesh
 
 _CORNER_RADIUS_M = 5.0
+# Patches of these surfaces are ellipses within their bounds.
+_ROUND = ("puddle", "mud", "sand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Patch:
     """A rectangle of the plan with another surface.
 
     Attributes:
-        bounds: (s0, s1, t0, t1) in metres.
+        bounds: (s0, s1, t0, t1) in metres; of puddles, mud and sand the ellipse inside.
         concept: the surface.
     """
 
@@ -150,16 +152,28 @@ class GroundPlan:
             outside = np.clip(distance - start + self.beyond.width, 0, 9)
             rise += np.where(side, slope * outside, 0.0)
         for patch in self.patches:
-            s0, s1, t0, t1 = patch.bounds
-            inside = (s > s0) & (s < s1) & (t > t0) & (t < t1)
-            # A bridge covers the roads inside its rectangle, any other patch all but the roads.
-            inside &= (distance < 1.5) if patch.concept == "bridge" else (distance > 0)
+            inside = self._is_covered(patch, s, t, distance)
             label[inside] = concept_index(patch.concept)
             if patch.concept == "driveway":
                 rise[inside] = np.minimum(rise[inside], 0.03 + 0.02 * distance[inside])
             if patch.concept == "water":
                 rise[inside] = -1.5
+            if patch.concept in ("puddle", "mud"):
+                rise[inside] -= 0.04
         return label, rise
+
+    def _is_covered(self, patch: Patch, s: F64, t: F64, distance: F64) -> NDArray[np.bool_]:
+        """Return where a patch covers points (s, t) at some distance from the nearest road."""
+        s0, s1, t0, t1 = patch.bounds
+        inside = (s > s0) & (s < s1) & (t > t0) & (t < t1)
+        if patch.concept == "bridge":
+            # A bridge covers the roads inside its rectangle, other patches all but paved roads.
+            return np.asarray(inside & (distance < 1.5))
+        if patch.concept in _ROUND:
+            across = (2 * s - s0 - s1) / (s1 - s0), (2 * t - t0 - t1) / (t1 - t0)
+            inside &= across[0] ** 2 + across[1] ** 2 < 1
+        is_paved = self.surface == "road"
+        return np.asarray(inside & (distance > 0) if is_paved else inside)
 
     def world_point(self, s: float, t: float) -> tuple[float, float, float]:
         """Return x, y, z in metres of the ground at a point of the plan."""
@@ -205,7 +219,7 @@ class GroundPlan:
 
 
 def _is_unpaved(label: U16) -> NDArray[np.bool_]:
-    unpaved = {"grass", "terrain", "gravel"}
+    unpaved = {"grass", "terrain", "gravel", "mud", "sand"}
     table = np.array([name in unpaved for name in concept_names()])
     return np.asarray(table[label])
 

@@ -15,11 +15,12 @@ from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.materials import material_index
 from weights.recipe.simulate.mesh_files import read_mesh_file, rotation_xyz
-from weights.recipe.simulate.primitives import F32, Mesh, Rng, labelled_mesh
+from weights.recipe.simulate.primitives import F32, U8, Mesh, Rng, labelled_mesh
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,7 +28,22 @@ else:
     import tomli as tomllib
 
 # Denser meshes are thinned to this many triangles: a scan could not tell the difference.
-_MAX_TRIANGLES = 14_000
+_MAX_TRIANGLES = 30_000
+_MAX_LEAVES = 9_000
+_LEAFY = ("tree crown", "bush", "hedge")
+_VEHICLES = (
+    "car",
+    "van",
+    "truck",
+    "bus",
+    "pickup truck",
+    "taxi",
+    "police car",
+    "ambulance",
+    "motorcycle",
+    "motor scooter",
+    "tram",
+)
 
 
 @dataclass(frozen=True)
@@ -35,18 +51,24 @@ class CatalogueMesh:
     """A ready-made mesh.
 
     Attributes:
+        name: its name in the catalogue.
         path: its file.
         concept: the concept of its triangles, unless ``parts`` says otherwise.
         longest_m: its longest extent in metres; 0 keeps the file's scale.
         turn_deg: rotation about z in degrees after which it faces +x.
         parts: concepts of surfaces by a pattern of the file's names for them.
+        up: the axis that points up in a glTF file.
+        trunk: up to which share of its height what is near a tree's axis is its trunk.
     """
 
+    name: str
     path: Path
     concept: str
     longest_m: float
     turn_deg: float
     parts: tuple[tuple[str, str], ...] = ()
+    up: str = "y"
+    trunk: float = 0.0
 
     @property
     def mesh(self) -> Mesh:
@@ -92,10 +114,17 @@ def read_catalogue(folder: Path | None) -> Catalogue:
     catalogue = {}
     for name, row in tomllib.loads(text)["meshes"].items():
         pattern, concept, longest_m, turn_deg = row[:4]
-        parts: dict[str, Any] = row[4] if len(row) > 4 else {}
+        options: dict[str, Any] = row[4] if len(row) > 4 else {}
         for path in sorted(unpacked.glob(pattern))[:1]:
             catalogue[name] = CatalogueMesh(
-                path, concept, float(longest_m), float(turn_deg), tuple(parts.items())
+                name,
+                path,
+                concept,
+                float(longest_m),
+                float(turn_deg),
+                tuple((key, part) for key, part in options.items() if key[0] != "@"),
+                options.get("@up", "y"),
+                options.get("@trunk", 0.0),
             )
     return Catalogue(catalogue)
 
@@ -112,7 +141,9 @@ def draw_from_catalogue(
         beginning: how its name begins.
     """
     names = catalogue.names_of(concept, beginning)
-    return catalogue[names[int(rng.integers(len(names)))]].mesh if names else None
+    if not names:
+        return None
+    return repainted(catalogue[names[int(rng.integers(len(names)))]].mesh, rng)
 
 
 def _unpack(folder: Path) -> Path:
@@ -132,7 +163,11 @@ def _unpack(folder: Path) -> Path:
 def _read(entry: CatalogueMesh) -> Mesh:
     """Return a mesh of the catalogue with concepts, materials and colours."""
     read = read_mesh_file(entry.path)
-    triangles = _normalized(read.triangles, entry.longest_m, entry.turn_deg)
+    corners = read.triangles
+    if entry.up == "z":
+        # `read_mesh_file` took y for the axis that points up.
+        corners = np.stack([corners[..., 0], corners[..., 2], -corners[..., 1]], axis=-1)
+    triangles = _normalized(corners, entry.longest_m, entry.turn_deg)
     plain = labelled_mesh(entry.concept, triangles)
     material = np.array([material_of_surface(name) for name in read.surface_names], dtype=np.int64)
     label = np.array([_concept_of(name, entry) for name in read.surface_names], dtype=np.int64)
@@ -147,11 +182,89 @@ def _read(entry: CatalogueMesh) -> Mesh:
     edges = np.diff(mesh.triangles, axis=1)
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
     kept = np.flatnonzero(area > 1e-9)
-    if len(kept) > _MAX_TRIANGLES:
+    most = _MAX_LEAVES if entry.concept in _LEAFY else _MAX_TRIANGLES
+    if len(kept) > most:
         # The largest, and any others: the shape stays where it matters.
         drawn = np.random.default_rng(0).random(len(kept)) * area[kept] ** 0.7
-        kept = np.sort(kept[np.argsort(-drawn)[:_MAX_TRIANGLES]])
-    return mesh[kept]
+        kept = np.sort(kept[np.argsort(-drawn)[:most]])
+    mesh = mesh[kept]
+    if entry.trunk:
+        mesh = _with_trunk(mesh, entry.trunk)
+    if entry.concept in _VEHICLES:
+        mesh = _with_glass_and_tires(mesh)
+    if entry.concept == "traffic sign":
+        mesh = _with_post(mesh)
+    if entry.concept == "person" and "sh_standing" in entry.name:
+        mesh = _dressed(mesh)
+    return mesh
+
+
+def _with_post(mesh: Mesh) -> Mesh:
+    """Return a traffic sign in which all that is near its axis is a pole."""
+    is_post = np.abs(mesh.triangles[:, :, :2]).max(axis=(1, 2)) < 0.07
+    return replace(
+        mesh,
+        label=np.where(is_post, concept_index("pole"), mesh.label).astype(np.uint16),
+        material=np.where(is_post, material_index("steel"), mesh.material).astype(np.uint8),
+    )
+
+
+def _dressed(mesh: Mesh) -> Mesh:
+    """Return a standing person of one colour with hair, skin, shirt, trousers and shoes."""
+    if len(np.unique(mesh.color, axis=0)) > 3:
+        return mesh
+    level = mesh.triangles[:, :, 2].mean(axis=1) / float(mesh.triangles[..., 2].max())
+    names = ("rubber", "trousers", "fabric", "skin", "hair")
+    part = np.searchsorted([0.05, 0.48, 0.86, 0.94], level)
+    material = np.array([material_index(name) for name in names], dtype=np.uint8)[part]
+    return replace(mesh, material=material, color=np.zeros_like(mesh.color))
+
+
+def _with_trunk(mesh: Mesh, share: float) -> Mesh:
+    """Return a tree in which what is near the axis, up to a share of the height, is the trunk."""
+    middle = mesh.triangles.mean(axis=1)
+    height = float(middle[:, 2].max())
+    foot = middle[middle[:, 2] < 0.06 * height]
+    axis = foot[:, :2].mean(axis=0) if len(foot) else np.zeros(2)
+    distance = np.linalg.norm(middle[:, :2] - axis, axis=1)
+    is_trunk = (middle[:, 2] < share * height) & (distance < 0.06 * height)
+    index, material = concept_index("tree trunk"), material_index("bark")
+    return replace(
+        mesh,
+        label=np.where(is_trunk, index, mesh.label).astype(np.uint16),
+        material=np.where(is_trunk, material, mesh.material).astype(np.uint8),
+        color=np.where(is_trunk[:, None] | _is_placeholder(mesh.color)[:, None], 0, mesh.color),
+    )
+
+
+def _with_glass_and_tires(mesh: Mesh) -> Mesh:
+    """Return a vehicle without named surfaces whose dark parts are panes above, tires below."""
+    if (mesh.material != mesh.material[0]).any():
+        return mesh
+    middle = mesh.triangles.mean(axis=1)
+    level = middle[:, 2] / max(float(middle[:, 2].max()), 0.1)
+    is_dark = mesh.color.max(axis=1) < 70
+    material = np.where(is_dark & (level > 0.45), material_index("car_glass"), mesh.material)
+    material = np.where(is_dark & (level < 0.35), material_index("rubber"), material)
+    return replace(mesh, material=material.astype(np.uint8))
+
+
+def _is_placeholder(color: U8) -> NDArray[np.bool_]:
+    """Return (T,) where colours are mid-grey to white, as of parts whose texture is missing."""
+    color = color.astype(np.int64)
+    return np.asarray((np.ptp(color, axis=1) <= 4) & (color[:, 0] >= 110) & (color[:, 0] <= 255))
+
+
+def repainted(mesh: Mesh, rng: Rng) -> Mesh:
+    """Return a ready-made mesh in its own colours or in others of its materials' palettes."""
+    color = mesh.color
+    key = (color[:, 0].astype(np.int64) * 256 + color[:, 1]) * 256 + color[:, 2]
+    values, group, counts = np.unique(key, return_inverse=True, return_counts=True)
+    bare = _is_placeholder(color) & (rng.random() < 0.8)
+    if rng.random() < 0.6 and len(values) < 40:
+        # What most of the object has, such as the paint of a car.
+        bare |= group == np.argmax(counts)
+    return replace(mesh, color=np.where(bare[:, None], 0, color).astype(np.uint8)).painted(rng)
 
 
 # Materials by what a file's name of a surface has in it; the first that fits.

@@ -9,6 +9,7 @@ z = 0.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,10 +38,11 @@ _BOX_CORNERS = np.array(
     ],
     dtype=np.float32,
 )
-# The six faces: four rows of _BOX_CORNERS each.
+# The six faces, four rows of _BOX_CORNERS each, and two triangles of each face.
 _BOX_QUADS = np.array(
     [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
 )
+_BOX_TRIANGLES = np.concatenate([_BOX_QUADS[:, [0, 1, 2]], _BOX_QUADS[:, [0, 2, 3]]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,13 @@ class Mesh:
             yaw: rotation about z in radians, counterclockwise seen from above.
             scale: factor of all lengths.
         """
+        shift = np.asarray(position, dtype=np.float32)
+        if yaw == 0 and scale == 1:
+            return replace(self, triangles=self.triangles + shift)
         cos, sin = np.cos(yaw) * scale, np.sin(yaw) * scale
         # Corners are row vectors, so this is the transpose of the usual rotation matrix.
         rotation = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, scale]], dtype=np.float32)
-        triangles = self.triangles @ rotation + np.asarray(position, dtype=np.float32)
+        triangles = self.triangles @ rotation + shift
         return Mesh(triangles, self.label, self.opacity, self.material, self.color)
 
     def transformed(self, matrix: ArrayLike) -> "Mesh":
@@ -200,8 +205,11 @@ def box(
     corners[4:, 0] *= taper[0]
     corners[4:, 1] *= taper[1]
     corners[:, 2] += 0.5
-    faces = (corners * np.asarray(size, dtype=np.float32))[_BOX_QUADS]
-    return quads(concept, faces, opacity).moved(position, yaw)
+    sized = corners * np.asarray(size, dtype=np.float32)
+    if not yaw:
+        sized += np.asarray(position, dtype=np.float32)
+        return labelled_mesh(concept, sized[_BOX_TRIANGLES], opacity)
+    return labelled_mesh(concept, sized[_BOX_TRIANGLES], opacity).moved(position, yaw)
 
 
 def box_between(concept: str, corner: Point3, opposite: Point3, opacity: float = 1.0) -> Mesh:
@@ -259,18 +267,34 @@ def tube(
         sides: number of faces around the axis.
     """
     p, q = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
-    length = float(np.linalg.norm(q - p))
-    axis = (q - p) / length if length > 1e-6 else np.array([0.0, 0.0, 1.0])
-    # Any vector that is not parallel to the axis gives two directions across it.
-    side = np.cross(axis, [0.0, 0.0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0.0, 0.0])
-    side /= np.linalg.norm(side)
-    up = np.cross(axis, side)
+    length = float(np.sqrt(((q - p) ** 2).sum()))
+    x, y, z = (q - p) / length if length > 1e-6 else (0.0, 0.0, 1.0)
+    # The cross product of the axis with z, or with x where the axis is nearly upright, and the
+    # cross product of the axis with that: two directions across the axis.
+    side = np.array([y, -x, 0.0] if abs(z) < 0.9 else [0.0, z, -y])
+    side /= np.sqrt((side**2).sum())
+    up = np.array([y * side[2] - z * side[1], z * side[0] - x * side[2], x * side[1] - y * side[0]])
+    circle, triangles = _tube_pattern(sides)
+    ring = circle @ np.stack([side, up])
+    radii = (radius, radius if end_radius is None else end_radius)
+    corners = np.concatenate([p + ring * radii[0], q + ring * radii[1], p[None], q[None]])
+    return labelled_mesh(concept, corners.astype(np.float32)[triangles])
+
+
+@lru_cache(maxsize=32)
+def _tube_pattern(sides: int) -> tuple[F64, NDArray[np.int64]]:
+    """Return (sides, 2) points of a circle, and the (T, 3) corners of a capped tube.
+
+    The corners are rows of the first ring, the second ring, and the middles of both.
+    """
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
-    circle = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * up
-    rings = np.stack(
-        [p + circle * radius, q + circle * (radius if end_radius is None else end_radius)]
-    )
-    return merge([loft(concept, rings), fan(concept, rings[0]), fan(concept, rings[1])])
+    first, following = np.arange(sides), np.roll(np.arange(sides), -1)
+    second, third = first + sides, following + sides
+    middle, far_middle = np.full(sides, 2 * sides), np.full(sides, 2 * sides + 1)
+    faces = ((first, following, third), (first, third, second))
+    caps = ((middle, first, following), (far_middle, second, third))
+    triangles = np.concatenate([np.stack(corners, axis=1) for corners in (*faces, *caps)])
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1), triangles
 
 
 def polyline_tube(concept: str, points: ArrayLike, radius: float, sides: int = 4) -> Mesh:

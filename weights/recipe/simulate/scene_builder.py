@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.ground_plan import GroundPlan, Patch
 from weights.recipe.simulate.mesh_catalogue import Catalogue, draw_from_catalogue
+from weights.recipe.simulate.people import person
 from weights.recipe.simulate.primitives import Mesh, Rng, merge
 from weights.recipe.simulate.street_furniture import STREET_FURNITURE
 from weights.recipe.simulate.vegetation import draw_tree, grass_blades
@@ -24,6 +25,7 @@ class SceneBuilder:
         plan: the ground plan, without the patches added here; see `full_plan`.
         sensor: (s, t) in metres where the sensor will stand; objects keep away from it.
         rng: random generator of the scene.
+        catalogue: ready-made meshes.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class SceneBuilder:
         self.plan = plan
         self.sensor = sensor
         self.rng = rng
-        self._catalogue = catalogue or Catalogue()
+        self.catalogue = catalogue or Catalogue()
         # Fewer leaves suffice where trees are seen from far away.
         self._leaves_per_tree = 3400 if catalogue is not None else 2000
         self._objects: list[Mesh] = []
@@ -83,17 +85,27 @@ class SceneBuilder:
 
     def draw_ready_made(self, concept: str) -> Mesh | None:
         """Return a mesh of the catalogue, scaled by up to 8 %, or None if there is none."""
-        mesh = draw_from_catalogue(self._catalogue, concept, self.rng)
+        mesh = draw_from_catalogue(self.catalogue, concept, self.rng)
         return mesh.moved(scale=float(self.rng.uniform(0.92, 1.08))) if mesh else None
 
     def draw_vehicle(self, *, parked: bool) -> Mesh:
-        """Return a random vehicle: about a fifth from the catalogue, the others generated."""
-        if self.rng.random() < 0.22:
-            concepts = ["car"] * 7 + ["pickup truck", "van", "truck", "bus"]
+        """Return a random vehicle: about two fifths from the catalogue, the others generated."""
+        if self.rng.random() < 0.4:
+            concepts = ["car"] * 9 + ["taxi", "police car", "pickup truck", "van", "van"]
+            concepts += ["truck", "truck", "bus", "bus", "ambulance"]
             mesh = self.draw_ready_made(str(self.rng.choice(concepts)))
             if mesh is not None:
                 return mesh
         return draw_vehicle(self.rng, parked=parked)
+
+    def draw_person(self) -> Mesh:
+        """Return a person on foot: half of them from the catalogue, the others generated."""
+        if self.rng.random() < 0.5:
+            beginning = str(self.rng.choice(["sh_standing", "qp_standing"]))
+            mesh = draw_from_catalogue(self.catalogue, "person", self.rng, beginning)
+            if mesh is not None:
+                return mesh.moved(scale=float(self.rng.uniform(0.9, 1.08)))
+        return person(self.rng)
 
     def draw_furniture(self, name: str) -> Mesh:
         """Return a key of `STREET_FURNITURE`: three in ten from the catalogue, else generated."""
@@ -117,7 +129,12 @@ class SceneBuilder:
         if self._is_flooded(s, t) or not self.is_clear_of_sensor(s, t, 2.2):
             return
         if len(self._trees) < _DIFFERENT_TREES:
-            tree = draw_tree(self.rng, height, self._leaves_per_tree).painted(self.rng)
+            ready_made = self.draw_ready_made("tree crown") if self.rng.random() < 0.15 else None
+            if ready_made is not None:
+                own_height = float(ready_made.triangles[..., 2].max())
+                tree = ready_made.moved(scale=height / own_height)
+            else:
+                tree = draw_tree(self.rng, height, self._leaves_per_tree).painted(self.rng)
             self._trees.append((tree, height))
         # One of the four whose height is nearest, scaled to fit.
         nearest = sorted(self._trees, key=lambda tree: abs(tree[1] - height))[:4]

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from weights.recipe.simulate import barriers, vegetation
 from weights.recipe.simulate import street_furniture as furniture
-from weights.recipe.simulate import vegetation
 from weights.recipe.simulate.buildings import BuildingShape, building, draw_shape
 from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
 from weights.recipe.simulate.primitives import (
@@ -259,7 +259,7 @@ def _fill_houses(builder: SceneBuilder, block: Block) -> None:
         if rng.random() < 0.5:
             border = vegetation.hedge(rng, 10, float(rng.uniform(0.8, 2)))
         else:
-            border = furniture.fence(rng, 12)
+            border = barriers.fence(rng, 12)
         builder.place(border, s, t, float(rng.choice([0, np.pi / 2])))
         if rng.random() < 0.5:
             shed = _draw_house(rng, "shed", float(rng.uniform(3, 6)))
