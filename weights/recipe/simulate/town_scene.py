@@ -21,7 +21,7 @@ from weights.recipe.simulate.primitives import (
 )
 from weights.recipe.simulate.scene_builder import SceneBuilder
 from weights.recipe.simulate.vehicles import draw_vehicle
-from weights.recipe.simulate.waters import draw_water
+from weights.recipe.simulate.waters import Water, draw_water
 
 # For each kind of town, the weight of each kind of block.
 TOWN_KINDS: Mapping[str, Mapping[str, float]] = MappingProxyType(
@@ -175,6 +175,18 @@ def _draw_plan(rng: Rng, kind: str, half_size: float, water: str) -> tuple[Groun
         for t0, t1 in _gaps([(0.0, plan.half_width), *others], half_size, strip_width)
     ]
     return plan, blocks
+
+
+def _bridged_share(plan: GroundPlan, water: Water) -> float:
+    """Return the share of the roads that would be on bridges, 0.1 if none would be.
+
+    Roads that run in a river along its length are on bridges that nobody would build.
+    """
+    grid = np.arange(-plan.half_size[0], plan.half_size[0], 2.0)
+    s, t = np.meshgrid(grid, grid)
+    on_road = plan.road_distance(s, t) < 0
+    share = float((water.distance(s, t)[on_road] < 0).mean()) if on_road.any() else 0.0
+    return share if share > 0 else 0.1
 
 
 def _draw_streets(
