@@ -101,7 +101,8 @@ class _Voxels:
             np.minimum.at(low, rows, self.cloud.xyz[:, axis])
             np.maximum.at(high, rows, self.cloud.xyz[:, axis])
             extents.append(high - low)
-        return np.maximum(*extents)
+        widest: Floats = np.maximum(*extents)
+        return widest
 
     def height_above(self, ground: Ground) -> Floats:
         """Return (M,) metres: middle of a voxel's points above the lowest ground under them."""

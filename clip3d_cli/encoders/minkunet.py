@@ -115,7 +115,7 @@ class MinkUNet(nn.Module):
 
     stride = 16
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the keys of a weights file
         self,
         in_channels: int,
         out_channels: int,

@@ -89,7 +89,8 @@ class Muon(torch.optim.Optimizer):
         mean.lerp_(grad, 1 - beta)
         square.mul_(beta_sq).addcmul_(grad, grad, value=1 - beta_sq)
         deviation = (square / (1 - beta_sq**steps)).sqrt_().add_(_ADAM_EPS)
-        return mean / (1 - beta**steps) / deviation
+        update: Tensor = mean / (1 - beta**steps) / deviation
+        return update
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:

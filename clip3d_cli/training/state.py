@@ -13,6 +13,7 @@ from clip3d_cli.errors import SetupError
 from clip3d_cli.training.muon import Muon
 
 OptimizerName = Literal["adamw", "sgd", "muon"]
+ScheduleName = Literal["cosine", "constant", "linear"]
 
 # Prefix of the parameters of a closed head, which is trained from nothing in every fine-tuning.
 _CLOSED_HEAD = "closed."
@@ -30,7 +31,10 @@ class LoopOptions:
         learning_rate: highest learning rate, reached after the warm-up.
         weight_decay: weight decay; AdamW's applies to matrices and kernels only, SGD's to all
             parameters, as in CLIP2Scene.
-        warmup_steps: steps of linear rise; after them a cosine falls to zero.
+        warmup_steps: steps of linear rise.
+        schedule: what comes after them: ``cosine`` falls to zero at the last step, ``constant``
+            stays, so that a run has no end that must be known before, and ``linear`` falls to zero
+            at the last step.
         clip_norm: largest norm of the gradient; 0 for no limit.
         average_decay: decay of the exponential moving average of the weights; 0 for none.
         optimizer: ``adamw`` (β 0.9, 0.98), ``sgd``, or ``muon`` for convolutions, with AdamW for
@@ -48,6 +52,7 @@ class LoopOptions:
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
     warmup_steps: int = 100
+    schedule: ScheduleName = "cosine"
     clip_norm: float = 1.0
     average_decay: float = 0.998
     optimizer: OptimizerName = "adamw"
@@ -135,6 +140,22 @@ class TrainState:
                 of another network, and the weights may have been changed.
         """
         self._require_same_options(snapshot.scalars.get("options"))
+        self._restore_tensors(snapshot)
+        self.steps_done = int(snapshot.scalars["done"])
+
+    def start_from(self, snapshot: Snapshot) -> None:
+        """Take weights, their average and the optimiser from a snapshot, at step 0.
+
+        The options may be others, such as those of a cooldown after a run of constant rate, but
+        the optimiser must be the same.
+
+        Raises:
+            SetupError: E_CONFIG: it is of another network or optimiser; the weights may have been
+                changed.
+        """
+        self._restore_tensors(snapshot)
+
+    def _restore_tensors(self, snapshot: Snapshot) -> None:
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
         for name, value in snapshot.tensors.items():
             part, _, rest = name.partition("/")
@@ -144,7 +165,6 @@ class TrainState:
             if self._average is not None:
                 self._average.load_state_dict(parts["average"])
             self._restore_optimizer(parts["optimizer"])
-            self.steps_done = int(snapshot.scalars["done"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise _other_training(f"is of another network: {error}") from error
 

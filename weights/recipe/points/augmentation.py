@@ -16,6 +16,7 @@ Mask = npt.NDArray[np.bool_]
 _NO_COLOR, _NO_INTENSITY = 0.35, 0.35
 _GRAY = 0.08
 _STRAYS = 0.12
+_TILTED = 0.08
 
 
 def thin(points: int, rng: np.random.Generator, *, aerial: bool) -> Mask:
@@ -38,7 +39,8 @@ def thin(points: int, rng: np.random.Generator, *, aerial: bool) -> Mask:
 def move(xyz: Floats, rng: np.random.Generator, *, indoor: bool, voxel_m: float) -> Floats:
     """Return points rotated about the vertical, mirrored, scaled, tilted, warped and made noisy.
 
-    Scales are 0.85 to 1.18 in all, and 0.9 to 1.1 more along each axis; tilts are up to 3°; the
+    Scales are 0.85 to 1.18 in all, and 0.9 to 1.1 more along each axis; tilts are up to 3° for
+    most scans and up to 20° for one in twelve; the
     noise is up to 2 cm for most scans and up to 8 cm for some, and not above half a voxel. Some
     scans are warped by waves of some centimetres, as drift and fusion do. At last the points move
     to anywhere on the voxel lattice.
@@ -54,9 +56,7 @@ def move(xyz: Floats, rng: np.random.Generator, *, indoor: bool, voxel_m: float)
     rotation = np.array(
         [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
     )
-    # A shear, z += a x + b y, which keeps walls upright.
-    tilt = np.eye(3)
-    tilt[2, :2] = np.tan(np.radians(rng.normal(0, 1.2, 2).clip(-3, 3)))
+    tilt = _tilt(rng)
     size = np.exp(rng.uniform(-0.16, 0.16))
     sizes = size * rng.uniform(0.93, 1.07, 3) * [rng.choice([-1, 1]), 1, 1]
     # Stretch along a random horizontal direction: rotate, scale, rotate.
@@ -69,6 +69,19 @@ def move(xyz: Floats, rng: np.random.Generator, *, indoor: bool, voxel_m: float)
     noise_m = min(rng.uniform(0, largest), 0.5 * voxel_m)
     moved: Floats = xyz + rng.normal(0, noise_m, xyz.shape) + rng.uniform(-50, 50, 3)
     return moved
+
+
+def _tilt(rng: np.random.Generator) -> Floats:
+    """Return a (3, 3) tilt."""
+    tilt = np.eye(3)
+    if rng.random() < _TILTED:
+        # A rotation: the sensor was not upright.
+        angle = np.radians(rng.uniform(3, 20))
+        tilt[1:, 1:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        return tilt
+    # A shear, z += a x + b y, which keeps walls upright: the ground slopes.
+    tilt[2, :2] = np.tan(np.radians(rng.normal(0, 1.2, 2).clip(-3, 3)))
+    return tilt
 
 
 def _warp(xyz: Floats, rng: np.random.Generator, *, amplitude_m: float) -> Floats:

@@ -51,10 +51,17 @@ Floats = npt.NDArray[np.float64]
 VOXEL_SIZES_M = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _AERIAL = frozenset({"ign", "ahn", "sim-aerial"})
 _INDOOR = frozenset({"sim-indoor"})
+# Queries of each crop: they cost little beside the network.
+_QUERIES = 2
 # A leaf whose points are fewer than these in all scans is not drawn by itself.
 _FEWEST_POINTS = 200
 # Points of a leaf in one scan beyond these do not make the scan likelier to be drawn for it.
 _MANY_POINTS = 400
+# How much more often the usual leaves are drawn than others.
+_USUAL_FACTOR = 3.0
+# Share of voxels that is added to that of each leaf set in their weights, so that the weight of the
+# rarest has a limit.
+_LEAST_SHARE = 1e-3
 # Points that are read around a crop, as a multiple of those that its voxels need on average.
 _CROP_MARGIN = 1.7
 # Shares of samples that are two crops in one.
@@ -94,13 +101,13 @@ class Batch:
         voxels: M voxels of all scans.
         target_rows: (T,) int64 ascending, the rows of ``voxels`` that have targets.
         target_weights: (T,) float32, their weights in the loss.
-        targets: the query of each scan and the ground truth of its target rows.
+        targets: the queries of each scan and the ground truth of its target rows.
     """
 
     voxels: SparseTensor
     target_rows: Tensor
     target_weights: Tensor
-    targets: tuple[WordTargets, ...]
+    targets: tuple[tuple[WordTargets, ...], ...]
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on a device."""
@@ -109,8 +116,11 @@ class Batch:
             self.target_rows.to(device),
             self.target_weights.to(device),
             tuple(
-                WordTargets(*(each.to(device) for each in (t.vectors, t.meaning, t.accepted)))
-                for t in self.targets
+                tuple(
+                    WordTargets(*(each.to(device) for each in (t.vectors, t.meaning, t.accepted)))
+                    for t in queries
+                )
+                for queries in self.targets
             ),
         )
 
@@ -124,14 +134,14 @@ class Sample:
         channels: (M, C) float32.
         target_rows: (T,) int64, the rows that have targets.
         target_weights: (T,) float32, their weights in the loss.
-        targets: the query and the ground truth of these rows.
+        targets: the queries and the ground truth of these rows.
     """
 
     cells: Tensor
     channels: Tensor
     target_rows: Tensor
     target_weights: Tensor
-    targets: WordTargets
+    targets: tuple[WordTargets, ...]
 
 
 class DrawTable:
@@ -170,9 +180,14 @@ class DrawTable:
 
     @cached_property
     def _leaf_probability(self) -> npt.NDArray[np.float64]:
+        usual = Taxonomy.read().usual
+        entries = [self._scans_of_leaf[leaf] for leaf in self._leaves]
         # A leaf of a few scans only is drawn less, or the network would learn these scans by heart.
-        scans = np.array([len(self._scans_of_leaf[leaf]) for leaf in self._leaves])
-        weight = np.minimum(1.0, scans / 12) ** 0.5
+        scans = np.array([len(each) for each in entries])
+        # So are things of a few points, which most scans do not show.
+        points = np.array([np.mean([count for _, count in each]) for each in entries])
+        weight = np.minimum(1.0, scans / 12) ** 0.5 * np.minimum(1.0, points / 100) ** 0.5
+        weight *= np.where([leaf in usual for leaf in self._leaves], _USUAL_FACTOR, 1.0)
         return np.asarray(weight / weight.sum())
 
     def draw(self, rng: np.random.Generator) -> tuple[ListedScan, str]:
@@ -196,7 +211,9 @@ class DrawTable:
                 total = sum(scan.points_of_leaves.values()) or 1
                 for leaves, count in scan.points_of_leaves.items():
                     share[leaves] += probability * count / total / len(scans)
-        weight = {leaves: (each + 2e-4) ** -self.options.rarity for leaves, each in share.items()}
+        weight = {
+            leaves: (each + _LEAST_SHARE) ** -self.options.rarity for leaves, each in share.items()
+        }
         mean = sum(weight[leaves] * share[leaves] for leaves in share)
         return {leaves: value / mean for leaves, value in weight.items()}
 
@@ -270,20 +287,33 @@ class Batches:
         weight = np.array(
             [table.weight_of_leaves.get("|".join(sorted(leaves)), 1.0) for leaves in scan.leaf_sets]
         )
-        query = self.taxonomy.draw_query(
-            scan.known_leaves, rng, simulated=scan.source.startswith("sim-")
-        )
-        targets = WordTargets(
-            torch.stack([self.vector_of_word[word] for word in query]),
-            torch.from_numpy(meaning),
-            torch.from_numpy(_accepted_words(scan.leaf_sets, list(query.values()))),
-        )
         return Sample(
             torch.from_numpy(grid.cells[kept]),
             torch.from_numpy(channels[kept]),
             torch.from_numpy(target_rows),
             torch.from_numpy(weight[meaning].astype(np.float32)),
-            targets,
+            tuple(
+                self._draw_targets(scan, meaning, rng, complete=number == 0)
+                for number in range(_QUERIES)
+            ),
+        )
+
+    def _draw_targets(
+        self, scan: Scan, meaning: Rows, rng: np.random.Generator, *, complete: bool
+    ) -> WordTargets:
+        """Return a random query and which of its words are right.
+
+        Args:
+            scan: its labels.
+            meaning: (T,) leaf sets of the target rows.
+            rng: draws the query.
+            complete: see `Taxonomy.draw_query`.
+        """
+        query = self.taxonomy.draw_query(scan.known_leaves, rng, fine=scan.fine, complete=complete)
+        return WordTargets(
+            torch.stack([self.vector_of_word[word] for word in query]),
+            torch.from_numpy(meaning),
+            torch.from_numpy(_accepted_words(scan.leaf_sets, list(query.values()))),
         )
 
     def _place_crops(

@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,31 @@ class Channels:
 ALL_CHANNELS = Channels()
 
 
+@dataclass(frozen=True, slots=True)
+class SimulatedOptions:
+    """How simulated scans are evaluated.
+
+    Attributes:
+        coarse: a leaf that is a kind or a part of another counts as that one.
+        synonym: number of the word of each class among its synonyms, from 0; beyond the last it
+            goes on with the first.
+        channels: what the network may read.
+        taxonomy: leaves and words.
+    """
+
+    coarse: bool = False
+    synonym: int = 0
+    channels: Channels = ALL_CHANNELS
+    taxonomy: Taxonomy = field(default_factory=Taxonomy.read)
+
+    def word_of(self, leaf: str) -> str:
+        """Return the word of the class of a leaf."""
+        if self.coarse:
+            *_, leaf = leaf, *self.taxonomy.above(leaf)
+        words = self.taxonomy.words_of_leaf[leaf]
+        return words[self.synonym % len(words)]
+
+
 def evaluate(
     labeller: Labeller, suite: Suite, data: Path, channels: Channels = ALL_CHANNELS
 ) -> dict[str, object]:
@@ -115,37 +141,51 @@ def evaluate(
 
 
 def evaluate_simulated(
-    labeller: Labeller, kind: str, folder: Path, channels: Channels = ALL_CHANNELS
+    labeller: Labeller, kind: str, folder: Path, options: SimulatedOptions
 ) -> dict[str, object]:
-    """Return the scores on simulated scans of a kind, with one word for each of their leaves.
+    """Return the scores on simulated scans of a kind, with one word for each class.
 
-    The classes are all leaves of all scans of the kind. Leaves whose first word is the same are one
-    class.
+    The classes are all leaves of all scans of the kind, or what they are kinds and parts of.
+    Classes whose word is the same are one class.
 
     Args:
         labeller: opened weights.
         kind: kind of scene; the scans are in folders of that name, as `simulated_files` has them.
         folder: folder of these folders.
-        channels: what the network may read.
+        options: classes, words and channels.
     """
     files = [file for file in simulated_files(folder) if file.source == f"sim-{kind}"]
-    words_of_leaf = Taxonomy.read().words_of_leaf
     scans = [read_scan(file) for file in files]
     leaves = sorted(frozenset().union(*(scan.known_leaves for scan in scans)))
-    words = list(dict.fromkeys(words_of_leaf[leaf][0] for leaf in leaves))
+    word_of_leaf = {leaf: options.word_of(leaf) for leaf in leaves}
+    words = list(dict.fromkeys(word_of_leaf.values()))
     classes = _vocabulary(kind, {word: [word] for word in words})
     embeddings = labeller.embed_classes(classes)
     counts = _no_counts(classes)
     for scan in scans:
-        # The last entry is that of −1, which is unknown.
+        words_of_set = [{word_of_leaf[leaf] for leaf in leaves} for leaves in scan.leaf_sets]
+        # Points that may be of any of several classes are not evaluated; the last entry is that
+        # of −1.
         class_of_set = np.array(
-            [words.index(words_of_leaf[next(iter(each))][0]) for each in scan.leaf_sets] + [-1],
+            [words.index(min(each)) if len(each) == 1 else -1 for each in words_of_set] + [-1],
             dtype=np.int32,
         )
-        predicted = labeller.label(channels.of(scan.cloud), embeddings)
+        predicted = labeller.label(options.channels.of(scan.cloud), embeddings)
         truth = class_of_set[scan.leaf_set_of_point]
         counts += ConfusionMatrix.of(truth, predicted.class_index, len(words))
-    return _scores(counts, classes, min_points=_MIN_POINTS)
+    scores = _scores(counts, classes, min_points=_MIN_POINTS)
+    return scores | {"most frequent confusions": _confusions(counts, words)}
+
+
+def _confusions(counts: ConfusionMatrix, words: Sequence[str]) -> dict[str, str]:
+    """Return what each class is called most, with the shares of its points in percent."""
+    found = {}
+    for row, word in zip(counts.counts, words, strict=True):
+        if row.sum() >= _MIN_POINTS:
+            shares = 100 * row[: len(words)] / row.sum()
+            best = np.argsort(-shares)[:3]
+            found[word] = ", ".join(f"{words[k]} {shares[k]:.0f}" for k in best if shares[k] >= 5)
+    return found
 
 
 def _vocabulary(name: str, words: Mapping[str, Sequence[str]]) -> Vocabulary:
@@ -199,6 +239,9 @@ def main() -> None:
     parser.add_argument(
         "--held-out", action="store_true", help="only suites that were kept out of training"
     )
+    parser.add_argument(
+        "--synonyms", type=int, default=1, help="label simulated scans with so many sets of words"
+    )
     parser.add_argument("--no-color", action="store_true", help="hide the colors")
     parser.add_argument("--no-intensity", action="store_true", help="hide the intensity")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto (default: cpu)")
@@ -214,9 +257,10 @@ def main() -> None:
                 _print(title, results[title])
     if args.simulated:
         kinds = {file.source.removeprefix("sim-") for file in simulated_files(args.simulated)}
-        for kind in sorted(kinds):
-            title = f"simulated {kind}"
-            results[title] = evaluate_simulated(labeller, kind, args.simulated, channels)
+        for kind, coarse, synonym in product(sorted(kinds), (False, True), range(args.synonyms)):
+            title = f"{kind}, {'coarse' if coarse else 'fine'}, word {synonym + 1}"
+            options = SimulatedOptions(coarse, synonym, channels)
+            results[title] = evaluate_simulated(labeller, kind, args.simulated, options)
             _print(title, results[title])
     if args.json:
         args.json.write_text(json.dumps(results, indent=1))

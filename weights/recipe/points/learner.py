@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,29 +36,32 @@ class WordLearner(nn.Module):
 
     def trunk(self, batch: Batch) -> Tensor:
         """Return (T, C) features of the target rows of a batch."""
-        network = self.encoder.network
-        assert isinstance(network, MinkUNet)
+        network = cast(MinkUNet, self.encoder.network)
         feats = network.trunk(batch.voxels, Plan(batch.voxels.cells, self.encoder.backend))
         return feats[batch.target_rows]
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the weighted mean of `right_words_losses` over the target rows of a batch."""
         feats = self.trunk(batch)
-        head = self.encoder.network.head
-        assert isinstance(head, nn.Linear)
+        head = cast(MinkUNet, self.encoder.network).head
         scale = self.logit_scale
         losses = []
-        counts = [len(targets.meaning) for targets in batch.targets]
-        for rows, targets in zip(torch.split(feats, counts), batch.targets, strict=True):
-            similarity = similarities(rows, head, targets.vectors)
-            losses.append(right_words_losses(similarity, targets.accepted[targets.meaning], scale))
+        counts = [len(queries[0].meaning) for queries in batch.targets]
+        for rows, queries in zip(torch.split(feats, counts), batch.targets, strict=True):
+            of_queries = [
+                right_words_losses(
+                    similarities(rows, head, query.vectors), query.accepted[query.meaning], scale
+                )
+                for query in queries
+            ]
+            losses.append(torch.stack(of_queries).mean(dim=0))
         weights = batch.target_weights
         return (torch.cat(losses) * weights).sum() / weights.sum().clamp(min=1e-6)
 
     def finished_encoder(self, provenance: dict[str, str]) -> PointEncoder:
         """Return the encoder with its learned logit scale and ``provenance`` in its spec."""
         spec = replace(
-            self.encoder.spec, logit_scale=float(self.logit_scale), provenance=provenance
+            self.encoder.spec, logit_scale=float(self.logit_scale.detach()), provenance=provenance
         )
         return PointEncoder(spec, self.encoder.network).eval()
 

@@ -31,6 +31,7 @@ class Scan:
         cloud: N points, z up.
         leaf_set_of_point: (N,) int16, an index into ``leaf_sets``; −1 has no ground truth.
         leaf_sets: L sets of leaves; a point can be any leaf of its set.
+        fine: whether the labels distinguish all leaves, parts of things included.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scan:
     cloud: PointCloud
     leaf_set_of_point: npt.NDArray[np.int16]
     leaf_sets: tuple[frozenset[str], ...]
+    fine: bool = False
 
     @property
     def known_leaves(self) -> frozenset[str]:
@@ -119,28 +121,33 @@ def read_real_scan(path: Path, source: str, table: str) -> Scan:
 
 
 def read_simulated_scan(path: Path, source: str) -> Scan:
-    """Return a scan that ``weights.recipe.simulate`` wrote; each concept is one leaf.
+    """Return a scan that ``weights.recipe.simulate`` wrote.
+
+    A concept is one leaf, or several with "|" between them, of which each point is one.
 
     Raises:
         KeyError: a concept is not a leaf of the taxonomy.
     """
     arrays = np.load(path)
-    leaves = [_LEAF_OF_CONCEPT.get(str(name), str(name)) for name in arrays["concepts"]]
+    names = [str(name) for name in arrays["concepts"]]
     label = arrays["label"]
     # Only concepts that occur in the scan become leaf sets.
-    occurring = [number for number in np.unique(label) if leaves[number] != _UNLABELED]
-    unknown = {leaves[number] for number in occurring} - set(Taxonomy.read().words_of_leaf)
+    occurring = [number for number in np.unique(label) if names[number] != _UNLABELED]
+    leaf_sets = tuple(
+        frozenset(_LEAF_OF_CONCEPT.get(leaf, leaf) for leaf in names[number].split("|"))
+        for number in occurring
+    )
+    unknown = frozenset().union(*leaf_sets) - set(Taxonomy.read().words_of_leaf)
     if unknown:
         raise KeyError(f"{path}: unknown leaves: {sorted(unknown)}")
-    lookup = np.full(len(leaves), -1, dtype=np.int16)
+    lookup = np.full(len(names), -1, dtype=np.int16)
     lookup[occurring] = np.arange(len(occurring))
-    leaf_sets = tuple(frozenset((leaves[number],)) for number in occurring)
     cloud = PointCloud(
         arrays["xyz"].astype(np.float64),
-        arrays["rgb"] if "rgb" in arrays else None,
-        arrays["intensity"] if "intensity" in arrays else None,
+        arrays.get("rgb"),
+        arrays.get("intensity"),
     )
-    return Scan(path.stem, source, cloud, lookup[label], leaf_sets)
+    return Scan(path.stem, source, cloud, lookup[label], leaf_sets, fine=True)
 
 
 def read_scan(file: ScanFile) -> Scan:

@@ -20,14 +20,17 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# A quarter of the queries leave out a quarter of their words, which teaches "none of these".
-_DROP_WORDS_PROBABILITY = 0.25
-_DROP_EACH_PROBABILITY = 0.25
-# Leaves that the scan's labels do not know are added with this probability each, to queries of real
-# and of simulated scans.
+# Queries that leave out words teach "none of these". Of the queries that need not be complete, some
+# leave out a quarter of their words, some most of them, and some have one to three words only.
+_DROPPED_SHARES = (0.0, 0.25, 0.7)
+_DROPPED_PROBABILITIES = (0.3, 0.2, 0.2)
+# Leaves that the scan's labels do not know are added with this probability each, to queries of
+# scans with coarse and with fine labels.
 _ADD_UNKNOWN_PROBABILITY = (0.3, 0.2)
-# A leaf under another one of the query has no word of its own with this probability.
-_MERGE_PROBABILITY = 0.4
+# Share of the queries in which no leaf under another one of the query has a word of its own, and
+# the probability that a leaf has none in the other queries.
+_COARSE_PROBABILITY = 0.35
+_MERGE_PROBABILITY = 0.25
 _FIRST_WORD_PROBABILITY = 0.3
 
 
@@ -54,14 +57,18 @@ class Taxonomy:
         words_of_leaf: the names of each leaf, the most usual first.
         groups: coarser classes.
         under: for some leaves, the leaf that each is a kind or a part of.
+        usual: leaves that are asked for most.
         only_if_known: leaves that are not added to queries of real scans whose labels do not know
             them.
+        never_added: leaves that are not added to any query.
     """
 
     words_of_leaf: dict[str, tuple[str, ...]]
     groups: tuple[Group, ...]
     under: dict[str, str]
+    usual: frozenset[str]
     only_if_known: frozenset[str]
+    never_added: frozenset[str]
 
     @classmethod
     def read(cls) -> Taxonomy:
@@ -78,10 +85,18 @@ class Taxonomy:
         )
         under: dict[str, str] = table["under"]
         listed = set(under) | set(under.values()) | set(table["only_if_known"])
+        listed |= set(table["usual"]) | set(table["never_added"])
         listed |= set().union(*(group.leaves for group in groups))
         if listed - set(words_of_leaf):
             raise KeyError(f"unknown leaves: {sorted(listed - set(words_of_leaf))}")
-        return cls(words_of_leaf, groups, under, frozenset(table["only_if_known"]))
+        return cls(
+            words_of_leaf,
+            groups,
+            under,
+            frozenset(table["usual"]),
+            frozenset(table["only_if_known"]),
+            frozenset(table["never_added"]),
+        )
 
     @property
     def all_words(self) -> list[str]:
@@ -96,18 +111,23 @@ class Taxonomy:
             yield leaf
 
     def draw_query(
-        self, known: frozenset[str], rng: np.random.Generator, *, simulated: bool = False
+        self,
+        known: frozenset[str],
+        rng: np.random.Generator,
+        *,
+        fine: bool = False,
+        complete: bool = True,
     ) -> dict[str, frozenset[str]]:
         """Return a random query for a scan: words, and the leaves that each of them means.
 
         Args:
-            known: the leaves that the scan's labels distinguish. All are in the query, alone, in
-                a group, or under another leaf, except for a few that a quarter of the queries
-                leaves out.
+            known: the leaves that the scan's labels distinguish.
             rng: draws groups, synonyms, and the leaves that are left out or added.
-            simulated: all leaves of the taxonomy that are in the scan are in its labels.
+            fine: all leaves of the taxonomy that are in the scan are in its labels.
+            complete: all known leaves are in the query, alone, in a group, or under another leaf;
+                otherwise some words are left out.
         """
-        leaves = set(known) | self._draw_absent(known, rng, simulated=simulated)
+        leaves = set(known) | self._draw_absent(known, rng, fine=fine)
         query: dict[str, frozenset[str]] = {}
         grouped: frozenset[str] = frozenset()
         for group in self.groups:
@@ -117,18 +137,14 @@ class Taxonomy:
                 leaves -= group.leaves
                 grouped |= group.leaves
                 _add(query, str(rng.choice(group.words)), group.leaves)
+        merge_probability = 1.0 if rng.random() < _COARSE_PROBABILITY else _MERGE_PROBABILITY
         for leaf in sorted(leaves):
             above = set(self.above(leaf))
-            if above & (leaves | grouped) and rng.random() < _MERGE_PROBABILITY:
+            if above & (leaves | grouped) and rng.random() < merge_probability:
                 continue
             _add(query, _draw_word(self.words_of_leaf[leaf], rng), frozenset((leaf,)))
-        if rng.random() < _DROP_WORDS_PROBABILITY:
-            kept = {
-                word: leaves_of_word
-                for word, leaves_of_word in query.items()
-                if rng.random() > _DROP_EACH_PROBABILITY
-            }
-            query = kept or query
+        if not complete:
+            query = _leave_out_words(query, known, rng)
         return self.with_leaves_under(query)
 
     def with_leaves_under(self, query: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
@@ -143,16 +159,16 @@ class Taxonomy:
         return {word: frozenset(leaves) for word, leaves in complete.items()}
 
     def _draw_absent(
-        self, known: frozenset[str], rng: np.random.Generator, *, simulated: bool
+        self, known: frozenset[str], rng: np.random.Generator, *, fine: bool
     ) -> set[str]:
         """Return some leaves that are not in a scan, to be right for none of its points."""
-        probability = _ADD_UNKNOWN_PROBABILITY[simulated]
+        probability = _ADD_UNKNOWN_PROBABILITY[fine]
         absent = set()
         for leaf in self.words_of_leaf:
-            if leaf in known or rng.random() >= probability:
+            if leaf in known | self.never_added or rng.random() >= probability:
                 continue
             # In real scans parts and kinds of things have the label of the whole.
-            is_distinguished = simulated or not (leaf in self.only_if_known or leaf in self.under)
+            is_distinguished = fine or not (leaf in self.only_if_known or leaf in self.under)
             if is_distinguished and not known.intersection(self.above(leaf)):
                 absent.add(leaf)
         return absent
@@ -171,6 +187,22 @@ def _add(query: dict[str, frozenset[str]], word: str, leaves: frozenset[str]) ->
     The vector of a word depends on the word alone, so its meanings could not be distinguished.
     """
     query[word] = query.get(word, frozenset()) | leaves
+
+
+def _leave_out_words(
+    query: dict[str, frozenset[str]], known: frozenset[str], rng: np.random.Generator
+) -> dict[str, frozenset[str]]:
+    """Return a query without some of its words; at least one is left."""
+    draw = rng.random()
+    for share, probability in zip(_DROPPED_SHARES, _DROPPED_PROBABILITIES, strict=True):
+        draw -= probability
+        if draw < 0:
+            kept = {word: leaves for word, leaves in query.items() if rng.random() >= share}
+            return kept or query
+    # One to three words, of which nearly all are right for some points.
+    candidates = sorted(word for word, leaves in query.items() if leaves & known) or sorted(query)
+    words = {str(word) for word in rng.choice(candidates, int(rng.integers(1, 4)))}
+    return {word: query[word] for word in sorted(words)}
 
 
 def _draw_word(words: tuple[str, ...], rng: np.random.Generator) -> str:

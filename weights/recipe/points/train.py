@@ -13,7 +13,7 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -25,6 +25,7 @@ from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder
 from clip3d_cli.sparse.backend import select_backend
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
 from clip3d_cli.training.batch_loader import BatchLoader
+from clip3d_cli.training.checkpoints import read_snapshot
 from clip3d_cli.training.environment import environment_info
 from clip3d_cli.training.loop import Loss, train_steps
 from clip3d_cli.training.run_folder import RunFolder
@@ -40,7 +41,7 @@ WEIGHT_OF_SOURCE = {
     "boxes": 0.03,
     "ika": 0.07,
     "sim-driving": 0.27,
-    "sim-facade": 0.08,
+    "sim-mobile": 0.09,
     "ign": 0.08,
     "ahn": 0.03,
     "sim-aerial": 0.10,
@@ -88,6 +89,8 @@ def main() -> None:
             state.restore(checkpoint.snapshot)
         folder.resume(config, environment, state.steps_done, resumable_keys=_RESUMABLE)
     else:
+        if args.continue_from:
+            state.start_from(read_snapshot(args.continue_from))
         folder.create(config, environment)
     _train(state, batches, folder, args)
 
@@ -99,8 +102,8 @@ def _train(
     loader = BatchLoader(batches, args.workers)
 
     def loss_of(network: nn.Module, batch: Batch, _: int) -> Loss:
-        assert isinstance(network, WordLearner)
-        return network.loss(batch), {"logit_scale": network.logit_scale}
+        learner = cast(WordLearner, network)
+        return learner.loss(batch), {"logit_scale": learner.logit_scale}
 
     with stop_on_signals() as stop:
         for step in train_steps(state, loader, loss_of, stop=stop):
@@ -122,8 +125,7 @@ def _train(
 def _save(state: TrainState, folder: RunFolder) -> None:
     """Write a checkpoint, and the averaged encoder as weights."""
     folder.checkpoints.save(state.snapshot())
-    averaged = state.averaged
-    assert isinstance(averaged, WordLearner)
+    averaged = cast(WordLearner, state.averaged)
     provenance = {
         "trained_by": "weights/recipe/points/train.py",
         "options": json.dumps(asdict(state.options)),
@@ -137,7 +139,8 @@ def _loop_options(args: argparse.Namespace) -> LoopOptions:
         args.steps,
         args.learning_rate,
         weight_decay=args.weight_decay,
-        warmup_steps=max(1, args.steps // 20),
+        warmup_steps=args.warmup,
+        schedule=args.schedule,
         average_decay=args.average_decay,
         optimizer=args.optimizer,
         seed=args.seed,
@@ -193,7 +196,15 @@ def _arguments() -> argparse.Namespace:
     add("--resume", action="store_true", help="go on from the newest checkpoint of the run")
     add("--start", type=Path, help="weights to continue from")
     add("--without", action="append", default=[], help="source to leave out; can be repeated")
-    add("--steps", type=int, default=2000, help="training steps (default: 2000)")
+    add("--continue-from", type=Path, help="checkpoint of another run to start from at step 0")
+    add("--steps", type=int, default=20_000, help="training steps (default: 20000)")
+    add(
+        "--schedule",
+        choices=("cosine", "constant", "linear"),
+        default="constant",
+        help="learning rate after the warm-up (default: constant)",
+    )
+    add("--warmup", type=int, default=200, help="steps of linear rise (default: 200)")
     add("--learning-rate", type=float, default=3e-3, help="peak learning rate (default: 0.003)")
     add("--optimizer", choices=("adamw", "muon"), default="adamw", help="default: adamw")
     add("--weight-decay", type=float, default=0.02, help="weight decay (default: 0.02)")

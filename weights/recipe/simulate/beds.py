@@ -27,7 +27,9 @@ def bed(rng: Rng) -> Mesh:
     if rng.random() < 0.75:
         parts.append(_headboard(rng, width, length, height).made_of(*frame))
     if rng.random() < 0.25:
-        foot = box("bed", (0.05, width + 0.06, height + _between(rng, 0.0, 0.3)), (length / 2 + 0.02, 0, 0))
+        foot = box(
+            "bed", (0.05, width + 0.06, height + _between(rng, 0.0, 0.3)), (length / 2 + 0.02, 0, 0)
+        )
         parts.append(frame.on(foot))
     parts += _pillows(rng, width, length, height)
     if rng.random() < 0.92:
@@ -62,12 +64,22 @@ def _headboard(rng: Rng, width: float, length: float, height: float) -> Mesh:
     wide = width + _between(rng, 0.0, 0.12)
     kind = str(rng.choice(["panel", "bars", "padded"]))
     if kind == "bars":
-        posts = [tube("bed", (x - 0.03, y, 0), (x - 0.03, y, top), 0.025) for y in (-wide / 2, wide / 2)]
+        posts = [
+            tube("bed", (x - 0.03, y, 0), (x - 0.03, y, top), 0.025) for y in (-wide / 2, wide / 2)
+        ]
         bars = [
-            tube("bed", (x - 0.03, float(y), height - 0.1), (x - 0.03, float(y), top), 0.01, sides=4)
+            tube(
+                "bed", (x - 0.03, float(y), height - 0.1), (x - 0.03, float(y), top), 0.01, sides=4
+            )
             for y in np.linspace(-wide / 2, wide / 2, int(rng.integers(5, 12)))[1:-1]
         ]
-        return merge([*posts, *bars, box_between("bed", (x - 0.05, -wide / 2, top - 0.05), (x - 0.01, wide / 2, top))])
+        return merge(
+            [
+                *posts,
+                *bars,
+                box_between("bed", (x - 0.05, -wide / 2, top - 0.05), (x - 0.01, wide / 2, top)),
+            ]
+        )
     thickness = 0.1 if kind == "padded" else 0.04
     return box_between("bed", (x - thickness, -wide / 2, 0.1), (x, wide / 2, top))
 
@@ -130,12 +142,18 @@ def bunk_bed(rng: Rng) -> Mesh:
     for height in (lower, upper):
         parts.append(frame.on(box(concept, (length, width, 0.1), (0, 0, height - 0.1))))
         sheet = draw_finish(rng, "linen")
-        parts.append(sheet.on(cushion(concept, (length * 0.97, width * 0.95, 0.15), (0, 0, height))))
+        parts.append(
+            sheet.on(cushion(concept, (length * 0.97, width * 0.95, 0.15), (0, 0, height)))
+        )
         parts.append(pillow(rng).moved((-length / 2 + 0.28, 0, height + 0.15)))
-        cover = box("blanket", (length * 0.6, width * 0.98, 0.05), (length * 0.17, 0, height + 0.13))
+        cover = box(
+            "blanket", (length * 0.6, width * 0.98, 0.05), (length * 0.17, 0, height + 0.13)
+        )
         parts.append(draw_finish(rng, "linen").on(cover))
     for z in (upper + 0.22, upper + 0.34):
-        parts.append(frame.on(box(concept, (length * 0.6, 0.03, 0.05), (-length * 0.15, width / 2, z))))
+        parts.append(
+            frame.on(box(concept, (length * 0.6, 0.03, 0.05), (-length * 0.15, width / 2, z)))
+        )
     side = width / 2 + 0.05
     for x in (length * 0.28, length * 0.45):
         parts.append(frame.on(tube(concept, (x, side + 0.15, 0), (x, side, top), 0.02, sides=5)))

@@ -1,12 +1,11 @@
 """What a sensor captures: points and the surfaces they lie on, before intensities and colours."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weights.recipe.simulate.concepts import coarse_labels
 from weights.recipe.simulate.primitives import F32, U8, U16, Rng
 from weights.recipe.simulate.ray_casting import Returns
 
@@ -61,14 +60,6 @@ def joined(captures: Iterable[Capture]) -> Capture:
     parts = list(captures)
     columns = [[getattr(part, field.name) for part in parts] for field in fields(Capture)]
     return Capture(*(np.concatenate(column) for column in columns))
-
-
-def with_coarse_labels(capture: Capture) -> Capture:
-    """Return a capture whose parts have the label of the whole that they belong to.
-
-    Most real scans are labelled so: windows and doors with the label of the building.
-    """
-    return replace(capture, label=coarse_labels()[capture.label])
 
 
 def thinned(capture: Capture, size_m: float, rng: Rng) -> Capture:

@@ -255,7 +255,9 @@ def _images(
     true_poses, estimated = poses
     count, shape = len(true_poses), (camera.rows, camera.columns)
     rays = camera.directions()
-    directions = np.concatenate([rays @ pose.rotation().T for pose in true_poses]).astype(np.float32)
+    directions = np.concatenate([rays @ pose.rotation().T for pose in true_poses]).astype(
+        np.float32
+    )
     origins = np.repeat(
         np.array([pose.position for pose in true_poses], dtype=np.float32), len(rays), axis=0
     )
@@ -334,7 +336,9 @@ def _is_valid(
     table, draw = material_table(), rng.random(shape).astype(np.float32)
     kept = np.ones(depth.size, dtype=np.bool_)
     # Patches, not single pixels, are lost: the drawn numbers are alike within a few pixels.
-    patch = np.repeat(np.repeat(rng.random((shape[0], shape[1] // 5 + 1, shape[2] // 5 + 1)), 5, 1), 5, 2)
+    patch = np.repeat(
+        np.repeat(rng.random((shape[0], shape[1] // 5 + 1, shape[2] // 5 + 1)), 5, 1), 5, 2
+    )
     patch = patch[:, : shape[1], : shape[2]].ravel()[pixel]
     if camera.dark_loss > 0:
         signal = laser_signal(capture, rng) / np.maximum(capture.range_m, 0.5) ** 2
@@ -345,7 +349,15 @@ def _is_valid(
     grazing = capture.cosine < 0.12 + 0.12 * patch
     kept[pixel] &= ~grazing
     if camera.textureless_loss > 0:
-        names = ("wall_paint", "ceiling_paint", "ceramic", "appliance", "whiteboard", "screen", "plaster")
+        names = (
+            "wall_paint",
+            "ceiling_paint",
+            "ceramic",
+            "appliance",
+            "whiteboard",
+            "screen",
+            "plaster",
+        )
         plain = np.isin(capture.material, [material_index(name) for name in names])
         kept[pixel] &= ~(plain & (patch < camera.textureless_loss))
     # Light that came by way of a mirror shows a room behind it: annotators leave that out, and
@@ -372,7 +384,9 @@ def _developed(linear: F32, exposure: _Exposure, first: int, rng: Rng) -> F32:
     brightness = np.array([float(np.percentile(image, 60)) for image in blurred.mean(axis=3)])
     if exposure.mean is None:
         exposure.mean = float(np.exp(np.log(np.maximum(brightness, 1e-4)).mean()))
-    reference = exposure.mean ** (1 - exposure.follows) * np.maximum(brightness, 1e-4) ** exposure.follows
+    reference = (
+        exposure.mean ** (1 - exposure.follows) * np.maximum(brightness, 1e-4) ** exposure.follows
+    )
     wander = exposure.wander[first : first + images]
     gain = exposure.target / reference * wander[:, 0]
     value = blurred * gain[:, None, None, None]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weights.recipe.simulate.captures import Capture, joined, with_coarse_labels
+from weights.recipe.simulate.captures import Capture, joined
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.ground_plan import GroundPlan
 from weights.recipe.simulate.labelled_scan import Scan, finished
@@ -38,8 +38,6 @@ def driving_scan(rng: Rng, meshes: Path | None = None, street_kind: str | None =
     else:
         capture, sensor = drive.with_lidar(draw_lidar(rng, street_kind))
     capture = with_lane_markings(builder.plan, capture, rng)
-    if rng.random() < 0.6:
-        capture = with_coarse_labels(capture)
     scan = finished(
         capture,
         f"{street_kind}/{sensor}",

@@ -135,7 +135,9 @@ def _draw_kind(rng: Rng, kinds: list[str], size: tuple[float, float] | None) -> 
         for kind in kinds:
             row = table[kind]
             low, high = sorted((row.width, row.depth))
-            fits.append(low[0] * 0.8 < short < low[1] * 1.15 and high[0] * 0.8 < long < high[1] * 1.2)
+            fits.append(
+                low[0] * 0.8 < short < low[1] * 1.15 and high[0] * 0.8 < long < high[1] * 1.2
+            )
         if any(fits):
             weight = weight * np.array(fits)
     return str(rng.choice(kinds, p=weight / weight.sum()))

@@ -235,7 +235,9 @@ class Furnisher:
             thing = self.small(name)
             if thing is None or not len(thing.triangles):
                 continue
-            thing = thing.moved(yaw=float(self.rng.choice([0.0, self.rng.normal(0, 0.5), self.rng.uniform(0, 6)])))
+            thing = thing.moved(
+                yaw=float(self.rng.choice([0.0, self.rng.normal(0, 0.5), self.rng.uniform(0, 6)]))
+            )
             corners = thing.triangles.reshape(-1, 3)
             low, high = corners.min(axis=0), corners.max(axis=0)
             for _ in range(4):
@@ -243,7 +245,10 @@ class Furnisher:
                 x = float(np.clip(x, top.x[0] - low[0], max(top.x[1] - high[0], top.x[0] - low[0])))
                 y = float(np.clip(y, top.y[0] - low[1], max(top.y[1] - high[1], top.y[0] - low[1])))
                 span = (x + low[0], x + high[0], y + low[1], y + high[1])
-                if not any(span[0] < b and span[1] > a and span[2] < d and span[3] > c for a, b, c, d in taken):
+                if not any(
+                    span[0] < b and span[1] > a and span[2] < d and span[3] > c
+                    for a, b, c, d in taken
+                ):
                     taken.append(span)
                     parts.append(thing.moved((x, y, top.z - float(low[2]))))
                     break
@@ -289,7 +294,14 @@ class Furnisher:
             return
         mesh = self.draw(name)
         if mesh is not None:
-            corner = name in ("shower", "refrigerator", "floor lamp", "plant", "trash bin", "speaker")
+            corner = name in (
+                "shower",
+                "refrigerator",
+                "floor lamp",
+                "plant",
+                "trash bin",
+                "speaker",
+            )
             room.place_at_wall(mesh, corner=corner and self.rng.random() < 0.6)
 
     def _in_middle(self, room: Room, name: str) -> None:
@@ -343,7 +355,9 @@ class Furnisher:
     def _tool_board(self) -> Mesh:
         """Return a board with tools that hang on it."""
         rng = self.rng
-        board = draw_finish(rng, "wood", "cardboard").on(box("shelf", (0.02, 1.4, 0.8), (0.01, 0, 1.1)))
+        board = draw_finish(rng, "wood", "cardboard").on(
+            box("shelf", (0.02, 1.4, 0.8), (0.01, 0, 1.1))
+        )
         parts = [board]
         for y in np.arange(-0.6, 0.65, 0.16):
             name = str(rng.choice(["hammer", "saw", "screwdriver", "pliers", "axe"]))
@@ -352,7 +366,9 @@ class Furnisher:
                 # A tool that lies along x hangs along z.
                 hung = ready.transformed([[0, 0, 1], [0, 1, 0], [1, 0, 0]])
                 low = hung.triangles.reshape(-1, 3).min(axis=0)
-                parts.append(hung.moved((float(-low[0]) + 0.03, float(y), _between(rng, 1.35, 1.6))))
+                parts.append(
+                    hung.moved((float(-low[0]) + 0.03, float(y), _between(rng, 1.35, 1.6)))
+                )
         return merge(parts)
 
     def _privacy_curtain(self, room: Room) -> Mesh:
@@ -360,7 +376,12 @@ class Furnisher:
         rng, length = self.rng, _between(self.rng, 1.0, 2.0)
         cloth = hanging_cloth("curtain", rng, length * _between(rng, 0.3, 1.0), (0.3, 2.1))
         rail = tube("curtain", (0.0, 0, 2.12), (length, 0, 2.12), 0.015)
-        return merge([draw_finish(rng, "curtain").on(cloth).moved((length / 2, 0, 0)), draw_finish(rng, "chrome").on(rail)])
+        return merge(
+            [
+                draw_finish(rng, "curtain").on(cloth).moved((length / 2, 0, 0)),
+                draw_finish(rng, "chrome").on(rail),
+            ]
+        )
 
     def desk_with_things(self, *, office: bool) -> Mesh:
         """Return a desk with a computer and other things; it is used from +x."""
@@ -400,7 +421,11 @@ class Furnisher:
         else:
             rest = top
         table = receptacles()["office desk" if office else "desk"]
-        names = [name for name, p in table.items() if name not in ("laptop", "monitor") and rng.random() < p * self.clutter]
+        names = [
+            name
+            for name, p in table.items()
+            if name not in ("laptop", "monitor") and rng.random() < p * self.clutter
+        ]
         return merge([*parts, *self.spread(rest, names)])
 
 
@@ -409,7 +434,9 @@ def _drawn(rng: Rng, entries: tuple[str, ...], fullness: float) -> list[str]:
     names = []
     for entry in entries:
         name, _, probability = entry.partition(":")
-        if rng.random() < float(probability or 1.0) * (fullness if probability else min(fullness + 0.2, 1)):
+        if rng.random() < float(probability or 1.0) * (
+            fullness if probability else min(fullness + 0.2, 1)
+        ):
             names.append(name)
     return names
 
@@ -422,13 +449,28 @@ def _leaning_mattress(rng: Rng) -> Mesh:
 
 
 def _barrel(rng: Rng) -> Mesh:
-    profile = [(0.27, 0), (0.29, 0.03), (0.29, 0.42), (0.3, 0.44), (0.29, 0.46), (0.29, 0.85), (0.27, 0.88), (0.01, 0.86)]
-    return draw_finish(rng, "car_paint", "steel", "wood").on(household.turned("barrel", profile, 16))
+    profile = [
+        (0.27, 0),
+        (0.29, 0.03),
+        (0.29, 0.42),
+        (0.3, 0.44),
+        (0.29, 0.46),
+        (0.29, 0.85),
+        (0.27, 0.88),
+        (0.01, 0.86),
+    ]
+    return draw_finish(rng, "car_paint", "steel", "wood").on(
+        household.turned("barrel", profile, 16)
+    )
 
 
 def _ladder(rng: Rng) -> Mesh:
     height, lean = _between(rng, 1.4, 2.4), _between(rng, 0.25, 0.6)
-    rails = [tube("ladder", (s * lean, y, 0), (0, y * 0.75, height), 0.018, sides=4) for y in (-0.24, 0.24) for s in (-1, 1)]
+    rails = [
+        tube("ladder", (s * lean, y, 0), (0, y * 0.75, height), 0.018, sides=4)
+        for y in (-0.24, 0.24)
+        for s in (-1, 1)
+    ]
     rungs = [
         box("ladder", (0.07, 0.44, 0.025), (lean * (1 - z / height), 0, float(z)))
         for z in np.arange(0.25, height - 0.05, 0.27)
@@ -444,17 +486,41 @@ def _cable(rng: Rng) -> Mesh:
 
 def _wine_rack(rng: Rng) -> Mesh:
     width, height = _between(rng, 0.4, 1.0), _between(rng, 0.4, 1.6)
-    parts = [draw_finish(rng, "wood").on(*(box("wine rack", (0.28, width, 0.02), (0, 0, float(z))) for z in np.arange(0.02, height, 0.13)), *(box("wine rack", (0.28, 0.02, height), (0, y, 0)) for y in (-width / 2, width / 2)))]
+    parts = [
+        draw_finish(rng, "wood").on(
+            *(
+                box("wine rack", (0.28, width, 0.02), (0, 0, float(z)))
+                for z in np.arange(0.02, height, 0.13)
+            ),
+            *(box("wine rack", (0.28, 0.02, height), (0, y, 0)) for y in (-width / 2, width / 2)),
+        )
+    ]
     for z in np.arange(0.08, height - 0.1, 0.13):
         for y in np.arange(-width / 2 + 0.07, width / 2 - 0.04, 0.11):
             if rng.random() < 0.6:
-                parts.append(plain_finish("plastic", (0.03, 0.05, 0.03)).on(tube("bottle", (-0.12, float(y), float(z)), (0.14, float(y), float(z)), 0.038, sides=7)))
+                parts.append(
+                    plain_finish("plastic", (0.03, 0.05, 0.03)).on(
+                        tube(
+                            "bottle",
+                            (-0.12, float(y), float(z)),
+                            (0.14, float(y), float(z)),
+                            0.038,
+                            sides=7,
+                        )
+                    )
+                )
     return merge(parts)
 
 
 def _gas_cylinder(rng: Rng) -> Mesh:
     height = _between(rng, 0.5, 1.5)
-    profile = [(0.11, 0), (0.115, 0.03), (0.115, height * 0.85), (0.04, height * 0.95), (0.03, height)]
+    profile = [
+        (0.11, 0),
+        (0.115, 0.03),
+        (0.115, height * 0.85),
+        (0.04, height * 0.95),
+        (0.03, height),
+    ]
     return draw_finish(rng, "car_paint", "steel").on(household.turned("gas cylinder", profile, 12))
 
 
@@ -519,10 +585,20 @@ def _desk_group(f: Furnisher, room: Room, *, office: bool | None = None) -> None
     if place is None:
         return
     front = float(desk.triangles[..., 0].max())
-    name = str(rng.choice(["office chair", "office chair", "chair"] if is_office else ["office chair", "chair", "chair"]))
+    name = str(
+        rng.choice(
+            ["office chair", "office chair", "chair"]
+            if is_office
+            else ["office chair", "chair", "chair"]
+        )
+    )
     seat = f.draw(name, plain=True)
     if seat is not None and rng.random() < 0.9:
-        spot = place.beside(front + _between(rng, 0.0, 0.45), _between(rng, -0.25, 0.25), np.pi + float(rng.normal(0, 0.45)))
+        spot = place.beside(
+            front + _between(rng, 0.0, 0.45),
+            _between(rng, -0.25, 0.25),
+            np.pi + float(rng.normal(0, 0.45)),
+        )
         room.place(seat, spot, keep_clear=False)
     if rng.random() < 0.35:
         side = float(np.abs(desk.triangles[..., 1]).max()) + 0.2
@@ -550,7 +626,11 @@ def _sofa_group(f: Furnisher, room: Room) -> None:
         if rng.random() < 0.3:
             chair = f.draw("armchair")
             if chair is not None:
-                spot = place.beside(front + 0.7, side * (half + 0.35), -side * (np.pi / 2 + float(rng.normal(0, 0.3))))
+                spot = place.beside(
+                    front + 0.7,
+                    side * (half + 0.35),
+                    -side * (np.pi / 2 + float(rng.normal(0, 0.3))),
+                )
                 room.place(chair, spot)
         elif rng.random() < 0.4:
             stand = f.draw("side table")
@@ -577,7 +657,9 @@ def _television(f: Furnisher, room: Room, seat: Place) -> None:
     if top is not None and rng.random() < 0.9:
         middle = ((top.x[0] + top.x[1]) / 2, (top.y[0] + top.y[1]) / 2, top.z)
         width = top.y[1] - top.y[0]
-        names = [name for name, p in receptacles()["tv stand"].items() if rng.random() < p * f.clutter]
+        names = [
+            name for name, p in receptacles()["tv stand"].items() if rng.random() < p * f.clutter
+        ]
         beside = Top(top.x, (top.y[0], top.y[0] + width * 0.25), top.z)
         stand = merge([stand, screen.moved(middle), *f.spread(beside, names)])
     room.place_at_wall(stand, 30, wall=wall)
@@ -607,9 +689,15 @@ def _kitchen(f: Furnisher, room: Room) -> None:
         mesh = kitchen.kitchen_run(rng, run)
         if room.place_at_wall(mesh, 12, wall=number, corner=True) is None:
             continue
-        other = {"one": None, "corner": (number + int(rng.choice([1, 3]))) % 4, "two": (number + 2) % 4}[form]
+        other = {
+            "one": None,
+            "corner": (number + int(rng.choice([1, 3]))) % 4,
+            "two": (number + 2) % 4,
+        }[form]
         if other is not None and room.wall_length(other) > 2.0:
-            second = kitchen.kitchen_run(rng, min(room.wall_length(other) - 0.7, _between(rng, 1.2, 3.0)), with_sink=False)
+            second = kitchen.kitchen_run(
+                rng, min(room.wall_length(other) - 0.7, _between(rng, 1.2, 3.0)), with_sink=False
+            )
             room.place_at_wall(second, 16, wall=other)
         return
     for name in ("stove", "sink", "refrigerator", "cabinet"):
@@ -661,7 +749,10 @@ def _pallet_stack(f: Furnisher, room: Room) -> None:
 
 
 def _air_conditioner_unit(f: Furnisher, room: Room) -> None:
-    mesh = draw_finish(f.rng, "appliance").on(box("air conditioner", (0.6, 0.9, 1.8)), box_between("air conditioner", (0.3, -0.4, 1.3), (0.32, 0.4, 1.7)))
+    mesh = draw_finish(f.rng, "appliance").on(
+        box("air conditioner", (0.6, 0.9, 1.8)),
+        box_between("air conditioner", (0.3, -0.4, 1.3), (0.32, 0.4, 1.7)),
+    )
     room.place_at_wall(mesh)
 
 
@@ -724,7 +815,9 @@ def _seats_around(
             away = _between(rng, -0.12, 0.4) if rng.random() < 0.8 else _between(rng, 0.3, 0.8)
             out_x = x + np.sign(x) * away if abs(x) > 0 else x
             out_y = y + np.sign(y) * away if abs(x) == 0 else y
-            spot = place.beside(float(out_x), float(out_y), float(turn) + float(rng.normal(0, 0.22)))
+            spot = place.beside(
+                float(out_x), float(out_y), float(turn) + float(rng.normal(0, 0.22))
+            )
             room.place(seat, spot, keep_clear=False)
 
 
@@ -746,7 +839,11 @@ def _dining_group(f: Furnisher, room: Room) -> None:
 def _bar_table_group(f: Furnisher, room: Room) -> None:
     rng = f.rng
     top = draw_finish(rng, "wood", "steel")
-    table = top.on(tube("table", (0, 0, 1.02), (0, 0, 1.06), 0.33, sides=16), tube("table", (0, 0, 0), (0, 0, 1.02), 0.04), tube("table", (0, 0, 0), (0, 0, 0.03), 0.25, sides=12))
+    table = top.on(
+        tube("table", (0, 0, 1.02), (0, 0, 1.06), 0.33, sides=16),
+        tube("table", (0, 0, 0), (0, 0, 1.02), 0.04),
+        tube("table", (0, 0, 0), (0, 0, 0.03), 0.25, sides=12),
+    )
     place = room.place_anywhere(table)
     if place is not None:
         _seats_around(f, room, table, place, ["bar stool"])
@@ -759,7 +856,22 @@ def _meeting_table(f: Furnisher, room: Room) -> None:
     table = tables.conference_table(rng, length)
     top = find_top(table, 0.5, 1.0)
     if top is not None:
-        names = [name for name in ("laptop", "paper", "cup", "bottle", "phone", "paper", "cup", "monitor", "book", "plant") if rng.random() < 0.3 * f.clutter]
+        names = [
+            name
+            for name in (
+                "laptop",
+                "paper",
+                "cup",
+                "bottle",
+                "phone",
+                "paper",
+                "cup",
+                "monitor",
+                "book",
+                "plant",
+            )
+            if rng.random() < 0.3 * f.clutter
+        ]
         table = merge([table, *f.spread(top, names)])
     place = Place(room.width / 2, room.depth / 2, np.pi / 2 if along_x else 0.0)
     if room.place(table, place):
@@ -782,7 +894,12 @@ def _rows_of_desks(f: Furnisher, room: Room) -> None:
     if kind in ("single", "double"):
         width = 0.7 if kind == "single" else 1.3
         finish, legs = draw_finish(rng, "wood", "plastic"), draw_finish(rng, "steel", "chrome")
-        desk = merge([finish.on(box("desk", (0.5, width, 0.025), (0, 0, 0.71))), legs.on(*seating.legs("desk", width, 0.48, 0.71, 0.03))])
+        desk = merge(
+            [
+                finish.on(box("desk", (0.5, width, 0.025), (0, 0, 0.71))),
+                legs.on(*seating.legs("desk", width, 0.48, 0.71, 0.03)),
+            ]
+        )
         if rng.random() < 0.4:
             desk = merge([desk, finish.on(box("desk", (0.02, width * 0.9, 0.3), (0.22, 0, 0.38)))])
     elif kind == "school desk":
@@ -793,19 +910,28 @@ def _rows_of_desks(f: Furnisher, room: Room) -> None:
     messy = _between(rng, 0.01, 0.1)
     for x in np.arange(1.1, room.width - 1.6, pitch):
         for y in np.arange(0.9, room.depth - 0.6, width):
-            spot = Place(float(x) + float(rng.normal(0, messy)), float(y) + float(rng.normal(0, messy)), float(rng.normal(0, messy)))
+            spot = Place(
+                float(x) + float(rng.normal(0, messy)),
+                float(y) + float(rng.normal(0, messy)),
+                float(rng.normal(0, messy)),
+            )
             if desk is not None:
                 table = desk
                 if rng.random() < 0.5 * f.clutter:
                     top = Top((-0.2, 0.2), (-0.3, 0.3), 0.735)
-                    names = [str(rng.choice(["book", "paper", "laptop", "pen", "bottle", "bag"])) for _ in range(2)]
+                    names = [
+                        str(rng.choice(["book", "paper", "laptop", "pen", "bottle", "bag"]))
+                        for _ in range(2)
+                    ]
                     table = merge([desk, *f.spread(top, names)])
                 if not room.place(table, spot.beside(0.45, 0.0)):
                     continue
             offsets = [0.0] if kind != "double" else [-0.33, 0.33]
             for offset in offsets:
                 if rng.random() < 0.88:
-                    seat = spot.beside(float(rng.normal(0, 0.06)), offset, float(rng.normal(0, 0.15)))
+                    seat = spot.beside(
+                        float(rng.normal(0, 0.06)), offset, float(rng.normal(0, 0.15))
+                    )
                     room.place(chair, seat, keep_clear=desk is None)
 
 
@@ -822,7 +948,11 @@ def _desk_islands(f: Furnisher, room: Room) -> None:
                 spot = Place(float(x) - side * (back - 0.03), float(y), 0.0 if side > 0 else np.pi)
                 if room.place(desk, spot):
                     front = float(desk.triangles[..., 0].max())
-                    seat = spot.beside(front + _between(rng, 0.0, 0.4), float(rng.normal(0, 0.15)), np.pi + float(rng.normal(0, 0.5)))
+                    seat = spot.beside(
+                        front + _between(rng, 0.0, 0.4),
+                        float(rng.normal(0, 0.15)),
+                        np.pi + float(rng.normal(0, 0.5)),
+                    )
                     room.place(chair, seat, keep_clear=False)
             if with_partitions:
                 panel = walls.partition(rng)
@@ -831,16 +961,31 @@ def _desk_islands(f: Furnisher, room: Room) -> None:
 
 def _restaurant_tables(f: Furnisher, room: Room) -> None:
     rng = f.rng
-    table = tables.table(rng) if rng.random() < 0.5 else (f.draw("table", plain=True) or tables.table(rng))
+    table = (
+        tables.table(rng)
+        if rng.random() < 0.5
+        else (f.draw("table", plain=True) or tables.table(rng))
+    )
     seats = [str(rng.choice(["chair", "chair", "bench", "bar stool"]))]
     pitch = _between(rng, 1.8, 2.4)
     for x in np.arange(1.1, room.width - 0.8, pitch):
         for y in np.arange(1.1, room.depth - 0.8, pitch):
             if rng.random() < 0.8:
                 laid = f.dressed(table, "restaurant table") if rng.random() < 0.7 else table
-                place = Place(float(x), float(y), float(rng.choice([0.0, np.pi / 2])) + float(rng.normal(0, 0.05)))
+                place = Place(
+                    float(x),
+                    float(y),
+                    float(rng.choice([0.0, np.pi / 2])) + float(rng.normal(0, 0.05)),
+                )
                 if room.place(laid, place):
-                    _seats_around(f, room, table, place, seats if seats[0] == "chair" else ["chair"], ends=False)
+                    _seats_around(
+                        f,
+                        room,
+                        table,
+                        place,
+                        seats if seats[0] == "chair" else ["chair"],
+                        ends=False,
+                    )
 
 
 def _seats_around_table(f: Furnisher, room: Room) -> None:
@@ -904,7 +1049,11 @@ def _childrens_table(f: Furnisher, room: Room) -> None:
     if place is not None:
         for turn in (0.0, np.pi / 2, np.pi):
             away = Place(place.x, place.y, turn).beside(0.55, 0.0)
-            room.place(seating.chair(f.rng).moved(scale=0.62), Place(away.x, away.y, turn + np.pi), keep_clear=False)
+            room.place(
+                seating.chair(f.rng).moved(scale=0.62),
+                Place(away.x, away.y, turn + np.pi),
+                keep_clear=False,
+            )
 
 
 def _car(f: Furnisher, room: Room) -> None:
@@ -933,4 +1082,15 @@ _MIDDLE_GROUPS: Mapping[str, Callable[[Furnisher, Room], None]] = MappingProxyTy
     }
 )
 # Groups that take what room the pieces at the walls leave; the others are the room's purpose.
-_LATE = frozenset({"dining group", "bar table group", "seats around table", "meeting corner", "children's table", "columns", "pallet stack", "desk islands"})
+_LATE = frozenset(
+    {
+        "dining group",
+        "bar table group",
+        "seats around table",
+        "meeting corner",
+        "children's table",
+        "columns",
+        "pallet stack",
+        "desk islands",
+    }
+)

@@ -241,7 +241,12 @@ def _carried(caster: RayCaster, floors: list[Rectangle], rng: Rng) -> Scan:
         for x, y in spots:
             tilt = rng.normal(0, 0.5, 2)
             lidar = Lidar("carried", elevation, (0, 360), 0.5, noise, 40.0, 0.4, mixed=0.4)
-            pose = Pose((float(x), float(y), height), float(rng.uniform(0, 6)), float(tilt[0]), float(tilt[1]))
+            pose = Pose(
+                (float(x), float(y), height),
+                float(rng.uniform(0, 6)),
+                float(tilt[0]),
+                float(tilt[1]),
+            )
             sweep = scan_with_lidar(caster, lidar, pose, rng)
             # The estimated pose of each sweep is a little wrong.
             shift = rng.normal(0, error, 3) * [1, 1, 0.5]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weights.recipe.simulate.captures import Capture, joined, thinned, with_coarse_labels
+from weights.recipe.simulate.captures import Capture, joined, thinned
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.driving_scans import with_lane_markings
 from weights.recipe.simulate.facade_scene import draw_row
@@ -98,8 +98,6 @@ def street_survey(rng: Rng, meshes: Path | None = None) -> Scan:
     capture = capture[np.abs(capture.xyz[:, :2] - place).max(axis=1) < half]
     capture = thinned(capture, spacing_m, rng)
     capture = with_lane_markings(builder.plan, capture, rng)
-    if rng.random() < 0.5:
-        capture = with_coarse_labels(capture)
     return _with_values(capture, f"{street_kind}/{sensor} {spacing_m * 100:.0f}cm", caster, rng)
 
 

@@ -86,7 +86,9 @@ def door(opening: Opening, rng: Rng, *, public: bool = False) -> Mesh:
 
 def _hung(rng: Rng, leaf: Mesh, start: float, clear: float, side: int, width: float) -> Mesh:
     """Return a leaf of some width on its hinges at the left (0) or right (1) jamb."""
-    angle = float(rng.choice([0.0, 0.0, 0.0, 0.0, _between(rng, 0.1, 0.6), _between(rng, 0.9, 1.9)]))
+    angle = float(
+        rng.choice([0.0, 0.0, 0.0, 0.0, _between(rng, 0.1, 0.6), _between(rng, 0.9, 1.9)])
+    )
     recess = -_between(rng, 0.0, 0.07) if angle == 0 else 0.0
     if side:
         leaf = leaf.transformed(np.diag([-1.0, 1, 1]))
@@ -100,7 +102,11 @@ def _leaf(rng: Rng, width: float, top: float, finish: Finish, public: bool) -> M
     thick, low = 0.04, 0.008
     parts: list[Mesh] = []
     if kind in ("half glass", "glass", "window"):
-        low_pane = {"half glass": _between(rng, 0.9, 1.1), "glass": 0.14, "window": _between(rng, 1.1, 1.4)}[kind]
+        low_pane = {
+            "half glass": _between(rng, 0.9, 1.1),
+            "glass": 0.14,
+            "window": _between(rng, 1.1, 1.4),
+        }[kind]
         high_pane = top - (0.14 if kind != "window" else _between(rng, 0.2, 0.5))
         edge = 0.1 if kind != "window" else width * _between(rng, 0.25, 0.4)
         parts += [
@@ -113,26 +119,57 @@ def _leaf(rng: Rng, width: float, top: float, finish: Finish, public: bool) -> M
         ]
         pane = quads(
             "door",
-            [[(edge, -thick / 2, low_pane), (width - edge, -thick / 2, low_pane), (width - edge, -thick / 2, high_pane), (edge, -thick / 2, high_pane)]],
+            [
+                [
+                    (edge, -thick / 2, low_pane),
+                    (width - edge, -thick / 2, low_pane),
+                    (width - edge, -thick / 2, high_pane),
+                    (edge, -thick / 2, high_pane),
+                ]
+            ],
         )
         parts.append(pane.made_of("glass" if rng.random() < 0.6 else "frosted_glass"))
         if kind == "half glass" and rng.random() < 0.5:
-            bars = [box_between("door", (edge, -thick, float(z)), (width - edge, 0, float(z) + 0.02)) for z in np.linspace(low_pane, high_pane, 5)[1:-1]]
+            bars = [
+                box_between("door", (edge, -thick, float(z)), (width - edge, 0, float(z) + 0.02))
+                for z in np.linspace(low_pane, high_pane, 5)[1:-1]
+            ]
             parts.append(finish.on(*bars))
     else:
         parts.append(finish.on(box_between("door", (0, -thick, low), (width, 0, top))))
         if kind == "panels":
             relief = finish.darker(_between(rng, 0.85, 1.1))
-            rows = [(0.12, 0.42), (0.5, 0.92)] if rng.random() < 0.6 else [(0.08, 0.3), (0.36, 0.62), (0.68, 0.94)]
+            rows = (
+                [(0.12, 0.42), (0.5, 0.92)]
+                if rng.random() < 0.6
+                else [(0.08, 0.3), (0.36, 0.62), (0.68, 0.94)]
+            )
             for low_share, high_share in rows:
-                for x0, x1 in ((0.12, 0.46), (0.54, 0.88)) if rng.random() < 0.6 else ((0.14, 0.86),):
-                    parts.append(relief.on(box_between("door", (x0 * width, 0, low_share * top), (x1 * width, 0.012, high_share * top))))
+                for x0, x1 in (
+                    ((0.12, 0.46), (0.54, 0.88)) if rng.random() < 0.6 else ((0.14, 0.86),)
+                ):
+                    parts.append(
+                        relief.on(
+                            box_between(
+                                "door",
+                                (x0 * width, 0, low_share * top),
+                                (x1 * width, 0.012, high_share * top),
+                            )
+                        )
+                    )
     metal = draw_finish(rng, "chrome", "steel")
     x, z = width - 0.07, _between(rng, 0.95, 1.08)
     if public and rng.random() < 0.3:
-        parts.append(metal.on(box_between("door", (0.08, 0.02, z - 0.03), (width - 0.05, 0.07, z + 0.03))))
+        parts.append(
+            metal.on(box_between("door", (0.08, 0.02, z - 0.03), (width - 0.05, 0.07, z + 0.03)))
+        )
     else:
-        parts.append(metal.on(box_between("door", (x - 0.02, 0, z - 0.1), (x + 0.02, 0.01, z + 0.08)), box_between("door", (x - 0.12, 0.03, z - 0.012), (x + 0.01, 0.055, z + 0.012))))
+        parts.append(
+            metal.on(
+                box_between("door", (x - 0.02, 0, z - 0.1), (x + 0.02, 0.01, z + 0.08)),
+                box_between("door", (x - 0.12, 0.03, z - 0.012), (x + 0.01, 0.055, z + 0.012)),
+            )
+        )
     if public and rng.random() < 0.3:
         parts.append(metal.on(box_between("door", (0.02, 0, 0.02), (width - 0.02, 0.004, 0.25))))
     return merge(parts)
@@ -187,18 +224,37 @@ def _frame_and_panes(rng: Rng, opening: Opening, back: float, frame: Finish) -> 
     if rng.random() < 0.12:
         rows = list(np.linspace(low, high, 4))
         x = np.linspace(a, b, columns * 2 + 1)
-    bars = [box_between("window", (float(v) - bar / 2, back, low), (float(v) + bar / 2, back + thick, high)) for v in x[1:-1]]
-    bars += [box_between("window", (v, back, low), (v + w, back + thick, high)) for v, w in ((a, bar), (b - bar, bar))]
-    bars += [box_between("window", (a, back, float(z) - bar / 2), (b, back + thick, float(z) + bar / 2)) for z in rows]
+    bars = [
+        box_between(
+            "window", (float(v) - bar / 2, back, low), (float(v) + bar / 2, back + thick, high)
+        )
+        for v in x[1:-1]
+    ]
+    bars += [
+        box_between("window", (v, back, low), (v + w, back + thick, high))
+        for v, w in ((a, bar), (b - bar, bar))
+    ]
+    bars += [
+        box_between("window", (a, back, float(z) - bar / 2), (b, back + thick, float(z) + bar / 2))
+        for z in rows
+    ]
     y = back + thick * 0.4
     pane = quads("window", [[(a, y, low), (b, y, low), (b, y, high), (a, y, high)]])
-    kind = str(rng.choice(["glass", "glass", "glass", "frosted_glass", "bright"], p=[0.3, 0.3, 0.2, 0.08, 0.12]))
+    kind = str(
+        rng.choice(
+            ["glass", "glass", "glass", "frosted_glass", "bright"], p=[0.3, 0.3, 0.2, 0.08, 0.12]
+        )
+    )
     if kind == "bright":
         # Seen against the light, a pane can be measured itself: nearly white, dirty or tinted.
         shown = plain_finish("frosted_glass", (0.8, 0.82, 0.85)).on(pane)
     else:
         shown = pane.made_of(kind)
-    handle = box("window", (0.03, 0.04, 0.12), (float(x[min(1, len(x) - 1)]) - bar, back + thick + 0.02, (low + high) / 2))
+    handle = box(
+        "window",
+        (0.03, 0.04, 0.12),
+        (float(x[min(1, len(x) - 1)]) - bar, back + thick + 0.02, (low + high) / 2),
+    )
     return merge([frame.on(*bars), shown, draw_finish(rng, "chrome").on(handle)])
 
 
@@ -210,17 +266,39 @@ def _blind(rng: Rng, opening: Opening, y: float) -> Mesh:
     kind = str(rng.choice(["venetian", "venetian", "roller", "vertical"]))
     head = box_between("blind", (a + 0.01, y, high - 0.05), (b - 0.01, y + 0.05, high))
     if kind == "roller":
-        cloth = quads("blind", [[(a + 0.02, y, lowered), (b - 0.02, y, lowered), (b - 0.02, y, high), (a + 0.02, y, high)]])
+        cloth = quads(
+            "blind",
+            [
+                [
+                    (a + 0.02, y, lowered),
+                    (b - 0.02, y, lowered),
+                    (b - 0.02, y, high),
+                    (a + 0.02, y, high),
+                ]
+            ],
+        )
         return finish.on(head, cloth)
     if kind == "vertical":
         slats = []
         for x in np.arange(a + 0.05, b - 0.03, 0.1):
             turn = 0.05 * np.array([np.cos(0.6), np.sin(0.6)])
-            slats.append([(x - turn[0], y + 0.02 - turn[1], low), (x + turn[0], y + 0.02 + turn[1], low), (x + turn[0], y + 0.02 + turn[1], high), (x - turn[0], y + 0.02 - turn[1], high)])
+            slats.append(
+                [
+                    (x - turn[0], y + 0.02 - turn[1], low),
+                    (x + turn[0], y + 0.02 + turn[1], low),
+                    (x + turn[0], y + 0.02 + turn[1], high),
+                    (x - turn[0], y + 0.02 - turn[1], high),
+                ]
+            )
         return finish.on(head, quads("blind", slats))
     tilt = _between(rng, -0.02, 0.02)
     slats = [
-        [(a + 0.02, y, float(z) - tilt), (b - 0.02, y, float(z) - tilt), (b - 0.02, y + 0.035, float(z) + tilt), (a + 0.02, y + 0.035, float(z) + tilt)]
+        [
+            (a + 0.02, y, float(z) - tilt),
+            (b - 0.02, y, float(z) - tilt),
+            (b - 0.02, y + 0.035, float(z) + tilt),
+            (a + 0.02, y + 0.035, float(z) + tilt),
+        ]
         for z in np.arange(lowered, high - 0.04, 0.04)
     ]
     return finish.on(head, quads("blind", slats))
@@ -239,7 +317,9 @@ def hanging_cloth(concept: str, rng: Rng, width: float, z_range: tuple[float, fl
     depth, pitch = _between(rng, 0.015, 0.05), _between(rng, 28, 60)
     phase = _between(rng, 0, 6) + np.cumsum(rng.normal(0, 0.12, len(x)))
     edges = [
-        np.stack([x * spread, depth * np.sin(x * pitch + phase) * factor, np.full(len(x), z)], axis=1)
+        np.stack(
+            [x * spread, depth * np.sin(x * pitch + phase) * factor, np.full(len(x), z)], axis=1
+        )
         for spread, factor, z in (
             (_between(rng, 0.85, 1.05), 1.4, z_range[0]),
             (0.97, 1.0, (z_range[0] + z_range[1]) / 2),
@@ -267,6 +347,10 @@ def curtains(rng: Rng, x_range: tuple[float, float], z_range: tuple[float, float
     if rng.random() < 0.25:
         sheer = hanging_cloth("curtain", rng, b - a + over, (lower, upper))
         thin = replace(sheer, opacity=np.full_like(sheer.opacity, 0.6))
-        parts.append(plain_finish("curtain", (0.75, 0.75, 0.73)).on(thin).moved(((a + b) / 2, y * 0.5, 0)))
-    rod = tube("curtain", (a - over - 0.1, y, upper + 0.02), (b + over + 0.1, y, upper + 0.02), 0.014)
+        parts.append(
+            plain_finish("curtain", (0.75, 0.75, 0.73)).on(thin).moved(((a + b) / 2, y * 0.5, 0))
+        )
+    rod = tube(
+        "curtain", (a - over - 0.1, y, upper + 0.02), (b + over + 0.1, y, upper + 0.02), 0.014
+    )
     return merge([*parts, draw_finish(rng, "chrome", "wood", "steel").on(rod)])

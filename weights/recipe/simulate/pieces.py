@@ -101,9 +101,7 @@ class PieceCatalogue:
         The piece stands on z = 0 above the origin and faces +x. Pieces of "a|b" count as pieces of
         "a", too.
         """
-        names = [
-            name for name in self._places if name == concept or name.startswith(concept + "|")
-        ]
+        names = [name for name in self._places if name == concept or name.startswith(concept + "|")]
         places = [place for name in names for place in self._places[name]]
         if not places:
             return None
@@ -130,9 +128,7 @@ class _Pack:
         vertex = self.vertex[int(self.first_vertex[number]) : int(self.first_vertex[number + 1])]
         triangles = vertex[self.face[faces]]
         opacity = np.ones(len(triangles), dtype=np.float32)
-        return Mesh(
-            triangles, self.label[faces], opacity, self.material[faces], self.color[faces]
-        )
+        return Mesh(triangles, self.label[faces], opacity, self.material[faces], self.color[faces])
 
 
 @lru_cache(maxsize=2)
@@ -217,7 +213,10 @@ def _packed(
     counts = np.array([[len(vertex), len(face)] for vertex, face, *_ in parts])
     first = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(counts, axis=0)])
     names = ("vertex", "face", "color", "material", "label")
-    columns = {key: np.concatenate(column) for key, column in zip(names, zip(*parts, strict=True), strict=True)}
+    columns = {
+        key: np.concatenate(column)
+        for key, column in zip(names, zip(*parts, strict=True), strict=True)
+    }
     return {
         **columns,
         "first_vertex": first[:, 0],
@@ -310,6 +309,4 @@ def _recolored(mesh: Mesh, rng: Rng) -> Mesh:
         else:
             linear = (linear_of_srgb()[color] * cast).astype(np.float32)
         painted[number] = np.maximum(to_srgb(linear), 1)
-    return Mesh(
-        mesh.triangles, mesh.label, mesh.opacity, mesh.material, painted[group_of_triangle]
-    )
+    return Mesh(mesh.triangles, mesh.label, mesh.opacity, mesh.material, painted[group_of_triangle])

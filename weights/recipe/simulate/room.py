@@ -198,7 +198,9 @@ class Room:
             if corner or self.rng.random() < 0.25:
                 position = float(self.rng.choice([first + 0.01, last - 0.01]))
             span = (position - high, position - low)
-            if self._hides_opening(number, span, top) or self._meets_hanging(number, span, (0, top)):
+            if self._hides_opening(number, span, top) or self._meets_hanging(
+                number, span, (0, top)
+            ):
                 continue
             pose = self.wall_pose(number, position)
             gap = back + float(self.rng.choice([0.0, 0.01, 0.03, 0.08]))
@@ -291,7 +293,9 @@ class Room:
             ]
             parts.append(style.ceiling.on(quads("ceiling", planes)))
         accent = int(self.rng.integers(4))
-        skirting = draw_finish(self.rng, "ceiling_paint", "wood") if self.rng.random() < 0.6 else None
+        skirting = (
+            draw_finish(self.rng, "ceiling_paint", "wood") if self.rng.random() < 0.6 else None
+        )
         parts += [self._wall(wall, accent == wall, skirting) for wall in range(4)]
         return merge([*(part.painted(self.rng) for part in parts), *self._objects])
 
@@ -300,7 +304,9 @@ class Room:
         length, style = self.wall_length(wall), self.style
         openings = [opening for opening in self.openings if opening.wall == wall]
         finish = style.accent if is_accent and style.accent is not None else style.wall
-        tiles = draw_finish(np.random.default_rng(int(style.wall.color[0] * 1e6)), "tile", "ceramic")
+        tiles = draw_finish(
+            np.random.default_rng(int(style.wall.color[0] * 1e6)), "tile", "ceramic"
+        )
         # The wall is built along x with the room on +y, as a grid of panels whose lines are the
         # edges of all openings, without the panels inside openings.
         x = np.unique(

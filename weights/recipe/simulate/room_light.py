@@ -174,7 +174,9 @@ def textured_albedo(capture: Capture, texture: Texture, rng: Rng) -> F32:
     column = np.floor(along / texture.board_m[1] + row * 0.37).astype(np.int64)
     board = (_hash01(row, column) - 0.5) * texture.contrast
     change = change + np.where(is_floor, board, 0)
-    fibre = _hash01(np.floor(across / 0.012).astype(np.int64), np.floor(along / 0.25).astype(np.int64))
+    fibre = _hash01(
+        np.floor(across / 0.012).astype(np.int64), np.floor(along / 0.25).astype(np.int64)
+    )
     change = change + np.where(wood, (fibre - 0.5) * 0.25 * texture.contrast, 0)
     tiles = capture.material == material_index("tile")
     u, v = across / texture.tile_m, along / texture.tile_m

@@ -79,7 +79,11 @@ def draw_rooms(rng: Rng, pieces: PieceCatalogue, *, ceiling: bool) -> RoomScene:
         parts.append(room.build(ceiling=ceiling).moved((x0, y0, 0)))
         lamps += [(x + x0, y + y0, z) for x, y, z in spots]
         windows += _windows(room, x0, y0)
-        parts += [_space_behind(rng, room, opening).moved((x0, y0, 0)) for opening in planned.openings if opening.kind == "door" and opening.outside == "space"]
+        parts += [
+            _space_behind(rng, room, opening).moved((x0, y0, 0))
+            for opening in planned.openings
+            if opening.kind == "door" and opening.outside == "space"
+        ]
     if windows:
         parts.append(_outdoors(rng, windows, plan))
     kinds = "+".join(room.kind for room in plan)
@@ -113,7 +117,12 @@ def _space_behind(rng: Rng, room: Room, opening: Opening) -> Mesh:
     ]
     space = merge(
         [
-            floor.on(quads("floor", [[(a - 0.12, -half, 0), (b, -half, 0), (b, half, 0), (a - 0.12, half, 0)]])),
+            floor.on(
+                quads(
+                    "floor",
+                    [[(a - 0.12, -half, 0), (b, -half, 0), (b, half, 0), (a - 0.12, half, 0)]],
+                )
+            ),
             wall.on(quads("indoor wall", sides)),
             wall.on(quads("ceiling", [[(a, -half, h), (b, -half, h), (b, half, h), (a, half, h)]])),
         ]
@@ -137,7 +146,13 @@ def _outdoors(
         (x0 - 0.4, x1 + 0.4, y1 + 0.4, y1 + size),
     ]
     # The ground lies around the rooms, not under them.
-    ground = quads(ground_kind, [[(a, c, -storey), (b, c, -storey), (b, d, -storey), (a, d, -storey)] for a, b, c, d in strips])
+    ground = quads(
+        ground_kind,
+        [
+            [(a, c, -storey), (b, c, -storey), (b, d, -storey), (a, d, -storey)]
+            for a, b, c, d in strips
+        ],
+    )
     parts = [ground]
     for x, y, _, direction in windows:
         away = direction + np.pi
@@ -145,17 +160,23 @@ def _outdoors(
         if rng.random() < 0.6:
             reach = float(rng.uniform(5, 25))
             spot = np.array([x, y]) + ahead * (reach + 4)
-            house = box("building", (8, float(rng.uniform(8, 25)), float(rng.uniform(5, 18)) + storey))
+            house = box(
+                "building", (8, float(rng.uniform(8, 25)), float(rng.uniform(5, 18)) + storey)
+            )
             parts.append(house.moved((float(spot[0]), float(spot[1]), -storey), float(away)))
         if rng.random() < 0.5:
             spot = np.array([x, y]) + ahead * float(rng.uniform(2.5, 8)) + rng.normal(0, 1, 2)
             tall = float(rng.uniform(3, 9))
-            crown = ellipsoid("tree crown", (0, 0, tall * 0.65), (tall * 0.25, tall * 0.25, tall * 0.35))
+            crown = ellipsoid(
+                "tree crown", (0, 0, tall * 0.65), (tall * 0.25, tall * 0.25, tall * 0.35)
+            )
             trunk = tube("tree trunk", (0, 0, 0), (0, 0, tall * 0.5), 0.15)
             parts.append(merge([crown, trunk]).moved((float(spot[0]), float(spot[1]), -storey)))
         if rng.random() < 0.2:
             spot = np.array([x, y]) + ahead * 0.75
             slab = box_between("floor", (-0.6, -1.6, -0.1), (0.6, 1.6, -0.02))
             rail = box_between("railing", (0.55, -1.6, -0.02), (0.6, 1.6, 0.95))
-            parts.append(merge([slab, rail]).moved((float(spot[0]), float(spot[1]), 0), float(away)))
+            parts.append(
+                merge([slab, rail]).moved((float(spot[0]), float(spot[1]), 0), float(away))
+            )
     return merge(part.painted(rng) for part in parts)

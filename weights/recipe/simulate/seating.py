@@ -61,9 +61,7 @@ def cushion(concept: str, size: tuple[float, float, float], position: tuple[floa
     levels = [(0.0, 0.93), (0.2, 1.0), (0.75, 1.0), (0.95, 0.93), (1.0, 0.8)]
     corners = np.array([[-1, -1], [0, -1.06], [1, -1], [1.03, 0], [1, 1], [0, 1.06], [-1, 1]]) / 2
     rings = [
-        np.column_stack(
-            [corners * [depth, width] * scale, np.full(len(corners), level * height)]
-        )
+        np.column_stack([corners * [depth, width] * scale, np.full(len(corners), level * height)])
         for level, scale in levels
     ]
     return merge([loft(concept, np.stack(rings)), fan(concept, rings[-1])]).moved(
@@ -141,7 +139,11 @@ def _backrest(
                 tube(concept, (x0, float(y), low), (x1, float(y), high), 0.009, sides=4)
                 for y in np.linspace(-width / 2 + 0.07, width / 2 - 0.07, int(rng.integers(3, 8)))
             ]
-            bars.append(box_between(concept, (x1 - 0.01, -width / 2, high - 0.06), (x1 + 0.02, width / 2, high)))
+            bars.append(
+                box_between(
+                    concept, (x1 - 0.01, -width / 2, high - 0.06), (x1 + 0.02, width / 2, high)
+                )
+            )
         return frame.on(*posts, *bars)
     start = low + (0.0 if kind in ("shell", "upholstered") else _between(rng, 0.05, 0.2))
     angle = np.linspace(-1, 1, 7)
@@ -203,7 +205,12 @@ def _tub_chair(rng: Rng, concept: str, soft: Finish, frame: Finish, seat: float)
     height = seat + (top - seat) * np.clip(1.3 - np.abs(angle - np.pi) / 1.6, 0.35, 1)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     rings = []
-    for scale, z in ((1.0, np.full(13, seat - 0.12)), (1.05, height), (0.85, height), (0.82, np.full(13, seat))):
+    for scale, z in (
+        (1.0, np.full(13, seat - 0.12)),
+        (1.05, height),
+        (0.85, height),
+        (0.82, np.full(13, seat)),
+    ):
         rings.append(np.column_stack([circle * radius * scale, z]))
     shell = loft(concept, np.stack(rings), closed=False)
     seat_pad = tube(concept, (0, 0, seat - 0.12), (0, 0, seat), radius * 0.95, sides=12)
@@ -278,7 +285,12 @@ def office_chair(rng: Rng) -> Mesh:
             parts.append(
                 frame.on(
                     box(concept, (0.26, 0.07, 0.035), (-0.02, y, seat + 0.2)),
-                    tube(concept, (-0.02, y, seat + 0.2), (0, side * width * 0.35, seat - 0.05), 0.018),
+                    tube(
+                        concept,
+                        (-0.02, y, seat + 0.2),
+                        (0, side * width * 0.35, seat - 0.05),
+                        0.018,
+                    ),
                 )
             )
     if rng.random() < 0.2:
@@ -325,7 +337,11 @@ def bar_stool(rng: Rng) -> Mesh:
 
 def bench(rng: Rng) -> Mesh:
     """Return a bench, with or without a back, upholstered or of wood."""
-    length, depth, height = _between(rng, 0.9, 2.2), _between(rng, 0.35, 0.5), _between(rng, 0.42, 0.48)
+    length, depth, height = (
+        _between(rng, 0.9, 2.2),
+        _between(rng, 0.35, 0.5),
+        _between(rng, 0.42, 0.48),
+    )
     frame = draw_finish(rng, "wood", "steel")
     seat = frame if rng.random() < 0.5 else draw_finish(rng, "leather", "upholstery")
     parts = [
@@ -334,7 +350,9 @@ def bench(rng: Rng) -> Mesh:
     ]
     if rng.random() < 0.35:
         back = box_between(
-            "bench", (-depth / 2 - 0.05, -length / 2, height + 0.1), (-depth / 2, length / 2, height + 0.4)
+            "bench",
+            (-depth / 2 - 0.05, -length / 2, height + 0.1),
+            (-depth / 2, length / 2, height + 0.4),
         )
         parts.append(seat.on(back))
     return merge(parts)
@@ -342,14 +360,21 @@ def bench(rng: Rng) -> Mesh:
 
 def pillow(rng: Rng) -> Mesh:
     """Return a pillow or a cushion that lies flat, of its own colour or of two stripes."""
-    width, depth, height = _between(rng, 0.35, 0.72), _between(rng, 0.32, 0.5), _between(rng, 0.1, 0.2)
+    width, depth, height = (
+        _between(rng, 0.35, 0.72),
+        _between(rng, 0.32, 0.5),
+        _between(rng, 0.1, 0.2),
+    )
     size = np.array([depth, width, height])
     u = np.linspace(-1, 1, 9)
     x, y = np.meshgrid(u, u, indexing="ij")
     # A sewn cushion is thick in the middle and has pointed corners.
     bulge = np.sqrt(np.clip((1 - x**4) * (1 - y**4), 0, None))
     halves = [
-        np.stack([x * (0.5 - 0.05 * (y**2 - 1)), y * (0.5 - 0.05 * (x**2 - 1)), 0.5 + sign * bulge / 2], axis=-1)
+        np.stack(
+            [x * (0.5 - 0.05 * (y**2 - 1)), y * (0.5 - 0.05 * (x**2 - 1)), 0.5 + sign * bulge / 2],
+            axis=-1,
+        )
         for sign in (-1, 1)
     ]
     finish = draw_finish(rng, "linen", "upholstery")
@@ -383,9 +408,7 @@ def sofa(rng: Rng, concept: str = "sofa") -> Mesh:
     if rng.random() < 0.9:
         for side in (-1, 1):
             y = side * (width + arm) / 2
-            parts.append(
-                box(concept, (depth, arm, arm_top - lift), (0, y, lift), taper=(1, 0.92))
-            )
+            parts.append(box(concept, (depth, arm, arm_top - lift), (0, y, lift), taper=(1, 0.92)))
     loose: list[Mesh] = []
     for k in range(seats):
         y = (k + 0.5) * seat_width - width / 2
@@ -396,7 +419,9 @@ def sofa(rng: Rng, concept: str = "sofa") -> Mesh:
         if rng.random() < 0.8:
             rise = max(top - seat + _between(rng, -0.08, 0.08), 0.2)
             parts.append(
-                cushion(concept, (0.2, seat_width * 0.95, rise), (-depth / 2 + back + 0.08, y, seat))
+                cushion(
+                    concept, (0.2, seat_width * 0.95, rise), (-depth / 2 + back + 0.08, y, seat)
+                )
             )
         if rng.random() < 0.35:
             spot = (-depth / 2 + back + 0.12, y + _between(rng, -0.15, 0.15), seat)
@@ -415,15 +440,19 @@ def sofa(rng: Rng, concept: str = "sofa") -> Mesh:
     return merge([soft.on(*parts), feet, *loose])
 
 
-def _throw(
-    rng: Rng, width: float, z_range: tuple[float, float], depth: float, back: float
-) -> Mesh:
+def _throw(rng: Rng, width: float, z_range: tuple[float, float], depth: float, back: float) -> Mesh:
     """Return a blanket over the back and the seat of a sofa."""
     seat, top = z_range
     side = _between(rng, 0.4, 0.9)
     y = np.linspace(-side / 2, side / 2, 6) + _between(rng, -0.3, 0.3) * width
     x0 = -depth / 2
-    path = [(x0 - 0.03, seat), (x0 - 0.02, top + 0.02), (x0 + back, top + 0.03), (x0 + back + 0.2, seat + 0.05), (depth * 0.2, seat + 0.04)]
+    path = [
+        (x0 - 0.03, seat),
+        (x0 - 0.02, top + 0.02),
+        (x0 + back, top + 0.03),
+        (x0 + back + 0.2, seat + 0.05),
+        (depth * 0.2, seat + 0.04),
+    ]
     rows = [np.stack([np.full(6, x), y, np.full(6, z)], axis=1) for x, z in path]
     return draw_finish(rng, "linen").on(loft("blanket", np.stack(rows), closed=False))
 

@@ -40,18 +40,24 @@ def fronts(
         y = -width / 2 + (i + 0.5) * width / columns
         for low, high in zip(edges[:-1], edges[1:], strict=True):
             panel = (relief, width / columns - 2 * gap, float(high - low) - 2 * gap)
-            parts.append(finish.on(box(concept, panel, (depth / 2 + relief / 2, y, float(low) + gap))))
+            parts.append(
+                finish.on(box(concept, panel, (depth / 2 + relief / 2, y, float(low) + gap)))
+            )
             x, is_drawer = depth / 2 + relief + 0.015, high - low < 0.45
             z = float(low + high) / 2 if is_drawer else float(high) - 0.15
             edge = width / columns / 2 - 0.05
             if kind == "bar" and is_drawer:
-                parts.append(handle.on(box(concept, (0.03, min(0.16, panel[1] * 0.5), 0.015), (x, y, z))))
+                parts.append(
+                    handle.on(box(concept, (0.03, min(0.16, panel[1] * 0.5), 0.015), (x, y, z)))
+                )
             elif kind == "knob" or (kind == "bar" and not is_drawer):
                 spot = (x, y if is_drawer else y + edge * (1 if i % 2 == 0 else -1), z)
                 parts.append(handle.on(box(concept, (0.03, 0.03, 0.03), spot)))
             elif kind == "upright":
                 spot = (x, y + (0 if is_drawer else edge * (1 if i % 2 == 0 else -1)), z - 0.07)
-                parts.append(handle.on(box(concept, (0.03, 0.015, 0.14 if not is_drawer else 0.03), spot)))
+                parts.append(
+                    handle.on(box(concept, (0.03, 0.015, 0.14 if not is_drawer else 0.03), spot))
+                )
     return merge(parts)
 
 
@@ -82,7 +88,11 @@ def _cabinet(concept: str, rng: Rng, size: Size, columns: int, rows: list[float]
 
 def cabinet(rng: Rng) -> Mesh:
     """Return a cabinet, low or tall, with doors and drawers, some with glass or open shelves."""
-    size = (_between(rng, 0.3, 0.6), _between(rng, 0.5, 1.8), float(rng.choice([_between(rng, 0.6, 1.1), _between(rng, 1.2, 2.1)])))
+    size = (
+        _between(rng, 0.3, 0.6),
+        _between(rng, 0.5, 1.8),
+        float(rng.choice([_between(rng, 0.6, 1.1), _between(rng, 1.2, 2.1)])),
+    )
     columns = max(int(size[1] / _between(rng, 0.4, 0.65)), 1)
     rows = [1.0] if size[2] < 1.1 else [1.0, _between(rng, 0.8, 2.0)]
     if rng.random() < 0.3:
@@ -93,7 +103,9 @@ def cabinet(rng: Rng) -> Mesh:
 def dresser(rng: Rng) -> Mesh:
     """Return a chest of drawers."""
     size = (_between(rng, 0.4, 0.55), _between(rng, 0.6, 1.7), _between(rng, 0.65, 1.2))
-    return _cabinet("dresser", rng, size, max(int(size[1] / 0.65), 1), [1.0] * int(rng.integers(3, 6)))
+    return _cabinet(
+        "dresser", rng, size, max(int(size[1] / 0.65), 1), [1.0] * int(rng.integers(3, 6))
+    )
 
 
 def nightstand(rng: Rng) -> Mesh:
@@ -112,11 +124,17 @@ def nightstand(rng: Rng) -> Mesh:
 
 def tv_stand(rng: Rng) -> Mesh:
     """Return a low cabinet for a television, with open and closed compartments."""
-    depth, width, height = _between(rng, 0.35, 0.5), _between(rng, 0.9, 2.2), _between(rng, 0.35, 0.6)
+    depth, width, height = (
+        _between(rng, 0.35, 0.5),
+        _between(rng, 0.9, 2.2),
+        _between(rng, 0.35, 0.6),
+    )
     finish, concept = draw_finish(rng, "wood", "wood", "wall_paint"), "tv stand"
     if rng.random() < 0.5:
         return _cabinet(concept, rng, (depth, width, height), int(rng.integers(2, 5)), [1.0])
-    boards = [box(concept, (depth, width, 0.03), (0, 0, z)) for z in (0.05, height * 0.5, height - 0.03)]
+    boards = [
+        box(concept, (depth, width, 0.03), (0, 0, z)) for z in (0.05, height * 0.5, height - 0.03)
+    ]
     sides = [
         box(concept, (depth, 0.03, height - 0.05), (0, float(y), 0.05))
         for y in np.linspace(-width / 2, width / 2, int(rng.integers(3, 5)))
@@ -135,7 +153,12 @@ def file_cabinet(rng: Rng) -> Mesh:
     size = (_between(rng, 0.5, 0.65), float(rng.choice([0.42, 0.42, 0.8])), count * 0.32 + 0.05)
     finish = draw_finish(rng, "appliance", "steel")
     body = finish.on(box("file cabinet", size))
-    return merge([body, fronts("file cabinet", rng, size, finish.darker(0.93), columns=1, rows=[1.0] * count)])
+    return merge(
+        [
+            body,
+            fronts("file cabinet", rng, size, finish.darker(0.93), columns=1, rows=[1.0] * count),
+        ]
+    )
 
 
 def wardrobe(rng: Rng) -> Mesh:
@@ -159,7 +182,10 @@ def _open_wardrobe(rng: Rng, size: Size) -> Mesh:
     finish, concept = draw_finish(rng, "wood", "wall_paint"), "wardrobe"
     parts = [
         *(box(concept, (depth, 0.025, height), (0, y, 0)) for y in (-width / 2, width / 2)),
-        *(box(concept, (depth, width, 0.025), (0, 0, z)) for z in (0.08, height * 0.85, height - 0.03)),
+        *(
+            box(concept, (depth, width, 0.025), (0, 0, z))
+            for z in (0.08, height * 0.85, height - 0.03)
+        ),
         box(concept, (0.01, width, height), (-depth / 2, 0, 0)),
     ]
     rod = tube(concept, (0, -width / 2, height * 0.8), (0, width / 2, height * 0.8), 0.014)
@@ -195,7 +221,12 @@ def clothes_rack(rng: Rng) -> Mesh:
 def coat_rack(rng: Rng) -> Mesh:
     """Return a standing coat rack with coats and bags."""
     height, frame = _between(rng, 1.6, 1.85), draw_finish(rng, "wood", "steel")
-    parts = [frame.on(tube("coat rack", (0, 0, 0), (0, 0, height), 0.022), tube("coat rack", (0, 0, 0), (0, 0, 0.03), 0.22, sides=12))]
+    parts = [
+        frame.on(
+            tube("coat rack", (0, 0, 0), (0, 0, height), 0.022),
+            tube("coat rack", (0, 0, 0), (0, 0, 0.03), 0.22, sides=12),
+        )
+    ]
     for angle in np.linspace(0, 2 * np.pi, 6)[:-1]:
         way = np.array([np.cos(angle), np.sin(angle)])
         tip = (0.16 * way[0], 0.16 * way[1], height - 0.02)
@@ -203,7 +234,13 @@ def coat_rack(rng: Rng) -> Mesh:
         if rng.random() < 0.5:
             drop = _between(rng, 0.5, 1.0)
             spot = (0.17 * way[0], 0.17 * way[1], height - 0.1 - drop)
-            coat = box("clothes", (0.16, _between(rng, 0.3, 0.45), drop), spot, yaw=float(angle), taper=(0.5, 0.5))
+            coat = box(
+                "clothes",
+                (0.16, _between(rng, 0.3, 0.45), drop),
+                spot,
+                yaw=float(angle),
+                taper=(0.5, 0.5),
+            )
             parts.append(draw_finish(rng, "fabric", "trousers").on(coat))
     return merge(parts)
 
@@ -239,12 +276,20 @@ def _shelf_contents(rng: Rng, kind: str, width: float, height: float, depth: flo
         step = _between(rng, 0.1, 0.45)
         if rng.random() < 0.7:
             if kind == "boxes":
-                size = (depth * _between(rng, 0.6, 1.0), min(step, width / 2 - y) * 0.9, height * _between(rng, 0.4, 0.95))
+                size = (
+                    depth * _between(rng, 0.6, 1.0),
+                    min(step, width / 2 - y) * 0.9,
+                    height * _between(rng, 0.4, 0.95),
+                )
                 concept = str(rng.choice(["box", "box", "basket", "binder", "crate"]))
                 finish = draw_finish(rng, "cardboard", "plastic", "paper")
                 parts.append(finish.on(box(concept, size, (0, y + step / 2, 0))))
             else:
-                parts.append(draw_small_object(rng, most_m=min(height * 0.9, 0.4)).moved((0, y + step / 2, 0)))
+                parts.append(
+                    draw_small_object(rng, most_m=min(height * 0.9, 0.4)).moved(
+                        (0, y + step / 2, 0)
+                    )
+                )
         y += step
     return merge(parts)
 
@@ -289,7 +334,14 @@ def bookshelf(rng: Rng) -> Mesh:
     mesh = shelving("bookshelf", rng, size, ["books", "books", "books", "objects", "boxes"])
     if rng.random() < 0.2:
         doors = (size[0], size[1], size[2] * 0.35)
-        front = fronts("bookshelf", rng, doors, draw_finish(rng, "wood"), columns=max(int(size[1] / 0.5), 1), rows=[1.0])
+        front = fronts(
+            "bookshelf",
+            rng,
+            doors,
+            draw_finish(rng, "wood"),
+            columns=max(int(size[1] / 0.5), 1),
+            rows=[1.0],
+        )
         mesh = merge([mesh, front])
     return mesh
 
@@ -303,23 +355,44 @@ def shelf(rng: Rng) -> Mesh:
 def pallet_rack(rng: Rng) -> Mesh:
     """Return a heavy rack with pallets of boxes."""
     depth, width, height = _between(rng, 0.8, 1.1), _between(rng, 1.8, 3.6), _between(rng, 2.0, 4.5)
-    posts, beams = draw_finish(rng, "steel", "car_paint"), draw_finish(rng, "warning_plastic", "steel")
+    posts, beams = (
+        draw_finish(rng, "steel", "car_paint"),
+        draw_finish(rng, "warning_plastic", "steel"),
+    )
     concept, count = "pallet rack", max(int(height / 1.3), 1)
     step = height / (count + 0.3)
     parts = [posts.on(*legs(concept, width, depth, height, 0.09))]
     for side in (-1, 1):
         for k in range(count * 2):
             z = k * step / 2
-            parts.append(posts.on(tube(concept, (-depth / 2, side * width / 2, z), (depth / 2, side * width / 2, z + step / 2), 0.02, sides=4)))
+            parts.append(
+                posts.on(
+                    tube(
+                        concept,
+                        (-depth / 2, side * width / 2, z),
+                        (depth / 2, side * width / 2, z + step / 2),
+                        0.02,
+                        sides=4,
+                    )
+                )
+            )
     for k in range(count + 1):
         z = max(k * step - 0.12, 0.0)
         if k:
-            parts.append(beams.on(*(box(concept, (0.05, width, 0.12), (x, 0, z)) for x in (-depth / 2, depth / 2))))
+            parts.append(
+                beams.on(
+                    *(box(concept, (0.05, width, 0.12), (x, 0, z)) for x in (-depth / 2, depth / 2))
+                )
+            )
         y = -width / 2 + 0.15
         while y < width / 2 - 0.7:
             load = _between(rng, 0.6, 1.1)
             if rng.random() < 0.75:
-                parts.append(pallet_of_boxes(rng, (depth * 0.95, min(load, width / 2 - y), step * 0.75)).moved((0, y + load / 2, z + 0.12)))
+                parts.append(
+                    pallet_of_boxes(
+                        rng, (depth * 0.95, min(load, width / 2 - y), step * 0.75)
+                    ).moved((0, y + load / 2, z + 0.12))
+                )
             y += load + 0.1
     return merge(parts)
 
@@ -331,7 +404,9 @@ def pallet_of_boxes(rng: Rng, size: Size) -> Mesh:
         box("pallet", (depth, width / 8, 0.02), (0, float(y), 0.11))
         for y in np.linspace(-width * 0.43, width * 0.43, 6)
     ]
-    parts += [box("pallet", (0.1, width, 0.11), (x, 0, 0)) for x in (-depth * 0.42, 0, depth * 0.42)]
+    parts += [
+        box("pallet", (0.1, width, 0.11), (x, 0, 0)) for x in (-depth * 0.42, 0, depth * 0.42)
+    ]
     wood = draw_finish(rng, "wood")
     layers = max(int((height - 0.13) / _between(rng, 0.2, 0.45) * _between(rng, 0.4, 1)), 1)
     across = max(int(width / _between(rng, 0.3, 0.6)), 1)
@@ -353,7 +428,9 @@ def lockers(rng: Rng) -> Mesh:
     size = (_between(rng, 0.4, 0.52), columns * _between(rng, 0.28, 0.4), _between(rng, 1.6, 1.95))
     finish = draw_finish(rng, "car_paint", "appliance", "steel")
     body = finish.on(box("locker", size))
-    return merge([body, fronts("locker", rng, size, finish.darker(0.9), columns=columns, rows=[1.0] * rows)])
+    return merge(
+        [body, fronts("locker", rng, size, finish.darker(0.9), columns=columns, rows=[1.0] * rows)]
+    )
 
 
 def shoe_rack(rng: Rng) -> Mesh:
@@ -374,7 +451,11 @@ def shoe_rack(rng: Rng) -> Mesh:
 
 def display_case(rng: Rng) -> Mesh:
     """Return a cabinet with panes and things in it."""
-    depth, width, height = _between(rng, 0.35, 0.5), _between(rng, 0.6, 1.6), _between(rng, 1.0, 2.0)
+    depth, width, height = (
+        _between(rng, 0.35, 0.5),
+        _between(rng, 0.6, 1.6),
+        _between(rng, 1.0, 2.0),
+    )
     body = shelving("display case", rng, (depth, width, height), ["objects", "objects", "books"])
     pane = box("display case", (0.006, width, height * 0.9), (depth / 2 + 0.005, 0, height * 0.05))
     return merge([body, pane.made_of("glass")])
@@ -396,5 +477,9 @@ def trunk(rng: Rng) -> Mesh:
     """Return a trunk or chest with a lid."""
     size = (_between(rng, 0.4, 0.55), _between(rng, 0.7, 1.2), _between(rng, 0.4, 0.55))
     finish = draw_finish(rng, "wood", "leather")
-    lid = box_between("trunk", (-size[0] / 2 - 0.01, -size[1] / 2 - 0.01, size[2] * 0.72), (size[0] / 2 + 0.01, size[1] / 2 + 0.01, size[2]))
+    lid = box_between(
+        "trunk",
+        (-size[0] / 2 - 0.01, -size[1] / 2 - 0.01, size[2] * 0.72),
+        (size[0] / 2 + 0.01, size[1] / 2 + 0.01, size[2]),
+    )
     return merge([finish.on(box("trunk", size)), finish.darker(0.85).on(lid)])

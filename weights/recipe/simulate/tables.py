@@ -67,7 +67,11 @@ def _table(rng: Rng, concept: str, size: tuple[float, float, float]) -> Mesh:
     """Return a table of (depth, width, height) metres, rectangular or round."""
     depth, width, height = size
     top = draw_finish(rng, "wood", "wood", "wood", "plastic", "tile", "glass")
-    base = top if top.material == "wood" and rng.random() < 0.7 else draw_finish(rng, "wood", "steel", "chrome")
+    base = (
+        top
+        if top.material == "wood" and rng.random() < 0.7
+        else draw_finish(rng, "wood", "steel", "chrome")
+    )
     thickness = 0.012 if top.material == "glass" else _between(rng, 0.02, 0.06)
     if top.material == "glass" and rng.random() < 0.6:
         # Most glass tops are frosted or covered, or nothing would be measured of them.
@@ -107,12 +111,18 @@ def _table(rng: Rng, concept: str, size: tuple[float, float, float]) -> Mesh:
 
 def table(rng: Rng) -> Mesh:
     """Return a table of any use."""
-    return _table(rng, "table", (_between(rng, 0.5, 1.1), _between(rng, 0.6, 2.2), _between(rng, 0.66, 0.78)))
+    return _table(
+        rng, "table", (_between(rng, 0.5, 1.1), _between(rng, 0.6, 2.2), _between(rng, 0.66, 0.78))
+    )
 
 
 def dining_table(rng: Rng) -> Mesh:
     """Return a dining table, at times with a tablecloth."""
-    depth, width, height = _between(rng, 0.75, 1.1), _between(rng, 0.8, 2.4), _between(rng, 0.71, 0.78)
+    depth, width, height = (
+        _between(rng, 0.75, 1.1),
+        _between(rng, 0.8, 2.4),
+        _between(rng, 0.71, 0.78),
+    )
     mesh = _table(rng, "dining table", (depth, width, height))
     if rng.random() < 0.15:
         cloth = draw_finish(rng, "linen")
@@ -124,7 +134,11 @@ def dining_table(rng: Rng) -> Mesh:
 
 def coffee_table(rng: Rng) -> Mesh:
     """Return a coffee table, at times with a lower board."""
-    depth, width, height = _between(rng, 0.45, 0.8), _between(rng, 0.5, 1.4), _between(rng, 0.32, 0.5)
+    depth, width, height = (
+        _between(rng, 0.45, 0.8),
+        _between(rng, 0.5, 1.4),
+        _between(rng, 0.32, 0.5),
+    )
     mesh = _table(rng, "coffee table", (depth, width, height))
     if rng.random() < 0.4:
         board = box("coffee table", (depth * 0.85, width * 0.85, 0.02), (0, 0, height * 0.35))
@@ -135,14 +149,21 @@ def coffee_table(rng: Rng) -> Mesh:
 def side_table(rng: Rng) -> Mesh:
     """Return a small table beside a seat."""
     size = _between(rng, 0.32, 0.6)
-    return _table(rng, "side table", (size, size * _between(rng, 0.9, 1.2), _between(rng, 0.42, 0.68)))
+    return _table(
+        rng, "side table", (size, size * _between(rng, 0.9, 1.2), _between(rng, 0.42, 0.68))
+    )
 
 
 def conference_table(rng: Rng, length: float) -> Mesh:
     """Return a long table for meetings, ``length`` metres along y."""
     width, height = _between(rng, 0.9, 1.5), _between(rng, 0.71, 0.76)
-    top, base = draw_finish(rng, "wood", "wood", "plastic"), draw_finish(rng, "wood", "steel", "chrome")
-    ends = tube("table", (0, -length / 2, height - 0.04), (0, -length / 2, height), width / 2, sides=20)
+    top, base = (
+        draw_finish(rng, "wood", "wood", "plastic"),
+        draw_finish(rng, "wood", "steel", "chrome"),
+    )
+    ends = tube(
+        "table", (0, -length / 2, height - 0.04), (0, -length / 2, height), width / 2, sides=20
+    )
     plate = box("table", (width, length, 0.04), (0, 0, height - 0.04))
     rounded = rng.random() < 0.4
     shapes = [plate, ends, ends.moved((0, length, 0))] if rounded else [plate]
@@ -155,15 +176,32 @@ def conference_table(rng: Rng, length: float) -> Mesh:
 
 def desk(rng: Rng) -> Mesh:
     """Return a desk, straight or with a corner, mostly with drawers; without things on it."""
-    width, depth, height = _between(rng, 0.95, 1.9), _between(rng, 0.5, 0.85), _between(rng, 0.7, 0.78)
+    width, depth, height = (
+        _between(rng, 0.95, 1.9),
+        _between(rng, 0.5, 0.85),
+        _between(rng, 0.7, 0.78),
+    )
     top = draw_finish(rng, "wood", "wood", "plastic")
     base = top if rng.random() < 0.5 else draw_finish(rng, "steel", "wood", "chrome")
     parts = [top.on(box("desk", (depth, width, 0.03), (0, 0, height - 0.03)))]
     side = float(rng.choice([-1, 1]))
     if rng.random() < 0.2:
         length = _between(rng, 0.5, 1.0)
-        wing = box("desk", (length, 0.55, 0.03), (depth / 2 + length / 2, side * (width / 2 - 0.28), height - 0.03))
-        parts += [top.on(wing), base.on(box("desk", (0.05, 0.5, height - 0.03), (depth / 2 + length - 0.03, side * (width / 2 - 0.28), 0)))]
+        wing = box(
+            "desk",
+            (length, 0.55, 0.03),
+            (depth / 2 + length / 2, side * (width / 2 - 0.28), height - 0.03),
+        )
+        parts += [
+            top.on(wing),
+            base.on(
+                box(
+                    "desk",
+                    (0.05, 0.5, height - 0.03),
+                    (depth / 2 + length - 0.03, side * (width / 2 - 0.28), 0),
+                )
+            ),
+        ]
     if rng.random() < 0.5:
         parts.append(base.on(*legs("desk", width, depth, height - 0.03, _between(rng, 0.03, 0.06))))
     else:
@@ -175,7 +213,9 @@ def desk(rng: Rng) -> Mesh:
         body = _drawers(rng, (depth * 0.85, 0.4, height - 0.15), base)
         parts.append(body.moved((0, side * (width / 2 - 0.24), 0.1)))
     if rng.random() < 0.5:
-        panel = box_between("desk", (-depth / 2, -width / 2, 0.25), (-depth / 2 + 0.02, width / 2, height - 0.03))
+        panel = box_between(
+            "desk", (-depth / 2, -width / 2, 0.25), (-depth / 2 + 0.02, width / 2, height - 0.03)
+        )
         parts.append(base.on(panel))
     if rng.random() < 0.15:
         parts.append(top.on(_hutch(rng, depth, width, height)))
@@ -189,8 +229,12 @@ def _drawers(rng: Rng, size: tuple[float, float, float], finish: Finish) -> Mesh
     count = int(rng.integers(2, 4))
     for k in range(count):
         z = k * height / count + 0.01
-        parts.append(box("desk", (0.02, width - 0.02, height / count - 0.02), (depth / 2 + 0.01, 0, z)))
-        parts.append(box("desk", (0.02, 0.12, 0.015), (depth / 2 + 0.03, 0, z + height / count * 0.6)))
+        parts.append(
+            box("desk", (0.02, width - 0.02, height / count - 0.02), (depth / 2 + 0.01, 0, z))
+        )
+        parts.append(
+            box("desk", (0.02, 0.12, 0.015), (depth / 2 + 0.03, 0, z + height / count * 0.6))
+        )
     return finish.on(*parts)
 
 
@@ -204,7 +248,11 @@ def _hutch(rng: Rng, depth: float, width: float, height: float) -> Mesh:
 
 def workbench(rng: Rng) -> Mesh:
     """Return a workbench with a thick top, a shelf below and at times a board behind."""
-    width, depth, height = _between(rng, 1.2, 2.4), _between(rng, 0.55, 0.8), _between(rng, 0.82, 0.95)
+    width, depth, height = (
+        _between(rng, 1.2, 2.4),
+        _between(rng, 0.55, 0.8),
+        _between(rng, 0.82, 0.95),
+    )
     top, base = draw_finish(rng, "wood"), draw_finish(rng, "steel", "wood")
     parts = [
         top.on(box("workbench", (depth, width, 0.06), (0, 0, height - 0.06))),
@@ -212,7 +260,11 @@ def workbench(rng: Rng) -> Mesh:
         top.on(box("workbench", (depth * 0.9, width * 0.95, 0.03), (0, 0, 0.2))),
     ]
     if rng.random() < 0.5:
-        board = box_between("workbench", (-depth / 2 - 0.02, -width / 2, height), (-depth / 2, width / 2, height + 0.8))
+        board = box_between(
+            "workbench",
+            (-depth / 2 - 0.02, -width / 2, height),
+            (-depth / 2, width / 2, height + 0.8),
+        )
         parts.append(top.on(board))
     return merge(parts)
 

@@ -44,7 +44,17 @@ def _patchwork(
     z = np.linspace(*z_range, rows + 1)
     return merge(
         Finish(material, pick[i, j]).on(
-            quads(concept, [[(x, y[i], z[j]), (x, y[i + 1], z[j]), (x, y[i + 1], z[j + 1]), (x, y[i], z[j + 1])]])
+            quads(
+                concept,
+                [
+                    [
+                        (x, y[i], z[j]),
+                        (x, y[i + 1], z[j]),
+                        (x, y[i + 1], z[j + 1]),
+                        (x, y[i], z[j + 1]),
+                    ]
+                ],
+            )
         )
         for i in range(columns)
         for j in range(rows)
@@ -61,7 +71,9 @@ def picture(rng: Rng) -> Mesh:
     edge = 0.0 if is_poster else float(rng.choice([0.0, _between(rng, 0.015, 0.06)]))
     frame = draw_finish(rng, "wood", "screen", "chrome", "ceiling_paint")
     body = frame.on(box_between("picture", (0, -width / 2, low), (thick, width / 2, low + height)))
-    face = _patchwork(rng, "picture", width - 2 * edge, (low + edge, low + height - edge), thick + 0.003, "paper")
+    face = _patchwork(
+        rng, "picture", width - 2 * edge, (low + edge, low + height - edge), thick + 0.003, "paper"
+    )
     return merge([body, face])
 
 
@@ -73,10 +85,19 @@ def mirror(rng: Rng) -> Mesh:
     if rng.random() < 0.2:
         radius, z = width / 2, low + width / 2
         disc = tube("mirror", (0, 0, z), (thick, 0, z), radius, sides=24)
-        return merge([frame.on(disc), tube("mirror", (thick, 0, z), (thick + 0.003, 0, z), radius * 0.93, sides=24)])
+        return merge(
+            [
+                frame.on(disc),
+                tube("mirror", (thick, 0, z), (thick + 0.003, 0, z), radius * 0.93, sides=24),
+            ]
+        )
     edge = float(rng.choice([0.0, _between(rng, 0.02, 0.07)]))
     body = box_between("mirror", (0, -width / 2, low), (thick, width / 2, low + height))
-    pane = box_between("mirror", (thick, -width / 2 + edge, low + edge), (thick + 0.004, width / 2 - edge, low + height - edge))
+    pane = box_between(
+        "mirror",
+        (thick, -width / 2 + edge, low + edge),
+        (thick + 0.004, width / 2 - edge, low + height - edge),
+    )
     return merge([frame.on(body), pane])
 
 
@@ -89,7 +110,13 @@ def whiteboard(rng: Rng) -> Mesh:
     surface = plain_finish("whiteboard" if concept == "whiteboard" else "plastic", colors[concept])
     parts = [
         frame.on(box_between(concept, (0, -width / 2, low), (0.02, width / 2, low + height))),
-        surface.on(box_between(concept, (0.02, -width / 2 + 0.02, low + 0.02), (0.022, width / 2 - 0.02, low + height - 0.02))),
+        surface.on(
+            box_between(
+                concept,
+                (0.02, -width / 2 + 0.02, low + 0.02),
+                (0.022, width / 2 - 0.02, low + height - 0.02),
+            )
+        ),
         frame.on(box_between(concept, (0, -width * 0.3, low - 0.02), (0.08, width * 0.3, low))),
     ]
     ink = (0.05, 0.08, 0.3) if concept == "whiteboard" else (0.6, 0.6, 0.58)
@@ -104,8 +131,16 @@ def bulletin_board(rng: Rng) -> Mesh:
     """Return a board of cork or felt with papers pinned to it."""
     width, height, low = _between(rng, 0.6, 2.4), _between(rng, 0.5, 1.2), _between(rng, 0.9, 1.25)
     parts = [
-        draw_finish(rng, "wood", "steel").on(box_between("bulletin board", (0, -width / 2, low), (0.02, width / 2, low + height))),
-        draw_finish(rng, "cardboard", "fabric").on(box_between("bulletin board", (0.02, -width / 2 + 0.03, low + 0.03), (0.022, width / 2 - 0.03, low + height - 0.03))),
+        draw_finish(rng, "wood", "steel").on(
+            box_between("bulletin board", (0, -width / 2, low), (0.02, width / 2, low + height))
+        ),
+        draw_finish(rng, "cardboard", "fabric").on(
+            box_between(
+                "bulletin board",
+                (0.02, -width / 2 + 0.03, low + 0.03),
+                (0.022, width / 2 - 0.03, low + height - 0.03),
+            )
+        ),
     ]
     for _ in range(int(rng.integers(2, 12))):
         y, z = _between(rng, -0.42, 0.3) * width, low + _between(rng, 0.08, 0.65) * height
@@ -117,7 +152,9 @@ def bulletin_board(rng: Rng) -> Mesh:
 def projector_screen(rng: Rng) -> Mesh:
     """Return a projection screen that is let down from its case."""
     width, low, high = _between(rng, 1.6, 3.0), _between(rng, 0.8, 1.2), _between(rng, 2.2, 2.5)
-    case = box_between("projector screen", (0, -width / 2 - 0.1, high), (0.1, width / 2 + 0.1, high + 0.1))
+    case = box_between(
+        "projector screen", (0, -width / 2 - 0.1, high), (0.1, width / 2 + 0.1, high + 0.1)
+    )
     sheet = box_between("projector screen", (0.05, -width / 2, low), (0.053, width / 2, high))
     white = plain_finish("whiteboard", (0.72, 0.72, 0.71))
     return white.on(case, sheet)
@@ -131,17 +168,29 @@ def wall_television(rng: Rng) -> Mesh:
 def wall_clock(rng: Rng) -> Mesh:
     """Return a round clock."""
     z, radius = _between(rng, 1.8, 2.2), _between(rng, 0.11, 0.2)
-    rim = draw_finish(rng, "screen", "wood", "chrome").on(tube("clock", (0, 0, z), (0.04, 0, z), radius, sides=16))
-    face = plain_finish("paper", (0.72, 0.72, 0.7)).on(tube("clock", (0.04, 0, z), (0.043, 0, z), radius * 0.88, sides=16))
+    rim = draw_finish(rng, "screen", "wood", "chrome").on(
+        tube("clock", (0, 0, z), (0.04, 0, z), radius, sides=16)
+    )
+    face = plain_finish("paper", (0.72, 0.72, 0.7)).on(
+        tube("clock", (0.04, 0, z), (0.043, 0, z), radius * 0.88, sides=16)
+    )
     return merge([rim, face])
 
 
 def wall_shelf(rng: Rng) -> Mesh:
     """Return a board on a wall with books or other things."""
     width, z, depth = _between(rng, 0.5, 1.4), _between(rng, 1.2, 1.75), _between(rng, 0.18, 0.28)
-    parts = [draw_finish(rng, "wood", "ceiling_paint").on(box("shelf", (depth, width, 0.03), (depth / 2, 0, z)))]
+    parts = [
+        draw_finish(rng, "wood", "ceiling_paint").on(
+            box("shelf", (depth, width, 0.03), (depth / 2, 0, z))
+        )
+    ]
     if rng.random() < 0.6:
-        parts.append(row_of_books(rng, width * _between(rng, 0.3, 0.9), 0.27, depth).moved((depth / 2, 0, z + 0.03)))
+        parts.append(
+            row_of_books(rng, width * _between(rng, 0.3, 0.9), 0.27, depth).moved(
+                (depth / 2, 0, z + 0.03)
+            )
+        )
     else:
         for y in np.arange(-width / 2 + 0.12, width / 2 - 0.1, 0.25):
             parts.append(draw_small_object(rng, most_m=0.22).moved((depth / 2, float(y), z + 0.03)))
@@ -153,10 +202,16 @@ def radiator(rng: Rng) -> Mesh:
     width, height = _between(rng, 0.5, 2.0), _between(rng, 0.4, 0.7)
     finish = draw_finish(rng, "ceiling_paint", "ceiling_paint", "steel")
     if rng.random() < 0.5:
-        ribs = [box("radiator", (0.1, 0.045, height), (0.09, float(y), 0.12)) for y in np.arange(-width / 2, width / 2, 0.06)]
+        ribs = [
+            box("radiator", (0.1, 0.045, height), (0.09, float(y), 0.12))
+            for y in np.arange(-width / 2, width / 2, 0.06)
+        ]
         return finish.on(*ribs)
     panel = box("radiator", (0.07, width, height), (0.08, 0, 0.12))
-    grooves = [box("radiator", (0.01, 0.02, height * 0.9), (0.12, float(y), 0.12 + height * 0.05)) for y in np.arange(-width / 2 + 0.03, width / 2, 0.045)]
+    grooves = [
+        box("radiator", (0.01, 0.02, height * 0.9), (0.12, float(y), 0.12 + height * 0.05))
+        for y in np.arange(-width / 2 + 0.03, width / 2, 0.045)
+    ]
     valve = tube("radiator", (0.08, width / 2, 0.2), (0.08, width / 2 + 0.1, 0.2), 0.025)
     return finish.on(panel, *grooves, valve)
 
@@ -173,12 +228,29 @@ def air_conditioner(rng: Rng) -> Mesh:
 def coat_hooks(rng: Rng) -> Mesh:
     """Return a board with hooks and coats."""
     width, z = _between(rng, 0.5, 1.3), _between(rng, 1.5, 1.75)
-    parts = [draw_finish(rng, "wood", "steel").on(box("coat rack", (0.03, width, 0.1), (0.015, 0, z)))]
+    parts = [
+        draw_finish(rng, "wood", "steel").on(box("coat rack", (0.03, width, 0.1), (0.015, 0, z)))
+    ]
     for y in np.arange(-width / 2 + 0.1, width / 2, 0.17):
-        parts.append(draw_finish(rng, "chrome").on(tube("coat rack", (0.02, float(y), z + 0.03), (0.08, float(y), z + 0.05), 0.01, sides=4)))
+        parts.append(
+            draw_finish(rng, "chrome").on(
+                tube(
+                    "coat rack",
+                    (0.02, float(y), z + 0.03),
+                    (0.08, float(y), z + 0.05),
+                    0.01,
+                    sides=4,
+                )
+            )
+        )
         if rng.random() < 0.55:
-            drop, concept = _between(rng, 0.35, 1.0), str(rng.choice(["clothes", "clothes", "bag", "towel"]))
-            cloth = box(concept, (0.13, 0.26, drop), (0.09, float(y), z + 0.02 - drop), taper=(0.6, 0.4))
+            drop, concept = (
+                _between(rng, 0.35, 1.0),
+                str(rng.choice(["clothes", "clothes", "bag", "towel"])),
+            )
+            cloth = box(
+                concept, (0.13, 0.26, drop), (0.09, float(y), z + 0.02 - drop), taper=(0.6, 0.4)
+            )
             parts.append(draw_finish(rng, "fabric", "trousers", "leather").on(cloth))
     return merge(parts)
 
@@ -189,19 +261,31 @@ def _plate(concept: str, size: tuple[float, float, float], z: float, finish: Fin
 
 def light_switch(rng: Rng) -> Mesh:
     """Return a light switch."""
-    return _plate("light switch", (0.012, 0.085, 0.085), _between(rng, 1.0, 1.2), draw_finish(rng, "ceiling_paint", "screen"))
+    return _plate(
+        "light switch",
+        (0.012, 0.085, 0.085),
+        _between(rng, 1.0, 1.2),
+        draw_finish(rng, "ceiling_paint", "screen"),
+    )
 
 
 def power_socket(rng: Rng) -> Mesh:
     """Return one to four power sockets."""
     width = 0.085 * int(rng.integers(1, 5))
-    return _plate("power socket", (0.012, width, 0.085), float(rng.choice([0.25, 0.3, 1.05])), draw_finish(rng, "ceiling_paint"))
+    return _plate(
+        "power socket",
+        (0.012, width, 0.085),
+        float(rng.choice([0.25, 0.3, 1.05])),
+        draw_finish(rng, "ceiling_paint"),
+    )
 
 
 def exit_sign(rng: Rng) -> Mesh:
     """Return a green or red exit sign."""
     color = (0.03, 0.4, 0.12) if rng.random() < 0.7 else (0.5, 0.04, 0.03)
-    return _plate("exit sign", (0.04, 0.3, 0.15), _between(rng, 2.1, 2.3), plain_finish("sign_back", color))
+    return _plate(
+        "exit sign", (0.04, 0.3, 0.15), _between(rng, 2.1, 2.3), plain_finish("sign_back", color)
+    )
 
 
 def fire_extinguisher(rng: Rng) -> Mesh:
@@ -209,8 +293,17 @@ def fire_extinguisher(rng: Rng) -> Mesh:
     z = float(rng.choice([0.02, _between(rng, 0.5, 0.9)]))
     body = tube("fire extinguisher", (0.1, 0, z), (0.1, 0, z + 0.48), 0.08, sides=12)
     head = box("fire extinguisher", (0.06, 0.14, 0.09), (0.1, 0, z + 0.48))
-    hose = polyline_tube("fire extinguisher", [(0.1, 0.05, z + 0.52), (0.14, 0.12, z + 0.35), (0.12, 0.1, z + 0.1)], 0.012)
-    return merge([plain_finish("car_paint", (0.5, 0.03, 0.03)).on(body), draw_finish(rng, "rubber").on(head, hose)])
+    hose = polyline_tube(
+        "fire extinguisher",
+        [(0.1, 0.05, z + 0.52), (0.14, 0.12, z + 0.35), (0.12, 0.1, z + 0.1)],
+        0.012,
+    )
+    return merge(
+        [
+            plain_finish("car_paint", (0.5, 0.03, 0.03)).on(body),
+            draw_finish(rng, "rubber").on(head, hose),
+        ]
+    )
 
 
 def phone_or_intercom(rng: Rng) -> Mesh:
@@ -221,8 +314,14 @@ def phone_or_intercom(rng: Rng) -> Mesh:
 def paper_dispenser(rng: Rng) -> Mesh:
     """Return a dispenser of paper towels or soap, or a hand dryer."""
     concept = str(rng.choice(["paper towel", "soap dispenser", "hand dryer"]))
-    size = {"paper towel": (0.12, 0.3, 0.38), "soap dispenser": (0.1, 0.1, 0.2), "hand dryer": (0.18, 0.28, 0.32)}[concept]
-    return _plate(concept, size, _between(rng, 1.05, 1.3), draw_finish(rng, "appliance", "chrome", "plastic"))
+    size = {
+        "paper towel": (0.12, 0.3, 0.38),
+        "soap dispenser": (0.1, 0.1, 0.2),
+        "hand dryer": (0.18, 0.28, 0.32),
+    }[concept]
+    return _plate(
+        concept, size, _between(rng, 1.05, 1.3), draw_finish(rng, "appliance", "chrome", "plastic")
+    )
 
 
 def wall_lamp(rng: Rng) -> Mesh:
@@ -230,13 +329,22 @@ def wall_lamp(rng: Rng) -> Mesh:
     z = _between(rng, 1.5, 1.9)
     shade = turned("wall lamp", [(0.06, z), (0.1, z + 0.18)]).moved((0.13, 0, 0))
     arm = tube("wall lamp", (0, 0, z + 0.02), (0.13, 0, z + 0.05), 0.014)
-    return merge([draw_finish(rng, "frosted_glass", "curtain").on(shade), draw_finish(rng, "chrome", "steel").on(arm, box("wall lamp", (0.02, 0.1, 0.14), (0.01, 0, z - 0.03)))])
+    return merge(
+        [
+            draw_finish(rng, "frosted_glass", "curtain").on(shade),
+            draw_finish(rng, "chrome", "steel").on(
+                arm, box("wall lamp", (0.02, 0.1, 0.14), (0.01, 0, z - 0.03))
+            ),
+        ]
+    )
 
 
 def pipe(rng: Rng) -> Mesh:
     """Return a pipe that runs up a wall."""
     radius, x = _between(rng, 0.015, 0.07), 0.1
-    return draw_finish(rng, "steel", "ceiling_paint", "chrome").on(tube("pipe", (x, 0, 0), (x, 0, 2.4), radius, sides=9))
+    return draw_finish(rng, "steel", "ceiling_paint", "chrome").on(
+        tube("pipe", (x, 0, 0), (x, 0, 2.4), radius, sides=9)
+    )
 
 
 def fuse_box(rng: Rng) -> Mesh:
@@ -248,7 +356,9 @@ def fuse_box(rng: Rng) -> Mesh:
 def handrail(rng: Rng) -> Mesh:
     """Return a handrail along a wall, as in hospitals."""
     width = _between(rng, 1.0, 3.0)
-    return draw_finish(rng, "wood", "steel", "plastic").on(box("handrail", (0.05, width, 0.12), (0.07, 0, 0.85)))
+    return draw_finish(rng, "wood", "steel", "plastic").on(
+        box("handrail", (0.05, width, 0.12), (0.07, 0, 0.85))
+    )
 
 
 WALL_OBJECTS: Mapping[str, Callable[[Rng], Mesh]] = MappingProxyType(
@@ -296,7 +406,9 @@ def ceiling_objects(
     parts: list[Mesh] = []
     lamps: list[tuple[float, float, float]] = []
     if style in ("grid", "hall"):
-        kind = str(rng.choice(["panel", "tube", "pendant"] if style == "grid" else ["tube", "pendant"]))
+        kind = str(
+            rng.choice(["panel", "tube", "pendant"] if style == "grid" else ["tube", "pendant"])
+        )
         for x in np.arange(1.2, width - 0.4, _between(rng, 1.8, 3.0)):
             for y in np.arange(1.0, depth - 0.4, _between(rng, 1.8, 3.0)):
                 lamps.append((float(x), float(y), height - 0.1))
@@ -310,18 +422,28 @@ def ceiling_objects(
         lamps.append((width / 2, depth / 2, height - 0.1))
         radius = _between(rng, 0.14, 0.3)
         dome = ellipsoid("ceiling light", (0, 0, 0), (radius, radius, 0.1), 14)
-        parts.append(draw_finish(rng, "frosted_glass").on(dome).moved((width / 2, depth / 2, height)))
+        parts.append(
+            draw_finish(rng, "frosted_glass").on(dome).moved((width / 2, depth / 2, height))
+        )
     else:
         for x in np.arange(0.8, width - 0.4, 1.3):
             for y in np.arange(0.8, depth - 0.4, 1.3):
                 lamps.append((float(x), float(y), height - 0.05))
                 spot = tube("ceiling light", (0, 0, -0.02), (0, 0, 0.0), 0.05, sides=10)
-                parts.append(draw_finish(rng, "chrome").on(spot).moved((float(x), float(y), height)))
+                parts.append(
+                    draw_finish(rng, "chrome").on(spot).moved((float(x), float(y), height))
+                )
     if rng.random() < (0.6 if style == "hall" else 0.12):
         parts += _beams(rng, size)
     if rng.random() < (0.5 if style == "hall" else 0.05):
         for y in rng.uniform(0.3, depth - 0.3, 3):
-            run = tube("pipe", (0, float(y), height - 0.25), (width, float(y), height - 0.25), _between(rng, 0.03, 0.16), sides=9)
+            run = tube(
+                "pipe",
+                (0, float(y), height - 0.25),
+                (width, float(y), height - 0.25),
+                _between(rng, 0.03, 0.16),
+                sides=9,
+            )
             parts.append(draw_finish(rng, "steel", "ceiling_paint").on(run))
     if style == "single" and rng.random() < 0.08:
         parts.append(_ceiling_fan(rng).moved((width / 2, depth / 2, height)))
@@ -331,15 +453,21 @@ def ceiling_objects(
 def _grid_lamp(rng: Rng, kind: str) -> Mesh:
     if kind == "panel":
         size = (0.6, float(rng.choice([0.6, 1.2])), 0.05)
-        return plain_finish("frosted_glass", (0.85, 0.85, 0.83)).on(box("ceiling light", size, (0, 0, -0.03)))
+        return plain_finish("frosted_glass", (0.85, 0.85, 0.83)).on(
+            box("ceiling light", size, (0, 0, -0.03))
+        )
     if kind == "tube":
         drop = float(rng.choice([0.06, _between(rng, 0.2, 0.6)]))
         lamp = box("ceiling light", (0.14, 1.2, 0.07), (0, 0, -drop))
-        wires = [tube("ceiling light", (0, y, -drop), (0, y, 0), 0.004, sides=4) for y in (-0.5, 0.5)]
+        wires = [
+            tube("ceiling light", (0, y, -drop), (0, y, 0), 0.004, sides=4) for y in (-0.5, 0.5)
+        ]
         return plain_finish("frosted_glass", (0.8, 0.8, 0.78)).on(lamp, *wires)
     drop = _between(rng, 0.3, 0.8)
     shade = turned("ceiling light", [(0.04, -drop + 0.16), (0.2, -drop)], 12)
-    return draw_finish(rng, "steel", "screen").on(shade, tube("ceiling light", (0, 0, -drop + 0.16), (0, 0, 0), 0.008, sides=4))
+    return draw_finish(rng, "steel", "screen").on(
+        shade, tube("ceiling light", (0, 0, -drop + 0.16), (0, 0, 0), 0.008, sides=4)
+    )
 
 
 def _pendant(rng: Rng, height: float) -> Mesh:
@@ -360,12 +488,20 @@ def _pendant(rng: Rng, height: float) -> Mesh:
         "cone": turned(c, [(0.03, -drop + radius), (radius, -drop)], 14),
         "drum": turned(c, [(radius, -drop), (radius, -drop + 0.2)], 16),
     }
-    return merge([draw_finish(rng, "frosted_glass", "curtain", "steel").on(shapes[kind]), rod.on(tube(c, (0, 0, -drop), (0, 0, 0), 0.007, sides=4))])
+    return merge(
+        [
+            draw_finish(rng, "frosted_glass", "curtain", "steel").on(shapes[kind]),
+            rod.on(tube(c, (0, 0, -drop), (0, 0, 0), 0.007, sides=4)),
+        ]
+    )
 
 
 def _ceiling_fan(rng: Rng) -> Mesh:
     finish = draw_finish(rng, "wood", "ceiling_paint")
-    blades = [box("fan", (0.6, 0.13, 0.01), (0.36, 0, -0.25)).moved((0, 0, 0), float(a)) for a in np.linspace(0, 6.28, 5)[:-1]]
+    blades = [
+        box("fan", (0.6, 0.13, 0.01), (0.36, 0, -0.25)).moved((0, 0, 0), float(a))
+        for a in np.linspace(0, 6.28, 5)[:-1]
+    ]
     return finish.on(*blades, tube("fan", (0, 0, -0.3), (0, 0, 0), 0.05))
 
 
@@ -376,14 +512,20 @@ def _ceiling_extras(rng: Rng, size: tuple[float, float, float]) -> list[Mesh]:
     for _ in range(int(rng.integers(0, 4))):
         spot = (_between(rng, 0.5, width - 0.4), _between(rng, 0.5, depth - 0.4), height)
         if rng.random() < 0.5:
-            shape = draw_finish(rng, "ceiling_paint", "steel").on(box("vent", (0.5, 0.5, 0.02), (0, 0, -0.02)))
+            shape = draw_finish(rng, "ceiling_paint", "steel").on(
+                box("vent", (0.5, 0.5, 0.02), (0, 0, -0.02))
+            )
         else:
-            shape = draw_finish(rng, "ceiling_paint").on(tube("smoke detector", (0, 0, -0.05), (0, 0, 0), 0.06, sides=10))
+            shape = draw_finish(rng, "ceiling_paint").on(
+                tube("smoke detector", (0, 0, -0.05), (0, 0, 0), 0.06, sides=10)
+            )
         parts.append(shape.moved(spot))
     if rng.random() < 0.2:
         device = box("projector", (0.3, 0.35, 0.12), (0, 0, -0.6))
         pole = tube("projector", (0, 0, -0.5), (0, 0, 0), 0.02)
-        parts.append(draw_finish(rng, "appliance").on(device, pole).moved((width * 0.5, depth * 0.5, height)))
+        parts.append(
+            draw_finish(rng, "appliance").on(device, pole).moved((width * 0.5, depth * 0.5, height))
+        )
     return parts
 
 
@@ -392,7 +534,9 @@ def _beams(rng: Rng, size: tuple[float, float, float]) -> list[Mesh]:
     drop, wide = _between(rng, 0.12, 0.5), _between(rng, 0.12, 0.5)
     finish = draw_finish(rng, "wood", "concrete", "ceiling_paint", "steel")
     return [
-        finish.on(box_between("beam", (float(x), 0, height - drop), (float(x) + wide, depth, height)))
+        finish.on(
+            box_between("beam", (float(x), 0, height - drop), (float(x) + wide, depth, height))
+        )
         for x in np.arange(1.0, width - wide, _between(rng, 1.5, 5))
     ]
 
@@ -419,10 +563,19 @@ def stairs(rng: Rng) -> Mesh:
     meshes = [finish.on(*steps)]
     if rng.random() < 0.7:
         y = width / 2 - 0.04
-        ends = [(tread * count / 2, y, rise + 0.9), (-tread * count / 2 + tread, y, rise * count + 0.9)]
+        ends = [
+            (tread * count / 2, y, rise + 0.9),
+            (-tread * count / 2 + tread, y, rise * count + 0.9),
+        ]
         bars = [tube("railing", ends[0], ends[1], 0.025)]
         bars += [
-            tube("railing", (-tread * k + tread * count / 2, y, rise * (k + 1)), (-tread * k + tread * count / 2, y, rise * (k + 1) + 0.9), 0.012, sides=4)
+            tube(
+                "railing",
+                (-tread * k + tread * count / 2, y, rise * (k + 1)),
+                (-tread * k + tread * count / 2, y, rise * (k + 1) + 0.9),
+                0.012,
+                sides=4,
+            )
             for k in range(count)
         ]
         meshes.append(draw_finish(rng, "wood", "steel", "chrome").on(*bars))
@@ -442,7 +595,10 @@ def rug(rng: Rng) -> Mesh:
     if kind == "border":
         parts.append(other.on(box("rug", (depth * 0.8, width * 0.85, thick + 0.001))))
     elif kind == "stripes":
-        parts += [other.on(box("rug", (depth, width * 0.06, thick + 0.001), (0, float(y), 0))) for y in np.linspace(-0.4, 0.4, 5) * width]
+        parts += [
+            other.on(box("rug", (depth, width * 0.06, thick + 0.001), (0, float(y), 0)))
+            for y in np.linspace(-0.4, 0.4, 5) * width
+        ]
     return merge(parts)
 
 
