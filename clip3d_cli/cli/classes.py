@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from clip3d_cli.cli.terminal import Reporter, escaped
 from clip3d_cli.core.vocabulary import Vocabulary, load_vocabulary, vocabulary_names
 from clip3d_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from clip3d_cli.labelling.labeller import BackgroundChoice
 
 # No list of classes is larger: such a file is something else, for example a scan.
 _MAX_LIST_BYTES = 4 << 20
@@ -41,6 +45,40 @@ def parse_classes(
     if path.suffix and path.is_file():
         raise _error("--classes", f"{classes} is a file", f"To read it, use @{classes}.")
     return _vocabulary_of([classes], "classes", reporter)
+
+
+def parse_background(
+    background: str | None, *, by_name: bool, head: Literal["text", "closed"]
+) -> BackgroundChoice:
+    """Return what competes with the classes: ``auto``, ``none``, or words.
+
+    Args:
+        background: value of ``--background``, None if it is not given.
+        by_name: whether ``--classes`` is given, not a vocabulary.
+        head: head of the network; a closed head reads no words.
+
+    Raises:
+        UsageError: E_USAGE: words for a closed head, or no word between the commas.
+    """
+    if background is None:
+        return "auto" if by_name and head == "text" else "none"
+    if background == "none":
+        return "none"
+    if head == "closed":
+        raise UsageError(
+            "E_USAGE",
+            "--background",
+            "has no effect with --head closed, which reads no words",
+            "Leave it out, or use --head text.",
+        )
+    if background == "auto":
+        return "auto"
+    words = [word.strip() for word in background.split(",") if word.strip()]
+    if not words:
+        raise UsageError(
+            "E_USAGE", "--background", "names no word", 'Use auto, none, or words: "tree,wall".'
+        )
+    return words
 
 
 def no_classes(fault: str = "no classes given") -> UsageError:

@@ -88,6 +88,17 @@ def label(
             rich_help_panel=WORDS,
         ),
     ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|none|WORDS",
+            help="What competes with the classes: points that it wins are unlabeled. auto: "
+            "everyday words, unless the classes fit nearly all points; none: every point gets its "
+            'nearest class; or words: "tree,wall". Default: auto for --classes, none for '
+            "--vocabulary.",
+            rich_help_panel=WORDS,
+        ),
+    ] = None,
     templates: Templates = None,
     output: Annotated[
         Path | None,
@@ -207,17 +218,17 @@ def label(
 ) -> int:
     """Label every point of scans by words.
 
-    Each point gets the class with the nearest word. clip3d writes a copy of each scan with two
-    more fields, label and score. Label 0 means unlabeled; classes are numbered from 1 in the order
-    given (a vocabulary has its own numbers). Points keep their order and all other fields. With
-    several inputs, a failure does not stop the others (exit code 3).
+    Each point gets the class with the nearest word, or none if no class fits. clip3d writes a copy
+    of each scan with two more fields, label and score. Label 0 means unlabeled; classes are
+    numbered from 1 in the order given (a vocabulary has its own numbers). Points keep their order
+    and all other fields. With several inputs, a failure does not stop the others (exit code 3).
 
     \b
     Examples:
       clip3d label scan.ply --classes "car,tire,plastic bag"
       clip3d label 000000.bin --vocabulary semantickitti -o 000000.label
     """  # noqa: D301
-    from clip3d_cli.cli.classes import parse_classes
+    from clip3d_cli.cli.classes import parse_background, parse_classes
     from clip3d_cli.cli.errors import exit_code, print_error
     from clip3d_cli.cli.label_output import Failed, print_summary, run_document
     from clip3d_cli.cli.models import model_choice, open_model
@@ -236,6 +247,7 @@ def label(
         backend=backend,
     )
     words = _requested_classes(choice, parse_classes(classes, vocabulary, reporter))
+    rivals = parse_background(background, by_name=classes is not None, head=head.value)
     options = LabelOptions(
         voxel_m=length_m("--voxel", voxel, _MIN_VOXEL_M),
         tile_m=length_m("--tile", tile, _MIN_TILE_M),
@@ -258,7 +270,7 @@ def label(
     outcomes: list[LabelledFile | Failed] = [*failed]
     model: OpenModel | None = None
     if jobs:
-        model = open_model(choice, words, reporter)
+        model = open_model(choice, words, reporter, rivals)
         outcomes += [_label_file(job, model, options, reporter) for job in jobs]
         print_summary(outcomes, reporter)
     if as_json:
@@ -308,7 +320,14 @@ def _label_file(
         voxel_m = options.voxel_m or suitable_voxel_m(cloud, encoder)
         reporter.detail(f"{job.source}: voxels of {voxel_m} m")
         options = replace(options, voxel_m=voxel_m)
-        labels = label_cloud(cloud, encoder, model.classes, options, progress=reporter.progress)
+        labels = label_cloud(
+            cloud,
+            encoder,
+            model.classes,
+            options,
+            background=model.background,
+            progress=reporter.progress,
+        )
         times.append(time.perf_counter())
         job.target.parent.mkdir(parents=True, exist_ok=True)
         written = job.file.write(labels, job.target, overwrite=job.overwrite)

@@ -12,7 +12,8 @@ from clip3d_cli.cli.terminal import Reporter, count_of
 from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import UsageError
-from clip3d_cli.labelling.labeller import Labeller, ModelChoice
+from clip3d_cli.labelling.background import Background
+from clip3d_cli.labelling.labeller import BackgroundChoice, Labeller, ModelChoice
 from clip3d_cli.text.templates import select_templates
 from clip3d_cli.weights_files import DEFAULT_WEIGHTS, find_weights
 
@@ -88,22 +89,30 @@ class OpenModel:
     Attributes:
         labeller: point encoder and text encoder.
         classes: embedded classes.
+        background: what competes with them.
         warnings: warnings about words.
         load_seconds: how long opening and embedding took.
     """
 
     labeller: Labeller
     classes: ClassEmbeddings
+    background: Background | None
     warnings: tuple[str, ...]
     load_seconds: float
 
 
-def open_model(choice: ModelChoice, vocabulary: Vocabulary, reporter: Reporter) -> OpenModel:
+def open_model(
+    choice: ModelChoice,
+    vocabulary: Vocabulary,
+    reporter: Reporter,
+    background: BackgroundChoice = "none",
+) -> OpenModel:
     """Open the models and embed the classes; report device, engine and words.
 
     Args:
         choice: which models.
         vocabulary: classes to label.
+        background: what competes with them: see `Labeller.embed_background`.
         reporter: reports what was opened.
 
     Raises:
@@ -129,4 +138,5 @@ def open_model(choice: ModelChoice, vocabulary: Vocabulary, reporter: Reporter) 
     for warning in warnings:
         reporter.warning("--classes", warning)
     classes = labeller.embed_classes(vocabulary)
-    return OpenModel(labeller, classes, warnings, time.perf_counter() - began)
+    rivals = labeller.embed_background(background, classes)
+    return OpenModel(labeller, classes, rivals, warnings, time.perf_counter() - began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from clip3d_cli import registry
 from clip3d_cli.core.embeddings import FeatureSpace
-from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
+from clip3d_cli.encoders.scoring import BACKGROUND_LEAD, ClassQuery, RankedClasses
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.sparse.backend import Backend
 from clip3d_cli.sparse.plan import Plan
@@ -175,7 +176,8 @@ def choose(logits: Tensor, query: ClassQuery, logit_scale: float) -> RankedClass
     columns = torch.from_numpy(query.columns).to(logits.device)
     index = logits[:, columns].topk(query.width, dim=1).indices
     score = torch.softmax(logits * logit_scale, dim=1).gather(1, columns[index])
-    return RankedClasses(index.int().cpu().numpy(), score.cpu().numpy())
+    fits = np.ones(len(logits), bool)  # a closed head has no "none of these"
+    return RankedClasses(index.int().cpu().numpy(), score.cpu().numpy(), fits)
 
 
 def compare(vectors: Tensor, query: ClassQuery, logit_scale: float) -> RankedClasses:
@@ -183,13 +185,14 @@ def compare(vectors: Tensor, query: ClassQuery, logit_scale: float) -> RankedCla
 
     Args:
         vectors: (M, D) float32, unit length.
-        query: the words of K classes.
+        query: the words of K classes, and of the background.
         logit_scale: factor of the similarities before the softmax.
     """
     words = torch.from_numpy(query.words).to(vectors.device)
     words_of_class = _words_of_class(query).to(vectors.device)
     ranking = torch.empty(len(vectors), query.width, dtype=torch.int32, device=vectors.device)
     score = torch.empty(len(vectors), query.width, device=vectors.device)
+    fits = torch.empty(len(vectors), dtype=torch.bool, device=vectors.device)
     most = _CPU_ROWS if vectors.device.type == "cpu" else _GPU_ROWS
     # words_of_class is padded to the class with the most words: with very many the number of rows
     # has to be smaller.
@@ -197,22 +200,27 @@ def compare(vectors: Tensor, query: ClassQuery, logit_scale: float) -> RankedCla
     done = 0
     for chunk in torch.split(vectors, rows):
         # (rows, W) → (rows, K, S) → (rows, K): the similarity to the nearest word of each class.
-        nearest = (chunk @ words.T)[:, words_of_class].amax(dim=2)
+        similarity = chunk @ words.T
+        nearest = similarity[:, words_of_class].amax(dim=2)
         best, index = nearest.topk(query.width, dim=1)
         # The class "none of these" has similarity 0 to everything.
         logits = F.pad(nearest * logit_scale, (1, 0))
         part = slice(done, done + len(chunk))
         ranking[part] = index
         score[part] = (best * logit_scale - torch.logsumexp(logits, dim=1, keepdim=True)).exp()
+        fits[part] = torch.logsumexp(logits[:, 1:], dim=1) > 0
+        if query.background:
+            rival = similarity[:, query.class_words :].amax(dim=1) * logit_scale
+            fits[part] &= rival <= best[:, 0] * logit_scale + math.log(BACKGROUND_LEAD)
         done += len(chunk)
     # Copied once, because every copy waits until the device is done.
-    return RankedClasses(ranking.cpu().numpy(), score.cpu().numpy())
+    return RankedClasses(ranking.cpu().numpy(), score.cpu().numpy(), fits.cpu().numpy())
 
 
 def _words_of_class(query: ClassQuery) -> Tensor:
     """Return (K, S) int64 rows of each class's words; the first word fills up shorter lists."""
     first = query.first_word
-    count = np.diff(first, append=len(query.words))
+    count = np.diff(first, append=query.class_words)
     position = np.arange(count.max())
     return torch.from_numpy(first[:, None] + np.where(position < count[:, None], position, 0))
 

@@ -17,6 +17,7 @@ from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel_size, voxelize
 from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
+from clip3d_cli.labelling.background import Background
 from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
 from clip3d_cli.sparse.key_layout import HIGHEST_CELL
 
@@ -88,6 +89,7 @@ def label_cloud(
     classes: ClassEmbeddings,
     options: LabelOptions | None = None,
     *,
+    background: Background | None = None,
     progress: Progress = silent,
 ) -> Labels:
     """Give every point the class with the nearest word.
@@ -100,6 +102,8 @@ def label_cloud(
         encoder: a point network.
         classes: word vectors in the space of the encoder, or rows of its closed head.
         options: voxel size, tiles, threshold, ranking.
+        background: what competes with the classes; a point that fits none of them is unlabeled.
+            None gives every point its nearest class.
         progress: reports each tile.
 
     Returns:
@@ -114,9 +118,10 @@ def label_cloud(
     options = options or LabelOptions()
     encoder.spec.space.require(classes.space, "the text encoder")
     width = max(1, min(options.ranking, len(classes.vocabulary)))
-    query = ClassQuery.of(classes, width)
+    query = ClassQuery.of(classes, width, None if background is None else background.vectors)
     ranking = np.full((len(cloud), width), UNLABELED_INDEX, dtype=np.int32)
     score = np.zeros((len(cloud), width), dtype=np.float32)
+    fits = np.ones(len(cloud), dtype=bool)
     finite, rows = _finite_points(cloud)
     if len(finite):
         voxel_m = options.voxel_m or choose_voxel_size(finite.xyz, encoder.spec.voxel_sizes_m)
@@ -124,7 +129,11 @@ def label_cloud(
             ranked: RankedClasses = encoder.classify(tile.cells, tile.channels, query)
             ranking[rows[tile.points]] = ranked.ranking[tile.voxel_of_point]
             score[rows[tile.points]] = ranked.score[tile.voxel_of_point]
-    best = np.where(score[:, 0] < options.unknown_threshold, UNLABELED_INDEX, ranking[:, 0])
+            fits[rows[tile.points]] = ranked.fits[tile.voxel_of_point]
+    unlabeled = score[:, 0] < options.unknown_threshold
+    if background is not None:
+        unlabeled[rows] |= background.unlabeled(fits[rows])
+    best = np.where(unlabeled, UNLABELED_INDEX, ranking[:, 0])
     is_ranked = options.ranking > 0
     return Labels(
         best.astype(np.int32),

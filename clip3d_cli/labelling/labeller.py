@@ -17,6 +17,11 @@ from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.encoders.weights_file import file_sha256
 from clip3d_cli.errors import UsageError
+from clip3d_cli.labelling.background import (
+    Background,
+    everyday_background,
+    everyday_vocabulary,
+)
 from clip3d_cli.labelling.device import choose_device
 from clip3d_cli.labelling.label import (
     LabelOptions,
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from clip3d_cli.sparse.backend import Precision
 
 Classes = Vocabulary | ClassEmbeddings | Sequence[str] | str
+BackgroundChoice = Literal["auto", "none"] | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,34 @@ class Labeller:
             classes = Vocabulary.from_names([])
         return embed_vocabulary(classes, self._open_text_encoder(), self.templates)
 
+    def embed_background(
+        self, background: BackgroundChoice, classes: ClassEmbeddings
+    ) -> Background | None:
+        """Return what competes with the classes, so that a point can be none of them.
+
+        Args:
+            background: ``none``: nothing, every point gets its nearest class. Words: these, and
+                "none of these". ``auto``: everyday words of other kinds than the classes, and
+                "none of these"; unless nearly all points fit the classes.
+            classes: the embedded classes.
+
+        Raises:
+            UsageError: E_USAGE: the labeller was opened with ``head="closed"``.
+            SetupError: the text encoder is missing, or lives in another space.
+        """
+        if background == "none":
+            return None
+        if self.spec.head == "closed":
+            raise UsageError(
+                "E_USAGE",
+                "--background",
+                "a closed head knows its own classes only",
+                "Leave it out, or use --background none.",
+            )
+        if background == "auto":
+            return everyday_background(classes, self.embed_classes(everyday_vocabulary()))
+        return Background(self.embed_classes(list(background)).vectors)
+
     def label(  # noqa: PLR0913 - each option of a public function has its own name and type
         self,
         cloud: PointCloud,
@@ -185,15 +219,18 @@ class Labeller:
         *,
         voxel_m: float | None = None,
         tile_m: float | None = None,
+        background: BackgroundChoice | None = None,
         unknown_threshold: float = 0.0,
         ranking: int = 0,
         progress: Progress = silent,
     ) -> Labels:
-        """Give every point the class with the nearest word.
+        """Give every point the class with the nearest word; leave it unlabeled where none fits.
 
         Args:
             cloud: N points.
             classes: see `embed_classes`.
+            background: see `embed_background`. None means ``auto`` for classes given by name, and
+                ``none`` for a `Vocabulary` or `ClassEmbeddings`.
             voxel_m: voxel edge in metres; None chooses one of the encoder's sizes by density.
             tile_m: maximum tile width in metres; None cuts only where it does not fit.
             unknown_threshold: points with a lower score are left unlabeled, 0…1.
@@ -209,9 +246,19 @@ class Labeller:
                 E_VOXEL_RANGE: its extent is too large for the voxel size.
             SetupError: see `embed_classes`.
         """
+        if background is None:
+            by_name = not isinstance(classes, Vocabulary | ClassEmbeddings)
+            background = "auto" if by_name and self.spec.head == "text" else "none"
         embedded = self.embed_classes(classes)
         options = LabelOptions(voxel_m, tile_m, unknown_threshold, ranking)
-        return label_cloud(cloud, self.encoder, embedded, options, progress=progress)
+        return label_cloud(
+            cloud,
+            self.encoder,
+            embedded,
+            options,
+            background=self.embed_background(background, embedded),
+            progress=progress,
+        )
 
     def embed(
         self,

@@ -172,7 +172,7 @@ def test_a_name_cannot_speak_to_the_terminal(clip3d: CommandLine, scan: Path) ->
     assert "\x1b" not in said.err
     assert "\x07" not in said.err
     listed.write_text('class = [{ name = "[red]a[/red]" }]')
-    said = clip3d("label", scan, "--classes", listed)
+    said = clip3d("label", scan, "--classes", listed, "--background", "none")
     assert said.code == 0
     assert "[red]a[/red]" in said.err
     assert "[red]a[/red]" in said.err or r"b\x1b[31m\x07" in said.err
@@ -216,3 +216,40 @@ def test_several_files_share_one_table(clip3d: CommandLine, scan: Path) -> None:
 def test_a_skipped_file_counts_as_done(clip3d: CommandLine, scan: Path) -> None:
     scan.with_name("scan.clip3d.ply").write_text("mine")
     assert clip3d("label", scan, "missing.ply", *WORDS, "--skip-existing").code == 3
+
+
+def unlabeled_of(said: object) -> int:
+    (result,) = said.document["results"]  # type: ignore[attr-defined]
+    return int(result["unlabeled"])
+
+
+def test_what_competes_with_the_classes(clip3d: CommandLine, scan: Path) -> None:
+    def unlabeled(*arguments: str) -> int:
+        said = clip3d("label", scan, "--json", "--overwrite", *arguments)
+        assert said.code == 0, said.err
+        return unlabeled_of(said)
+
+    every_day = unlabeled(*WORDS)
+    assert every_day == unlabeled(*WORDS, "--background", "auto")
+    assert unlabeled(*WORDS, "--background", "none") == 0
+    # A rival with the words of a class itself never leads, one of other words sometimes does.
+    alone = unlabeled(*WORDS, "--background", "car")
+    assert alone <= unlabeled(*WORDS, "--background", "road,tree,car") <= 1000
+    assert unlabeled("--vocabulary", "nuscenes16") == 0
+
+
+@pytest.mark.parametrize("words", ["", " , "])
+def test_a_background_without_words_is_refused(clip3d: CommandLine, scan: Path, words: str) -> None:
+    said = clip3d("label", scan, *WORDS, "--background", words)
+    assert said.code == 2
+    assert "--background: names no word" in said.err
+
+
+def test_points_of_no_class_have_a_row_in_the_table(clip3d: CommandLine, scan: Path) -> None:
+    said = clip3d("label", scan, "--classes", "car", "--background", "road,tree,person,wall")
+    assert said.code == 0, said.err
+    count = labels_in(scan.with_name("scan.clip3d.ply"))[0]
+    assert count > 0
+    assert any(
+        line.startswith("unlabeled") and f"{count:,}" in line for line in said.err.splitlines()
+    )

@@ -76,9 +76,18 @@ def test_classes_can_be_given_in_several_ways(
 ) -> None:
     vocabulary = clip3d.Vocabulary.from_names(["road", "tree"])
     wanted = labeller.label(cloud, ["road", "tree"])
-    for classes in ("road, tree", vocabulary, labeller.embed_classes(vocabulary)):
+    by_name = labeller.label(cloud, "road, tree")
+    np.testing.assert_array_equal(by_name.class_index, wanted.class_index)
+    np.testing.assert_array_equal(by_name.score, wanted.score)
+    # A vocabulary is taken as complete: every point gets its nearest class.
+    unlabeled = wanted.class_index == -1
+    assert 0 < unlabeled.sum() < len(cloud)
+    for classes in (vocabulary, labeller.embed_classes(vocabulary)):
         labels = labeller.label(cloud, classes)
-        np.testing.assert_array_equal(labels.class_index, wanted.class_index)
+        assert (labels.class_index >= 0).all()
+        np.testing.assert_array_equal(
+            labels.class_index[~unlabeled], wanted.class_index[~unlabeled]
+        )
         np.testing.assert_array_equal(labels.score, wanted.score)
     for nothing in (None, [], "", " , "):
         with pytest.raises(clip3d.UsageError, match="no class"):

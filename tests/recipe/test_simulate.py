@@ -48,14 +48,14 @@ def test_the_nearest_triangle_gives_the_label() -> None:
 
 
 def test_rays_pass_transparent_triangles_and_stop_at_opaque_ones() -> None:
-    scene = merge([_plane(5.0, 0.5, "tree crown"), _plane(0.0), _plane(-1.0, 1.0, "ground")])
+    scene = merge([_plane(5.0, 0.5, "tree crown"), _plane(0.0), _plane(-1.0, 1.0, "terrain")])
     start = np.tile(np.array([[0, 0, 10]], dtype=np.float32), (4000, 1))
     caster, rng = RayCaster(scene), np.random.default_rng(0)
     hits = caster.cast(start, np.repeat(DOWN, 4000, axis=0), rng, max_returns=3)
     counts = np.bincount(hits.label, minlength=256)
     assert counts[concept_index("tree crown")] == pytest.approx(2000, abs=150)
     assert counts[concept_index("road")] == 4000
-    assert counts[concept_index("ground")] == 0
+    assert counts[concept_index("terrain")] == 0
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,12 @@ from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scans import make_scan
 
 STORED = Path(__file__).with_name("unchanged.json")
-# Two sensors of each kind of scene: front sector and 16 beams; low and high flight; depth camera
-# and tripod.
+# Two sensors of each kind of scene.
 SCANS = (
     ("driving", 1000),
     ("driving", 1004),
+    ("mobile", 1001),
+    ("mobile", 1003),
     ("aerial", 11),
     ("aerial", 19),
     ("indoor", 1003),
@@ -62,11 +63,13 @@ def rounding_of_this_machine() -> str:
 
 def scan_summary(scene: str, seed: int) -> dict[str, Any]:
     """Return a hash of a simulated scan, and figures that rounding hardly changes."""
-    xyz, label, description = make_scan(scene, np.random.default_rng(seed), None)
+    scan = make_scan(scene, np.random.default_rng(seed), None)
+    xyz, label = scan.xyz, scan.label
+    values = [array for array in (scan.rgb, scan.intensity) if array is not None]
     counts = np.bincount(label, minlength=len(concept_names()))
     return {
-        "description": description,
-        "sha256": _sha256(xyz, label),
+        "description": scan.description,
+        "sha256": _sha256(xyz, label, *values),
         "points": len(xyz),
         "points_of_concept": {
             name: int(count) for name, count in zip(concept_names(), counts, strict=True) if count

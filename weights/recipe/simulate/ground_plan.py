@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weights.recipe.simulate.concepts import concept_index, concept_names
-from weights.recipe.simulate.materials import material_of_concept
+from weights.recipe.simulate.materials import material_index, material_of_concept
 from weights.recipe.simulate.primitives import F64, U16, Mesh, Rng, labelled_mesh
+from weights.recipe.simulate.waters import Water
 
 _CORNER_RADIUS_M = 5.0
 # Patches of these surfaces are ellipses within their bounds.
@@ -87,6 +88,9 @@ class GroundPlan:
         parallels: (t, half width) in metres of each road parallel to the main road.
         grid: spacing in metres of the ground mesh, and up to which distance it stays that fine.
         bank: slope of the land left and right beyond the strips, up to 9 m from them.
+        waters: lakes and rivers; roads cross them on bridges.
+        deck_m: how far bridges reach beyond the edge of their road.
+        arch_m: how much higher bridges are in their middle than at the shores.
     """
 
     half_width: float
@@ -102,6 +106,9 @@ class GroundPlan:
     parallels: tuple[tuple[float, float], ...] = ()
     grid: tuple[float, float] = (0.35, 24.0)
     bank: tuple[float, float] = (0.0, 0.0)
+    waters: tuple[Water, ...] = ()
+    deck_m: float = 1.5
+    arch_m: float = 0.0
 
     def bend_at(self, s: F64) -> F64:
         """Return how far the plan is shifted to the left at ``s``, in metres."""
@@ -156,19 +163,46 @@ class GroundPlan:
             label[inside] = concept_index(patch.concept)
             if patch.concept == "driveway":
                 rise[inside] = np.minimum(rise[inside], 0.03 + 0.02 * distance[inside])
-            if patch.concept == "water":
-                rise[inside] = -1.5
             if patch.concept in ("puddle", "mud"):
                 rise[inside] -= 0.04
+        for water in self.waters:
+            self._flood(water, (s, t), distance, (label, rise))
         return label, rise
+
+    def _flood(
+        self, water: Water, at: tuple[F64, F64], road_m: F64, surface: tuple[U16, F64]
+    ) -> None:
+        """Write water, its banks and bridges into the surface's labels and heights.
+
+        Args:
+            water: the water.
+            at: s and t of the points.
+            road_m: distance of the points from the nearest road in metres.
+            surface: label and rise of the points, which are changed.
+        """
+        (s, t), (label, rise) = at, surface
+        shore_m = water.distance(s, t)
+        land_m = self.terrain.height(s, t + self.bend_at(s))
+        bank = (shore_m > 0) & (shore_m < water.bank_m)
+        # Roads run on embankments.
+        on_road = np.clip(1 - (road_m - self.deck_m) / 5, 0, 1)
+        height = water.bank_height(shore_m, land_m + rise) - land_m
+        rise[bank] = (on_road * rise + (1 - on_road) * height)[bank]
+        label[bank & (on_road < 0.5) & (water.bank_m > 0.5)] = concept_index(water.shore)
+        deck, wet = (shore_m < 0.6) & (road_m < self.deck_m), shore_m < 0
+        label[deck], label[wet & ~deck] = concept_index("bridge"), concept_index("water")
+        rise[deck] += self.arch_m * (1 - np.exp(np.minimum(shore_m, 0)[deck] / 8))
+        rise[wet & ~deck] = (water.level_m - land_m)[wet & ~deck]
+
+    def water_distance(self, s: float, t: float) -> float:
+        """Return the metres to the nearest shore, negative on water, also where bridges are."""
+        at = np.array([s]), np.array([t])
+        return min((float(water.distance(*at)[0]) for water in self.waters), default=np.inf)
 
     def _is_covered(self, patch: Patch, s: F64, t: F64, distance: F64) -> NDArray[np.bool_]:
         """Return where a patch covers points (s, t) at some distance from the nearest road."""
         s0, s1, t0, t1 = patch.bounds
         inside = (s > s0) & (s < s1) & (t > t0) & (t < t1)
-        if patch.concept == "bridge":
-            # A bridge covers the roads inside its rectangle, other patches all but paved roads.
-            return np.asarray(inside & (distance < 1.5))
         if patch.concept in _ROUND:
             across = (2 * s - s0 - s1) / (s1 - s0), (2 * t - t0 - t1) / (t1 - t0)
             inside &= across[0] ** 2 + across[1] ** 2 < 1
@@ -200,7 +234,10 @@ class GroundPlan:
         upper = np.stack([a, c, d], axis=2).reshape(-1, 3, 3)
         ground = labelled_mesh("road", np.concatenate([lower, upper]))
         label = np.tile(cell_label.reshape(-1), 2)
-        return replace(ground, label=label, material=material_of_concept()[label])
+        material = material_of_concept()[label]
+        if self.waters:
+            material[label == concept_index("water")] = material_index("open_water")
+        return replace(ground, label=label, material=material)
 
     def _grid_lines(self) -> tuple[F64, F64]:
         """Return the grid lines of the ground mesh in s and t, doubled where surfaces change."""
@@ -210,6 +247,8 @@ class GroundPlan:
         for strips, side in ((self.left, 1.0), (self.right, -1.0)):
             starts = np.cumsum([0.0, *(strip.width for strip in strips)])
             t_edges += [side * (self.half_width + start) for start in starts]
+            for center, half in self.parallels:
+                t_edges += [center + side * (half + start) for start in starts]
             for center, half in self.crossings:
                 s_edges += [center + sign * (half + start) for start in starts for sign in (-1, 1)]
         for patch in self.patches:

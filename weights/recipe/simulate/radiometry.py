@@ -5,7 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from weights.recipe.simulate.captures import Capture
-from weights.recipe.simulate.materials import linear_of_srgb, material_table, to_srgb
+from weights.recipe.simulate.materials import (
+    linear_of_srgb,
+    material_names,
+    material_table,
+    to_srgb,
+)
 from weights.recipe.simulate.primitives import F32, U8, Rng
 from weights.recipe.simulate.ray_casting import RayCaster
 
@@ -48,6 +53,8 @@ class LaserResponse:
         focus_m: nearer than this, the receiver catches less light; 0 for no such loss.
         noise: standard deviation of the intensity's logarithm.
         levels: number of values that an intensity can have.
+        material_gain: (materials,) factor of the signal of each material: surfaces of one kind
+            differ more from place to place than within a scan.
     """
 
     wavelength: int
@@ -58,10 +65,12 @@ class LaserResponse:
     focus_m: float
     noise: float
     levels: int
+    material_gain: F32
 
     def intensity(self, capture: Capture, rng: Rng) -> F32:
         """Return (P,) float32 intensities in 0…1."""
         signal = laser_signal(capture, rng, wavelength=self.wavelength)
+        signal = signal * self.material_gain[capture.material]
         range_m = np.maximum(capture.range_m, 0.3)
         light = self.gain * signal**self.gamma
         light = light * (self.reference_m / range_m) ** self.falloff
@@ -82,12 +91,13 @@ def draw_laser_response(rng: Rng, *, airborne: bool = False) -> LaserResponse:
     return LaserResponse(
         int(rng.random() < (0.5 if airborne else 0.1)),
         float(np.exp(rng.uniform(np.log(0.25), np.log(1.6)))),
-        float(rng.choice([1.0, rng.uniform(0.4, 1.1)])),
+        float(rng.choice([1.0, rng.uniform(0.25, 1.1)])),
         float(rng.choice([0.0, rng.uniform(0, 0.6), rng.uniform(0.3, 1.2)])) * (not airborne),
         float(rng.uniform(6, 25)),
         float(rng.choice([0.0, rng.uniform(2, 12)])) * (not airborne),
-        float(rng.uniform(0.03, 0.2)),
+        float(rng.uniform(0.03, 0.3)),
         int(rng.choice([32, 100, 256, 256, 4096, 65536])),
+        np.exp(rng.normal(0, rng.uniform(0.1, 0.5), len(material_names()))).astype(np.float32),
     )
 
 

@@ -65,19 +65,19 @@ class SceneBuilder:
             angle: yaw in radians relative to the direction of the main road.
             lift: height above the ground in metres.
         """
-        if self._is_flooded(s, t) or not self.is_clear_of_sensor(s, t, 1.8):
+        size_m = float(np.abs(mesh.triangles[..., :2]).max()) if self.plan.waters else 0.0
+        if self._is_flooded(s, t, size_m) or not self.is_clear_of_sensor(s, t, 1.8):
             return
         x, y, z = self.plan.world_point(s, t)
         painted = mesh.painted(self.rng)
         self._objects.append(painted.moved((x, y, z + lift), angle + self.plan.heading(s)))
 
-    def _is_flooded(self, s: float, t: float) -> bool:
-        for patch in self._patches:
-            s0, s1, t0, t1 = patch.bounds
-            inside = s0 - 5 < s < s1 + 5 and t0 < t < t1
-            if patch.concept == "water" and inside and not self.is_on_road(s, t, 1.5):
-                return True
-        return False
+    def _is_flooded(self, s: float, t: float, size_m: float) -> bool:
+        """Return whether an object of this size would stand in water; bridges keep small ones."""
+        if not self.plan.waters:
+            return False
+        is_on_bridge = size_m < 9 and self.is_on_road(s, t, self.plan.deck_m)
+        return self.plan.water_distance(s, t) < 0.3 + 0.75 * size_m and not is_on_bridge
 
     def add(self, mesh: Mesh) -> None:
         """Add an object that is already in world coordinates."""
@@ -126,7 +126,7 @@ class SceneBuilder:
 
     def plant_tree(self, s: float, t: float, height: float) -> None:
         """Place a tree of about ``height`` metres, unless water or the sensor is there."""
-        if self._is_flooded(s, t) or not self.is_clear_of_sensor(s, t, 2.2):
+        if self._is_flooded(s, t, 0.3) or not self.is_clear_of_sensor(s, t, 2.2):
             return
         if len(self._trees) < _DIFFERENT_TREES:
             ready_made = self.draw_ready_made("tree crown") if self.rng.random() < 0.15 else None
@@ -164,10 +164,7 @@ class SceneBuilder:
 
     def full_plan(self) -> GroundPlan:
         """Return the plan with all patches added so far."""
-        # Water covers what its block is covered with, and bridges cover water.
-        last = {"water": 1, "bridge": 2}
-        ordered = sorted(self._patches, key=lambda patch: last.get(patch.concept, 0))
-        return replace(self.plan, patches=tuple(ordered))
+        return replace(self.plan, patches=tuple(self._patches))
 
     def build(self) -> Mesh:
         """Return the ground and all objects as one mesh; the ground comes first."""
