@@ -38,7 +38,8 @@ _READY_MADE_PROBABILITY = 0.5
 
 
 def _between(rng: Rng, low: float, high: float) -> float:
-    return float(rng.uniform(low, high))
+    # Where a monitor takes all of a desk's depth, what is left of the top has its ends swapped.
+    return float(rng.uniform(min(low, high), max(low, high)))
 
 
 # Generators of floor-standing pieces by name. Names without one are ready-made only.
