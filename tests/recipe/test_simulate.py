@@ -165,6 +165,6 @@ def test_shared_triangles_are_hit_like_copied_ones() -> None:
         scene.run(np.zeros((3000, 3), np.float32), directions.astype(np.float32), output=True)
         for scene in (shared, copied)
     ]
-    assert kept and 200 < (hits[0]["primID"] != hits[0]["primID"].max()).sum()
+    assert kept and (hits[0]["primID"] != hits[0]["primID"].max()).sum() > 200
     for name in ("primID", "tfar", "Ng"):
         assert np.array_equal(hits[0][name], hits[1][name])
