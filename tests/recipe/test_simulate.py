@@ -146,3 +146,25 @@ def test_catalogue_meshes_have_their_true_size(shared_data: Path) -> None:
     assert extent["hatchback"].max() == pytest.approx(4.0, abs=0.1)
     assert extent["sh_ford_focus"].max() == pytest.approx(4.4, abs=0.2)
     assert all(np.isfinite(size).all() for size in extent.values())
+
+
+def test_shared_triangles_are_hit_like_copied_ones() -> None:
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+
+    from weights.recipe.simulate.embree_geometry import add_triangles
+
+    rng = np.random.default_rng(0)
+    triangles = rng.normal(0, 3, (500, 1, 3)) + rng.normal(0, 0.5, (500, 3, 3))
+    corners = triangles.astype(np.float32)
+    directions = rng.normal(size=(3000, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    shared, copied = EmbreeScene(), EmbreeScene()
+    kept = [add_triangles(shared, corners.copy()), TriangleMesh(copied, corners)]
+    hits = [
+        scene.run(np.zeros((3000, 3), np.float32), directions.astype(np.float32), output=True)
+        for scene in (shared, copied)
+    ]
+    assert kept and (hits[0]["primID"] != hits[0]["primID"].max()).sum() > 200
+    for name in ("primID", "tfar", "Ng"):
+        assert np.array_equal(hits[0][name], hits[1][name])

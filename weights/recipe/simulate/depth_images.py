@@ -121,6 +121,8 @@ def draw_path(
     per_room = np.maximum((frames * area / area.sum()).astype(int), 8)
     poses: list[Pose] = []
     height = float(rng.uniform(1.15, 1.75))
+    # Most people look down at furniture, and hardly at the ceiling.
+    usual_pitch = float(rng.choice([rng.uniform(0.3, 0.65), rng.uniform(0.0, 0.4)]))
     for floor, count in zip(floors, per_room, strict=True):
         spots = free_spots(rng, caster, floor, max(int(count) // 6, 3), height)
         middle = float(rng.uniform(0, 2 * np.pi))
@@ -131,10 +133,10 @@ def draw_path(
             if rng.random() < 0.5:
                 share = (number * 0.618) % 1
                 yaw = middle + (2 * share - 1) * half_view + float(rng.normal(0, 0.2))
-                pitch = float(rng.uniform(-0.25, 0.75))
+                pitch = usual_pitch + float(rng.normal(0, 0.2))
             else:
                 x0, x1, y0, y1 = floor
-                target = np.array([rng.uniform(x0, x1), rng.uniform(y0, y1), rng.uniform(0.0, 1.9)])
+                target = np.array([rng.uniform(x0, x1), rng.uniform(y0, y1), rng.uniform(0.0, 1.5)])
                 way = target - [x, y, z]
                 yaw = float(np.arctan2(way[1], way[0]))
                 if coverage < 0.95 and np.cos(yaw - middle) < np.cos(half_view):

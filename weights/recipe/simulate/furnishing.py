@@ -38,8 +38,7 @@ _READY_MADE_PROBABILITY = 0.5
 
 
 def _between(rng: Rng, low: float, high: float) -> float:
-    # Where a monitor takes all of a desk's depth, what is left of the top has its ends swapped.
-    return float(rng.uniform(min(low, high), max(low, high)))
+    return float(rng.uniform(low, max(low, high)))
 
 
 # Generators of floor-standing pieces by name. Names without one are ready-made only.
@@ -271,7 +270,7 @@ class Furnisher:
     def furnish(self, room: Room, kind: RoomKind) -> None:
         """Place what a kind of room has."""
         rng = self.rng
-        fullness = _between(rng, 0.75, 1.25)
+        fullness = float(rng.choice([_between(rng, 0.7, 1.2), _between(rng, 1.2, 2.2)]))
         for name in _drawn(rng, kind.in_middle, fullness):
             if name in _MIDDLE_GROUPS and name not in _LATE:
                 _MIDDLE_GROUPS[name](self, room)
@@ -280,9 +279,14 @@ class Furnisher:
         for name in _drawn(rng, kind.in_middle, fullness):
             if name in _LATE or name not in _MIDDLE_GROUPS:
                 self._in_middle(room, name)
-        for name in _drawn(rng, kind.on_walls, 1.0):
-            self.hang(room, name)
         area = room.width * room.depth
+        # Rooms that are lived in have more than the usual: what else is at home there.
+        more = [entry.partition(":")[0] for entry in kind.at_walls if ":" in entry]
+        if more:
+            for _ in range(int(rng.poisson(min(0.13 * area, 6.0) * fullness))):
+                self._at_wall(room, str(rng.choice(more)))
+        for name in _drawn(rng, kind.on_walls, max(fullness, 1.0)):
+            self.hang(room, name)
         for _ in range(int(rng.poisson(min(0.2 * area, 6.0) * self.clutter))):
             if kind.scattered:
                 self._scatter(room, str(rng.choice(kind.scattered)))

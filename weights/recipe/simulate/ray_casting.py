@@ -6,11 +6,11 @@ Light that meets a surface goes through its holes, through the pane, is mirrored
 from dataclasses import dataclass, fields
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from weights.recipe.simulate.concepts import concept_index
+from weights.recipe.simulate.embree_geometry import add_triangles
 from weights.recipe.simulate.materials import material_table
 from weights.recipe.simulate.primitives import F32, U8, U16, Mesh, Rng
 
@@ -61,8 +61,8 @@ class RayCaster:
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
         self._embree = EmbreeScene()
-        # Embree keeps a pointer to this object and not a reference, so it must stay alive.
-        self._embree_mesh = TriangleMesh(self._embree, np.ascontiguousarray(mesh.triangles))
+        # Embree keeps pointers to these objects and not references, so they must stay alive.
+        self._embree_geometry = add_triangles(self._embree, mesh.triangles)
 
     def first_hit(self, origins: F32, directions: F32) -> tuple[NDArray[np.int64], F32, F32]:
         """Return the nearest triangle that each ray meets, whatever the triangle's opacity.
