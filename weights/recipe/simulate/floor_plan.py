@@ -1,4 +1,4 @@
-"""Floor plans: which rooms a building has, where they are, and the doors and windows between them."""
+"""Floor plans: which rooms a building has, where they are, and the doors and windows between."""
 
 import sys
 from collections.abc import Mapping

@@ -20,7 +20,7 @@ from weights.recipe.simulate.labelled_scan import Scan
 from weights.recipe.simulate.lidars import Lidar, Pose, scan_with_lidar
 from weights.recipe.simulate.materials import material_index, to_srgb
 from weights.recipe.simulate.pieces import read_pieces
-from weights.recipe.simulate.primitives import F32, U8, U16, Mesh, Rng
+from weights.recipe.simulate.primitives import F32, F64, U8, U16, Mesh, Rng
 from weights.recipe.simulate.radiometry import draw_laser_response
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.room import Rectangle
@@ -213,10 +213,14 @@ def _images(caster: RayCaster, floors: list[Rectangle], light: RoomLight, rng: R
     camera = replace(camera, columns=256, rows=192, noise_patch=camera.noise_patch * 2)
     count = int(rng.choice([1, 1, 2, 4]))
     path = draw_path(rng, caster, floors[:1], 24, coverage=0.4)
-    first = int(rng.integers(len(path)))
-    poses = [path[(first + k) % len(path)] for k in range(count)]
-    estimated = drifted(rng, poses, 0.01, 0.004) if count > 1 else poses
-    measured = take_images(caster, camera, poses, estimated, light, rng)
+    for _ in range(6):
+        first = int(rng.integers(len(path)))
+        poses = [path[(first + k) % len(path)] for k in range(count)]
+        estimated = drifted(rng, poses, 0.01, 0.004) if count > 1 else poses
+        measured = take_images(caster, camera, poses, estimated, light, rng)
+        # An image of nothing but a near wall says little.
+        if len(measured.range_m) > 8000 and len(np.unique(measured.label)) > 3:
+            break
     xyz = measured.origin + measured.direction * measured.range_m[:, None]
     rgb = _with_faults(measured.rgb, rng)
     kept = np.arange(len(xyz))
@@ -286,7 +290,7 @@ def _photographed(capture: Capture, light: RoomLight, caster: RayCaster, rng: Rn
     return _with_faults(srgb + rng.normal(0, 3, srgb.shape), rng)
 
 
-def _with_faults(rgb: F32, rng: Rng) -> U8 | None:
+def _with_faults(rgb: F32 | F64, rng: Rng) -> U8 | None:
     """Return uint8 colours: as they are, or grey, or none, as some files have them."""
     kind = float(rng.random())
     if kind < 0.06:
