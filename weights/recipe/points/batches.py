@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clip3d_cli.core.voxels import VoxelGrid, count_voxels, voxelize
+from clip3d_cli.core.voxels import VoxelGrid, choose_voxel_size, count_voxels, voxelize
 from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.losses import IGNORED, WordTargets
@@ -218,6 +218,55 @@ class DrawTable:
         return {leaves: value / mean for leaves, value in weight.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class CropDraw:
+    """A thinned scan that crops are drawn from.
+
+    Attributes:
+        scan: N points.
+        keep: (N,) which of them are left.
+        voxel_m: voxel edge in metres.
+        points_per_voxel: how many points a voxel has on average, about.
+    """
+
+    scan: Scan
+    keep: npt.NDArray[np.bool_]
+    voxel_m: float
+    points_per_voxel: float
+
+    def crop(self, leaf: str, max_voxels: int, rng: np.random.Generator) -> tuple[Rows, int]:
+        """Return the points of an upright cylinder around a random point.
+
+        Args:
+            leaf: the point in the middle has this label; "" for any point.
+            max_voxels: number of voxels that the points fill at least, where the scan has as many.
+            rng: draws the place.
+
+        Returns:
+            (P,) ascending rows of the scan, and the position of the middle among them.
+        """
+        scan, keep = self.scan, self.keep
+        candidates = keep
+        if leaf:
+            candidates = scan.leaf_set_of_point == scan.leaf_sets.index(frozenset((leaf,)))
+        middle = int(rng.choice(np.flatnonzero(candidates)))
+        if not keep[middle]:
+            keep = keep.copy()
+            keep[middle] = True
+        rows = np.flatnonzero(keep)
+        xy = scan.cloud.xyz[:, :2]
+        squared = ((xy[rows] - xy[middle]) ** 2).sum(axis=1)  # (P,) m²
+        wanted = int(_CROP_MARGIN * max_voxels * max(1.0, self.points_per_voxel))
+        while wanted < len(rows):
+            inside = np.argpartition(squared, wanted)[:wanted]
+            # Near a LiDAR the points are denser than on average, and fill fewer voxels.
+            if count_voxels(scan.cloud.xyz[rows[inside]], self.voxel_m) > max_voxels:
+                rows = rows[np.sort(inside)]
+                break
+            wanted *= 2
+        return rows, int(np.searchsorted(rows, middle))
+
+
 class Batches:
     """Batches by number; a batch depends on its number, the seed, and the scans of its epoch."""
 
@@ -269,9 +318,16 @@ class Batches:
         options = self.options
         listed, leaf = table.draw(rng)
         scan = read_scan(listed.file)
-        voxel_m = _draw_voxel_size(listed.voxel_m, rng)
+        keep = thin(len(scan.cloud), rng, aerial=scan.source in _AERIAL)
+        # Labelling chooses the size by the points that it gets.
+        is_whole = bool(keep.all())
+        size_m = (
+            listed.voxel_m if is_whole else choose_voxel_size(scan.cloud.xyz[keep], VOXEL_SIZES_M)
+        )
+        voxel_m = _draw_voxel_size(size_m, rng)
         cloud = change_intensity(recolor(scan.cloud, rng), rng)
-        rows, xyz, middle = self._place_crops(scan, listed, leaf, voxel_m, rng)
+        draw = CropDraw(scan, keep, voxel_m, listed.points / listed.voxels if is_whole else 1.5)
+        rows, xyz, middle = self._place_crops(draw, leaf, rng)
         shown = hide(xyz, rng, voxel_m=voxel_m)
         part, rows = replace(cloud.select(rows), xyz=xyz).select(shown), rows[shown]
         part, leaf_set_of_point = add_strays(part, scan.leaf_set_of_point[rows], rng)
@@ -317,12 +373,7 @@ class Batches:
         )
 
     def _place_crops(
-        self,
-        scan: Scan,
-        listed: ListedScan,
-        leaf: str,
-        voxel_m: float,
-        rng: np.random.Generator,
+        self, draw: CropDraw, leaf: str, rng: np.random.Generator
     ) -> tuple[Rows, Floats, Floats]:
         """Return a moved crop of a scan, or two that stand in or above each other.
 
@@ -332,14 +383,15 @@ class Batches:
         Returns:
             (P,) rows of the scan, (P, 3) their places in metres, and (3,) the middle.
         """
+        scan, voxel_m = draw.scan, draw.voxel_m
         is_indoor = scan.source in _INDOOR
         is_joined = rng.random() < (_JOINED_INDOORS if is_indoor else _JOINED_OUTDOORS)
         max_voxels = self.options.max_voxels_per_scan // (2 if is_joined else 1)
-        rows, middle = _draw_crop(scan, listed, leaf, voxel_m, max_voxels, rng)
+        rows, middle = draw.crop(leaf, max_voxels, rng)
         xyz = move(scan.cloud.xyz[rows], rng, indoor=is_indoor, voxel_m=voxel_m)
         if not is_joined:
             return rows, xyz, xyz[middle]
-        others, other_middle = _draw_crop(scan, listed, "", voxel_m, max_voxels, rng)
+        others, other_middle = draw.crop("", max_voxels, rng)
         other_xyz = move(scan.cloud.xyz[others], rng, indoor=is_indoor, voxel_m=voxel_m)
         # Floor on floor; another storey is 2.5 to 4 m higher or lower.
         offset = xyz[middle] - other_xyz[other_middle]
@@ -375,47 +427,6 @@ def _majority_per_voxel(
     pair = voxel_of_point[known] * leaf_sets + leaf_set_of_point[known]
     votes = np.bincount(pair, minlength=voxels * leaf_sets).reshape(voxels, leaf_sets)
     return np.where(votes.sum(axis=1) > 0, votes.argmax(axis=1), IGNORED).astype(np.int64)
-
-
-def _draw_crop(
-    scan: Scan,
-    listed: ListedScan,
-    leaf: str,
-    voxel_m: float,
-    max_voxels: int,
-    rng: np.random.Generator,
-) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the points of an upright cylinder around a random point of a thinned scan.
-
-    Args:
-        scan: N points.
-        listed: its entry.
-        leaf: the point in the middle has this label; "" for any point.
-        voxel_m: voxel edge in metres.
-        max_voxels: number of voxels that the points fill at least, where the scan has as many.
-        rng: draws thinning and place.
-
-    Returns:
-        (P,) ascending rows of the scan, and the position of the middle among them.
-    """
-    candidates = np.ones(len(scan.cloud), dtype=np.bool_)
-    if leaf:
-        candidates = scan.leaf_set_of_point == scan.leaf_sets.index(frozenset((leaf,)))
-    middle = int(rng.choice(np.flatnonzero(candidates)))
-    keep = thin(len(scan.cloud), rng, aerial=scan.source in _AERIAL)
-    keep[middle] = True
-    rows = np.flatnonzero(keep)
-    xy = scan.cloud.xyz[:, :2]
-    squared = ((xy[rows] - xy[middle]) ** 2).sum(axis=1)  # (P,) m²
-    wanted = int(_CROP_MARGIN * max_voxels * max(1.0, listed.points / listed.voxels))
-    while wanted < len(rows):
-        inside = np.argpartition(squared, wanted)[:wanted]
-        # Near a LiDAR the points are denser than on average, and fill fewer voxels.
-        if count_voxels(scan.cloud.xyz[rows[inside]], voxel_m) > max_voxels:
-            rows = rows[np.sort(inside)]
-            break
-        wanted *= 2
-    return rows, int(np.searchsorted(rows, middle))
 
 
 def _nearest_cells(grid: VoxelGrid, middle: npt.NDArray[np.float64], count: int) -> Rows:
