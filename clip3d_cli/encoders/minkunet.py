@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch.nn.functional as F  # noqa: N812
@@ -114,7 +115,7 @@ class MinkUNet(nn.Module):
 
     stride = 16
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the keys of a weights file
         self,
         in_channels: int,
         out_channels: int,
@@ -123,9 +124,13 @@ class MinkUNet(nn.Module):
         width: float = 1.0,
         stem_kernel: int = 3,
         head_bias: bool = True,
+        channels: Sequence[int] = (),
+        blocks: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        shape = MinkUNetShape(in_channels, out_channels, layers, width, stem_kernel, head_bias)
+        shape = MinkUNetShape(
+            in_channels, out_channels, layers, width, stem_kernel, head_bias, channels, blocks
+        )
         self.stem = SubmanifoldConv3d(in_channels, shape.stem_channels, stem_kernel)
         self.stem_norm = BatchNorm(shape.stem_channels)
         self.down = nn.ModuleList(

@@ -50,9 +50,14 @@ class MinkUNetShape:
         width: factor of all inner channels, which are rounded to multiples of eight.
         stem_kernel: edge of the first convolution in cells, 3 or 5 (OpenScene: 5).
         head_bias: whether the last, linear layer has a bias (OpenScene: no).
+        channels: channels of the stem and the eight stages, instead of those of ``layers`` times
+            ``width``; empty for those.
+        blocks: residual blocks of the eight stages, instead of those of ``layers``; empty for
+            those.
 
     Raises:
-        ValueError: an unsupported number of layers or stem, or a negative number of channels.
+        ValueError: an unsupported number of layers or stem, other numbers of stages,
+            or numbers of channels or blocks that are too low.
     """
 
     in_channels: int
@@ -61,6 +66,8 @@ class MinkUNetShape:
     width: float = 1.0
     stem_kernel: int = 3
     head_bias: bool = True
+    channels: Sequence[int] = ()
+    blocks: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if self.layers not in _BLOCKS_AND_PLANES:
@@ -74,16 +81,32 @@ class MinkUNetShape:
                 f"numbers of channels are negative: {self.in_channels}, {self.out_channels}"
             )
 
+        if len(self.channels) not in (0, 9) or min(self.channels, default=1) < 1:
+            raise ValueError(f"channels are of a stem and eight stages, not {self.channels}")
+        if len(self.blocks) not in (0, 8) or min(self.blocks, default=1) < 1:
+            raise ValueError(f"blocks are of eight stages, not {self.blocks}")
+
     @property
     def stem_channels(self) -> int:
         """Channels after the first convolution."""
-        return scale_channels((STEM_CHANNELS,), self.width)[0]
+        return self._channels[0]
+
+    @property
+    def _channels(self) -> tuple[int, ...]:
+        """Channels of the stem and the eight stages."""
+        if self.channels:
+            return tuple(self.channels)
+        return scale_channels((STEM_CHANNELS, *_BLOCKS_AND_PLANES[self.layers][1]), self.width)
+
+    @property
+    def _blocks(self) -> tuple[int, ...]:
+        """Residual blocks of the eight stages."""
+        return tuple(self.blocks) or _BLOCKS_AND_PLANES[self.layers][0]
 
     @property
     def down(self) -> tuple[Stage, ...]:
         """The four stages down, the finest first."""
-        blocks, planes = _BLOCKS_AND_PLANES[self.layers]
-        channels = (self.stem_channels, *scale_channels(planes[:4], self.width))
+        blocks, channels = self._blocks, self._channels[:5]
         return tuple(
             Stage(channels[i], channels[i], 0, channels[i + 1], blocks[i]) for i in range(4)
         )
@@ -91,9 +114,8 @@ class MinkUNetShape:
     @property
     def up(self) -> tuple[Stage, ...]:
         """The four stages up, the coarsest first."""
-        blocks, planes = _BLOCKS_AND_PLANES[self.layers]
+        blocks, channels = self._blocks, self._channels[4:]
         down = self.down
-        channels = (down[-1].out_channels, *scale_channels(planes[4:], self.width))
         # Stage up i ends at the level that stage down 3 − i started from.
         return tuple(
             Stage(
@@ -114,7 +136,7 @@ class MinkUNetShape:
     @property
     def reach(self) -> int:
         """Radius of the receptive field in voxels: see `unet_reach`."""
-        blocks, _ = _BLOCKS_AND_PLANES[self.layers]
+        blocks = self._blocks
         return unet_reach(self.stem_kernel // 2, blocks[:4], blocks[4:])
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:

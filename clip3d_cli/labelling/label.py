@@ -15,7 +15,7 @@ from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.labels import UNLABELED_INDEX, Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel_size, voxelize
-from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
+from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses, rank_by_similarity
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.background import Background
@@ -238,14 +238,14 @@ class _Tile:
         cloud: the points of the tile and its halo.
         own: (P,) int64, rows in ``cloud`` of the points that belong to this tile alone.
         points: (P,) int64, rows of the same points in the whole cloud.
-        ground: ground under the whole cloud: a tile alone would find another one.
+        context: of the whole cloud: a tile alone would find another ground and other ranks.
         inputs: names of the channels.
     """
 
     cloud: PointCloud
     own: Rows
     points: Rows
-    ground: TwoScaleGround
+    context: CloudContext
     inputs: Sequence[str]
 
     def voxels(
@@ -259,7 +259,7 @@ class _Tile:
         # Turned about the origin of coordinates, so that all tiles of a cloud are cut alike.
         # Heights above the ground do not change with it.
         grid = voxelize(_turned(self.cloud.xyz, cut.turn_rad), cut.voxel_m)
-        channels = voxel_inputs(self.inputs, self.cloud, grid, self.ground)
+        channels = voxel_inputs(self.inputs, self.cloud, grid, self.context)
         return grid.cells, channels, grid.voxel_of_point[self.own]
 
 
@@ -296,19 +296,19 @@ def _tiles(
     progress: Progress,
 ) -> Iterator[_Tile]:
     """Cut a cloud of finite points into tiles with halos."""
-    # The ground is found under the whole cloud: a tile alone would find another one.
-    ground = TwoScaleGround(cloud.xyz)
+    # Of the whole cloud: a tile alone would find another ground and other ranks.
+    context = CloudContext(cloud)
     coarsest_m = max(each.voxel_m for each in passes)
-    xyz = move_storeys_apart(cloud.xyz, ground.storeys, coarsest_m, encoder.reach)
+    xyz = move_storeys_apart(cloud.xyz, context.storeys, coarsest_m, encoder.reach)
     if xyz is not cloud.xyz:
         cloud = replace(cloud, xyz=xyz)
         # Of one storey, the ground depends on x and y alone.
-        ground = TwoScaleGround(xyz) if ground.storeys.floor_m.shape[1] else ground
+        context = CloudContext(cloud) if context.storeys.floor_m.shape[1] else context
     tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, passes, tile_m)))
     for tile in progress(tiles, "labelling"):
         own = np.flatnonzero(tile.own)
         part = cloud.select(tile.points)
-        yield _Tile(part, own, tile.points[own], ground, encoder.spec.inputs)
+        yield _Tile(part, own, tile.points[own], context, encoder.spec.inputs)
 
 
 def _tile_limits(

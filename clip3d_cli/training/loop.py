@@ -116,15 +116,20 @@ def train_steps(
 
 
 def scheduled_rate(number: int, options: LoopOptions) -> float:
-    """Return the learning rate of a step: linear warm-up times half a cosine.
+    """Return the learning rate of a step: linear warm-up times the schedule.
 
     Args:
-        number: number of the step, from 1; at the last step the rate is 0.
-        options: highest rate, steps and warm-up.
+        number: number of the step, from 1; at the last step the rate is 0, unless it is constant.
+        options: highest rate, steps, warm-up and schedule.
     """
     warm = min(1.0, number / max(1, options.warmup_steps))
     done = min(1.0, number / options.steps)
-    return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * done))
+    factor = {
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "constant": 1.0,
+        "linear": 1 - done,
+    }[options.schedule]
+    return options.learning_rate * warm * factor
 
 
 def _compute_gradient(

@@ -61,7 +61,21 @@ def right_words_loss(similarity: Tensor, right: Tensor, logit_scale: Tensor) -> 
     Returns:
         (), the mean over rows; 0 without rows.
     """
+    losses = right_words_losses(similarity, right, logit_scale)
+    return losses.sum() / max(1, len(losses))
+
+
+def right_words_losses(similarity: Tensor, right: Tensor, logit_scale: Tensor) -> Tensor:
+    """Return the loss of each row: see `right_words_loss`.
+
+    Args:
+        similarity: (P, W), cosines with the words.
+        right: (P, W + 1) bool, the words that are right for each row; last, "none of these".
+        logit_scale: (), factor of the similarities.
+
+    Returns:
+        (P,) losses.
+    """
     logits = functional.pad(similarity * logit_scale, (0, 1))
     right_logits = logits.masked_fill(~right, -torch.inf)
-    loss = logits.logsumexp(dim=1) - right_logits.logsumexp(dim=1)
-    return loss.sum() / max(1, len(loss))
+    return logits.logsumexp(dim=1) - right_logits.logsumexp(dim=1)

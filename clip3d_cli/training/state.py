@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from clip3d_cli.errors import SetupError
+from clip3d_cli.training.muon import Muon
 
-OptimizerName = Literal["adamw", "sgd"]
+OptimizerName = Literal["adamw", "sgd", "muon"]
+ScheduleName = Literal["cosine", "constant", "linear"]
 
 # Prefix of the parameters of a closed head, which is trained from nothing in every fine-tuning.
 _CLOSED_HEAD = "closed."
+_LEAST_MUON_CHANNELS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,14 @@ class LoopOptions:
         learning_rate: highest learning rate, reached after the warm-up.
         weight_decay: weight decay; AdamW's applies to matrices and kernels only, SGD's to all
             parameters, as in CLIP2Scene.
-        warmup_steps: steps of linear rise; after them a cosine falls to zero.
+        warmup_steps: steps of linear rise.
+        schedule: what comes after them: ``cosine`` falls to zero at the last step, ``constant``
+            stays, so that a run has no end that must be known before, and ``linear`` falls to zero
+            at the last step.
         clip_norm: largest norm of the gradient; 0 for no limit.
         average_decay: decay of the exponential moving average of the weights; 0 for none.
-        optimizer: ``adamw`` (β 0.9, 0.98) or ``sgd``. CLIP2Scene has SGD with learning rate 0.1,
+        optimizer: ``adamw`` (β 0.9, 0.98), ``sgd``, or ``muon`` for convolutions, with AdamW for
+            all else. CLIP2Scene has SGD with learning rate 0.1,
             momentum 0.9, dampening 0.1 and weight decay 1e-4.
         momentum: momentum of SGD.
         dampening: dampening of SGD.
@@ -45,6 +52,7 @@ class LoopOptions:
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
     warmup_steps: int = 100
+    schedule: ScheduleName = "cosine"
     clip_norm: float = 1.0
     average_decay: float = 0.998
     optimizer: OptimizerName = "adamw"
@@ -132,6 +140,22 @@ class TrainState:
                 of another network, and the weights may have been changed.
         """
         self._require_same_options(snapshot.scalars.get("options"))
+        self._restore_tensors(snapshot)
+        self.steps_done = int(snapshot.scalars["done"])
+
+    def start_from(self, snapshot: Snapshot) -> None:
+        """Take weights, their average and the optimiser from a snapshot, at step 0.
+
+        The options may be others, such as those of a cooldown after a run of constant rate, but
+        the optimiser must be the same.
+
+        Raises:
+            SetupError: E_CONFIG: it is of another network or optimiser; the weights may have been
+                changed.
+        """
+        self._restore_tensors(snapshot)
+
+    def _restore_tensors(self, snapshot: Snapshot) -> None:
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
         for name, value in snapshot.tensors.items():
             part, _, rest = name.partition("/")
@@ -141,7 +165,6 @@ class TrainState:
             if self._average is not None:
                 self._average.load_state_dict(parts["average"])
             self._restore_optimizer(parts["optimizer"])
-            self.steps_done = int(snapshot.scalars["done"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise _other_training(f"is of another network: {error}") from error
 
@@ -184,23 +207,30 @@ def _parameter_groups(
     Every group has a ``factor`` on the learning rate: that of a closed head, or 1.
     """
     trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    # AdamW does not decay biases and the scales of norms, which have one dimension.
+    # AdamW and Muon do not decay biases and the scales of norms, which have one dimension. Muon
+    # takes kernels of convolutions; those with fewer than eight channels, such as a stem's, have
+    # too few directions to be made equal.
     kinds = [
-        (name.startswith(_CLOSED_HEAD), options.optimizer == "adamw" and p.ndim <= 1)
+        (
+            name.startswith(_CLOSED_HEAD),
+            options.optimizer != "sgd" and p.ndim <= 1,
+            options.optimizer == "muon" and p.ndim == 3 and p.shape[1] >= _LEAST_MUON_CHANNELS,
+        )
         for name, p in trained
     ]
     names: list[str] = []
     groups: list[dict[str, Any]] = []
-    for is_head, is_undecayed in sorted(set(kinds)):
+    for is_head, is_undecayed, is_orthogonal in sorted(set(kinds)):
         members = [
             entry
             for entry, kind in zip(trained, kinds, strict=True)
-            if kind == (is_head, is_undecayed)
+            if kind == (is_head, is_undecayed, is_orthogonal)
         ]
         names += [name for name, _ in members]
         factor = options.head_factor if is_head else 1.0
         group: dict[str, Any] = {"params": [p for _, p in members], "factor": factor}
-        groups.append(group | ({"weight_decay": 0.0} if is_undecayed else {}))
+        group |= {"weight_decay": 0.0} if is_undecayed else {}
+        groups.append(group | ({"orthogonal": True} if is_orthogonal else {}))
     return names, groups
 
 
@@ -212,6 +242,8 @@ def _optimizer(groups: list[dict[str, Any]], options: LoopOptions) -> torch.opti
             weight_decay=options.weight_decay,
             betas=(0.9, 0.98),
         )
+    if options.optimizer == "muon":
+        return Muon(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
     if options.optimizer == "sgd":
         return torch.optim.SGD(
             groups,

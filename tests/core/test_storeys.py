@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from clip3d_cli.core.ground import Ground
+from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.storeys import Storeys
-from clip3d_cli.encoders.input_channels import TwoScaleGround
+from clip3d_cli.encoders.input_channels import CloudContext
 
 
 def surface(
@@ -42,8 +43,8 @@ def room(z: float = 0, side: float = 6.2, corner: float = 0.3) -> np.ndarray:
 
 def heights(xyz: np.ndarray) -> np.ndarray:
     """(N, 2) metres above the ground at both scales."""
-    ground = TwoScaleGround(xyz)
-    return np.stack([xyz[:, 2] - each.z_at(xyz) for each in (ground.near, ground.far)], axis=1)
+    ground = CloudContext(PointCloud(xyz))
+    return np.stack([xyz[:, 2] - each.z_at(xyz) for each in (ground.near_ground, ground.far_ground)], axis=1)
 
 
 def test_upper_storeys_have_heights_of_their_own() -> None:
@@ -138,7 +139,7 @@ def test_storeys_depend_neither_on_order_nor_on_a_far_outlier() -> None:
 def test_storeys_are_those_of_the_world_and_not_of_a_part() -> None:
     """A tile finds the ground of the whole cloud at its points."""
     xyz = np.concatenate((room(), room(3.1)))
-    ground = TwoScaleGround(xyz).near
+    ground = CloudContext(PointCloud(xyz)).near_ground
     part = np.flatnonzero(xyz[:, 0] < 3)
     np.testing.assert_array_equal(ground.z_at(xyz[part]), ground.z_at(xyz)[part])
 

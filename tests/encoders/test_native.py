@@ -30,6 +30,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "14": {"layers": 14, "width": 0.25},
     "18, stem 5, no bias": {"layers": 18, "width": 0.25, "stem_kernel": 5, "head_bias": False},
     "34": {"layers": 34, "width": 0.25},
+    "own channels": {
+        "channels": [8, 16, 24, 24, 32, 24, 16, 16, 8],
+        "blocks": [1, 2, 1, 2, 1, 1, 2, 1],
+    },
 }
 
 

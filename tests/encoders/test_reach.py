@@ -26,6 +26,7 @@ CONFIGS: dict[str, list[dict[str, Any]]] = {
         {"layers": 18, "width": 0.25},
         {"layers": 18, "width": 0.25, "stem_kernel": 5},
         {"layers": 34, "width": 0.25},
+        {"width": 0.25, "blocks": [1, 1, 2, 2, 1, 1, 1, 1]},
     ],
     "spvcnn": [{"width": 0.25}],
 }

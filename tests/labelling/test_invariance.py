@@ -20,7 +20,7 @@ from clip3d_cli.core.labels import Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.core.voxels import voxelize
-from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
+from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
@@ -179,7 +179,7 @@ def random_classes() -> ClassEmbeddings:
     cloud = rough_hillside()
     network = random_network()
     grid = voxelize(cloud.xyz, VOXEL_M)
-    channels = voxel_inputs(network.spec.inputs, cloud, grid, TwoScaleGround(cloud.xyz))
+    channels = voxel_inputs(network.spec.inputs, cloud, grid, CloudContext(cloud))
     cells = np.pad(grid.cells, ((0, 0), (1, 0)))
     with torch.no_grad():
         vectors = network(SparseTensor(torch.from_numpy(cells), torch.from_numpy(channels)))

@@ -16,7 +16,7 @@ from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.core.voxels import choose_voxel_size, voxelize
 from clip3d_cli.encoders import point_encoder as torch_encoder
-from clip3d_cli.encoders.input_channels import CHANNELS, TwoScaleGround, voxel_inputs
+from clip3d_cli.encoders.input_channels import CHANNELS, CloudContext, voxel_inputs
 from clip3d_cli.encoders.point_encoder import PointEncoder, compare
 from clip3d_cli.encoders.scoring import ClassQuery, rank_by_similarity
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
@@ -57,7 +57,7 @@ def cloud() -> PointCloud:
 def classes(network: PointEncoder, cloud: PointCloud) -> ClassEmbeddings:
     """Words along which the random network's answers differ, so that all classes occur."""
     grid = voxelize(cloud.xyz, 0.4)
-    channels = voxel_inputs(INPUTS, cloud, grid, TwoScaleGround(cloud.xyz))
+    channels = voxel_inputs(INPUTS, cloud, grid, CloudContext(cloud))
     cells = np.pad(grid.cells, ((0, 0), (1, 0)))
     with torch.no_grad():
         spread = network(SparseTensor(torch.from_numpy(cells), torch.from_numpy(channels)))
@@ -231,8 +231,7 @@ def test_every_channel_is_finite_and_repeatable(cloud: PointCloud) -> None:
     moved = PointCloud(colored.xyz[order], colored.rgb[order], colored.intensity[order])
     names = list(CHANNELS)
     channels = [
-        voxel_inputs(names, c, voxelize(c.xyz, 0.4), TwoScaleGround(c.xyz))
-        for c in (colored, moved)
+        voxel_inputs(names, c, voxelize(c.xyz, 0.4), CloudContext(c)) for c in (colored, moved)
     ]
     assert np.isfinite(channels[0]).all()
     assert np.abs(channels[0]).max() < 8
@@ -240,7 +239,7 @@ def test_every_channel_is_finite_and_repeatable(cloud: PointCloud) -> None:
 
 
 def test_missing_channels_are_named(cloud: PointCloud) -> None:
-    grid, ground = voxelize(cloud.xyz, 0.4), TwoScaleGround(cloud.xyz)
+    grid, ground = voxelize(cloud.xyz, 0.4), CloudContext(cloud)
     with pytest.raises(InputError, match="no colors"):
         voxel_inputs(["red"], cloud, grid, ground)
     with pytest.raises(InputError, match="no intensity"):
@@ -251,7 +250,7 @@ def test_missing_channels_are_named(cloud: PointCloud) -> None:
 
 def test_height_stands_on_the_ground(cloud: PointCloud) -> None:
     grid = voxelize(cloud.xyz, 0.4)
-    height = voxel_inputs(["height_near"], cloud, grid, TwoScaleGround(cloud.xyz))[:, 0] * 3
+    height = voxel_inputs(["height_near"], cloud, grid, CloudContext(cloud))[:, 0] * 3
     middle = grid.centers[:, 2] - 80
     assert np.abs(height - np.clip(middle, 0, 6)).max() < 0.45
 

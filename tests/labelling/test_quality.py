@@ -11,7 +11,7 @@ from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.core.voxels import voxelize
-from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
+from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, rank_by_similarity
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.errors import UsageError
@@ -45,14 +45,14 @@ def cloud() -> PointCloud:
 def test_it_is_the_mean_of_a_pass_and_two_over_the_turned_cloud(
     encoder: VoxelEncoder, classes: ClassEmbeddings, cloud: PointCloud
 ) -> None:
-    ground = TwoScaleGround(cloud.xyz)
+    context = CloudContext(cloud)
     query = ClassQuery.of(classes, 2)
     passes = []
     for size_m, turn in ((0.2, 0.0), (0.2, np.pi / 2 + 0.1), (0.1, np.pi / 4 + 0.1)):
         x, y, z = cloud.xyz.T
         turned = [np.cos(turn) * x - np.sin(turn) * y, np.sin(turn) * x + np.cos(turn) * y, z]
         grid = voxelize(np.column_stack(turned), size_m)
-        channels = voxel_inputs(INPUTS, cloud, grid, ground)
+        channels = voxel_inputs(INPUTS, cloud, grid, context)
         vectors = encoder.embed(grid.cells, channels)
         passes.append((vectors @ query.words.T)[grid.voxel_of_point])
     wanted = rank_by_similarity(np.mean(passes, axis=0), query, encoder.spec.logit_scale)

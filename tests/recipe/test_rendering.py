@@ -13,10 +13,10 @@ from weights.recipe.renders.sensor_rig import to_sensor_axes, world_from_sensor
 from weights.recipe.renders.surfaces import Surfaces
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
+from weights.recipe.simulate.lidars import Pose
 from weights.recipe.simulate.primitives import Mesh, box, merge, quads
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scene_builder import SceneBuilder
-from weights.recipe.simulate.sensors import Pose
 
 CAR_ID = 1 + [entry.name for entry in scene_classes()].index("car")
 

@@ -9,10 +9,11 @@ pytest.importorskip("embreex")
 
 from weights.recipe.simulate.concepts import concept_index, concept_names
 from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
+from weights.recipe.simulate.lidar_models import beam_elevations
+from weights.recipe.simulate.lidars import Lidar, Pose, scan_with_lidar
 from weights.recipe.simulate.primitives import box, merge, quads, tube
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scans import make_scan, write_scan
-from weights.recipe.simulate.sensors import Lidar, Pose, beam_elevations, scan_with_lidar
 
 DOWN = np.array([[0.0, 0.0, -1.0]], dtype=np.float32)
 
@@ -66,9 +67,10 @@ def test_beams_leave_at_their_elevation(model: str, low: float, high: float) -> 
     assert (beams.min(), beams.max()) == pytest.approx((low, high), abs=1e-4)
     lidar = Lidar(model, beams, (0, 360), 2.0, 0.0, 1e4, 0.0)
     room = box("wall", (60, 60, 60), (0, 0, -30))
-    xyz, _ = scan_with_lidar(
+    capture = scan_with_lidar(
         RayCaster(room), lidar, Pose((0, 0, 0), 0, 0, 0), np.random.default_rng(0)
     )
+    xyz = capture.xyz
     seen = np.degrees(np.arctan2(xyz[:, 2], np.hypot(xyz[:, 0], xyz[:, 1])))
     off = np.abs(seen[:, None] - beams[None, :]).min(axis=1)
     assert len(beams) == int("".join(c for c in model.split("_")[-1] if c.isdigit()))
@@ -79,7 +81,7 @@ def test_a_pose_tilts_the_beams() -> None:
     lidar = Lidar("one", np.zeros(1, np.float32), (0, 1), 1.0, 0.0, 1e4, 0.0)
     wall = quads("wall", [[(10, -50, -50), (10, 50, -50), (10, 50, 50), (10, -50, 50)]])
     pose = Pose((0.0, 0.0, 2.0), 0.0, np.radians(10), 0.0)
-    xyz, _ = scan_with_lidar(RayCaster(wall), lidar, pose, np.random.default_rng(1))
+    xyz = scan_with_lidar(RayCaster(wall), lidar, pose, np.random.default_rng(1)).xyz
     assert xyz[0, 0] == pytest.approx(10, abs=0.01)
     assert xyz[0, 2] == pytest.approx(2 - 10 * np.tan(np.radians(10)), abs=0.1)
 
@@ -128,7 +130,7 @@ def test_a_written_scan_reads_back(tmp_path: Path) -> None:
     with np.load(path) as stored:
         assert path.name == "indoor_000003.npz"
         assert stored["xyz"].dtype == np.float32 and stored["xyz"].shape[1] == 3
-        assert stored["label"].dtype == np.uint8 and len(stored["label"]) == len(stored["xyz"])
+        assert stored["label"].dtype == np.uint16 and len(stored["label"]) == len(stored["xyz"])
         assert stored["label"].max() < len(stored["concepts"])
 
 
@@ -142,5 +144,27 @@ def test_catalogue_meshes_have_their_true_size(shared_data: Path) -> None:
     }
     assert len(catalogue) > 80
     assert extent["hatchback"].max() == pytest.approx(4.0, abs=0.1)
-    assert extent["aws_bed"][2] == pytest.approx(1.26, abs=0.05)
+    assert extent["sh_ford_focus"].max() == pytest.approx(4.4, abs=0.2)
     assert all(np.isfinite(size).all() for size in extent.values())
+
+
+def test_shared_triangles_are_hit_like_copied_ones() -> None:
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+
+    from weights.recipe.simulate.embree_geometry import add_triangles
+
+    rng = np.random.default_rng(0)
+    triangles = rng.normal(0, 3, (500, 1, 3)) + rng.normal(0, 0.5, (500, 3, 3))
+    corners = triangles.astype(np.float32)
+    directions = rng.normal(size=(3000, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    shared, copied = EmbreeScene(), EmbreeScene()
+    kept = [add_triangles(shared, corners.copy()), TriangleMesh(copied, corners)]
+    hits = [
+        scene.run(np.zeros((3000, 3), np.float32), directions.astype(np.float32), output=True)
+        for scene in (shared, copied)
+    ]
+    assert kept and (hits[0]["primID"] != hits[0]["primID"].max()).sum() > 200
+    for name in ("primID", "tfar", "Ng"):
+        assert np.array_equal(hits[0][name], hits[1][name])

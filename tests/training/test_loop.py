@@ -54,6 +54,13 @@ def test_rate_rises_then_falls_to_zero() -> None:
     assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
+def test_other_schedules() -> None:
+    constant = LoopOptions(steps=100, learning_rate=1.0, warmup_steps=10, schedule="constant")
+    assert [scheduled_rate(step, constant) for step in (5, 10, 50, 100)] == [0.5, 1, 1, 1]
+    linear = LoopOptions(steps=100, learning_rate=1.0, warmup_steps=0, schedule="linear")
+    assert [scheduled_rate(step, linear) for step in (25, 50, 100)] == [0.75, 0.5, 0]
+
+
 def _loss(network: nn.Module, batch: torch.Tensor, _: int = 0) -> Loss:
     loss = ((network(batch) - batch.sum(dim=1, keepdim=True)) ** 2).mean()
     return loss, {"square": loss}

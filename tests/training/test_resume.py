@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from clip3d_cli.training.signals import stop_on_signals
 from clip3d_cli.training.state import LoopOptions, OptimizerName, TrainState
 
 SGD = LoopOptions(6, 0.1, 1e-4, warmup_steps=0, average_decay=0, optimizer="sgd")
+MUON = LoopOptions(6, 0.01, optimizer="muon", schedule="constant")
 TWICE = LoopOptions(6, 0.05, batches_per_step=2, seed=5)
 
 
@@ -35,7 +37,7 @@ def _until(state: TrainState, last: int, workers: int = 0) -> None:
     assert finished == (state.steps_done == state.options.steps)
 
 
-@pytest.mark.parametrize("options", [ADAM, SGD, TWICE], ids=["adamw", "sgd", "twice"])
+@pytest.mark.parametrize("options", [ADAM, SGD, MUON, TWICE], ids=["adamw", "sgd", "muon", "twice"])
 def test_a_resumed_training_ends_with_the_same_bits(options: LoopOptions, tmp_path: Path) -> None:
     whole = state_of(options)
     _until(whole, 6)
@@ -50,6 +52,19 @@ def test_a_resumed_training_ends_with_the_same_bits(options: LoopOptions, tmp_pa
     _until(second, 6)
     assert same(second.snapshot(), whole.snapshot())
     assert not same(second.snapshot(), first.snapshot())
+
+
+def test_a_cooldown_starts_from_a_run_of_constant_rate() -> None:
+    first = state_of(MUON)
+    _until(first, 3)
+    cooldown = state_of(replace(MUON, steps=4, schedule="linear", warmup_steps=0), seed=99)
+    cooldown.start_from(first.snapshot())
+    assert cooldown.steps_done == 0
+    started, left = cooldown.snapshot().tensors, first.snapshot().tensors
+    assert started.keys() == left.keys()
+    assert all(torch.equal(started[name], left[name]) for name in left)
+    _until(cooldown, 4)
+    assert cooldown.is_finished
 
 
 def test_a_snapshot_does_not_change_while_training_goes_on() -> None:

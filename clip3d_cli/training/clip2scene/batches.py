@@ -17,7 +17,7 @@ from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.voxels import choose_voxel_size, voxelize
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.sweeps import MergedSweeps, merge_sweeps
-from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
+from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.teachers.cache import read_features
@@ -211,8 +211,9 @@ def _voxelize_sample(
         grid = voxelize(part.xyz, voxel_m)
         row_of_point[inside] = grid.voxel_of_point + sum(len(each) for each in cells)
         cells.append(grid.cells)
-        # The ground is that of the whole cloud, not of the crop, as in labelling.
-        channels.append(voxel_inputs(inputs.channels, part, grid, TwoScaleGround(xyz[whole])))
+        # The context is the whole cloud, not the crop, as in labelling.
+        context = CloudContext(augmented.select(whole))
+        channels.append(voxel_inputs(inputs.channels, part, grid, context))
     pair_cell, member_cell, member_row, grid_cells = _grid_cells(
         xyz, keep, row_of_point, pairs.point, options.cell_m or voxel_m
     )

@@ -18,7 +18,7 @@ from clip3d_cli.core.scenes import PosedScene
 from clip3d_cli.core.voxels import choose_voxel_size, voxelize
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.sweeps import read_in_world
-from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
+from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.errors import InputError
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.augmentation import (
@@ -149,10 +149,11 @@ class LabelledBatches:
         keep = crop_to_disc(cloud.xyz, all_points, centers, self.options.points, rng)
         xyz = augment_xyz(cloud.xyz, rng) if self.options.augment else cloud.xyz
         voxel_m = choose_voxel_size(xyz, self.inputs.voxel_sizes_m)
-        part = replace(cloud, xyz=xyz).select(keep)
+        augmented = replace(cloud, xyz=xyz)
+        part = augmented.select(keep)
         grid = voxelize(part.xyz, voxel_m)
-        # The ground is that of the whole cloud, not of the crop, as in labelling.
-        channels = voxel_inputs(self.inputs.channels, part, grid, TwoScaleGround(xyz))
+        # The context is the whole cloud, not the crop, as in labelling.
+        channels = voxel_inputs(self.inputs.channels, part, grid, CloudContext(augmented))
         return grid.cells, channels, majority_class(truth[keep], grid.voxel_of_point, len(grid))
 
     def _read(self, scene: PosedScene) -> LabelledCloud:

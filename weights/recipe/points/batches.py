@@ -1,27 +1,71 @@
-"""Training batches: augmented and voxelized parts of scans, each with a random query of words."""
+"""Training batches: augmented and voxelized parts of scans, each with a random query of words.
+
+A batch is a function of its number, the seed, and the list of scans of its epoch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 
-from clip3d_cli.core.point_cloud import PointCloud
-from clip3d_cli.core.voxels import choose_voxel_size, voxelize
-from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
+from clip3d_cli.core.voxels import VoxelGrid, choose_voxel_size, count_voxels, voxelize
+from clip3d_cli.encoders.input_channels import CloudContext, voxel_inputs
 from clip3d_cli.sparse.tensor import SparseTensor
 from clip3d_cli.training.losses import IGNORED, WordTargets
-from weights.recipe.points.sources import Scan
+from weights.recipe.points.augmentation import (
+    add_strays,
+    change_intensity,
+    hide,
+    move,
+    recolor,
+    thin,
+)
+from weights.recipe.points.scan_lists import ListedScan, ScanLists
+from weights.recipe.points.sources import Scan, read_scan
 from weights.recipe.points.taxonomy import Taxonomy
 
-INPUTS = ("one", "height_near", "height_far", "z_spread", "z_offset", "log_voxel")
+INPUTS = (
+    "one",
+    "height_near",
+    "height_far",
+    "z_spread",
+    "z_offset",
+    "log_voxel",
+    "red",
+    "green",
+    "blue",
+    "has_color",
+    "intensity_rank",
+    "has_intensity",
+)
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
 VOXEL_SIZES_M = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _AERIAL = frozenset({"ign", "ahn", "sim-aerial"})
+_INDOOR = frozenset({"sim-indoor"})
+# Queries of each crop: they cost little beside the network.
+_QUERIES = 2
+# A leaf whose points are fewer than these in all scans is not drawn by itself.
+_FEWEST_POINTS = 200
+# Points of a leaf in one scan beyond these do not make the scan likelier to be drawn for it.
+_MANY_POINTS = 400
+# How much more often the usual leaves are drawn than others.
+_USUAL_FACTOR = 3.0
+# Share of voxels that is added to that of each leaf set in their weights, so that the weight of the
+# rarest has a limit.
+_LEAST_SHARE = 1e-3
+# Points that are read around a crop, as a multiple of those that its voxels need on average.
+_CROP_MARGIN = 1.7
+# Shares of samples that are two crops in one.
+_JOINED_INDOORS, _JOINED_OUTDOORS = 0.2, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +74,23 @@ class BatchOptions:
 
     Attributes:
         weight_of_source: how often each source is drawn, relative to the others.
+        inputs: channels of the network.
         scans_per_batch: number of scans in a batch.
         max_voxels_per_scan: larger scans are cut to the voxels nearest to a random one.
-        max_targets_per_scan: number of voxels per scan that the loss uses; voxels with rare leaf
-            sets are preferred.
+        max_targets_per_scan: number of voxels per scan that the loss uses.
+        rare_share: share of crops that are drawn by leaf: all leaves equally often, then a scan
+            that has it, then a place where it is.
+        rarity: exponent of the weight of a voxel in the loss, its leaf set's share of all voxels
+            to the minus this: 0 for equal weights, 1 for equal weights of all leaf sets.
     """
 
     weight_of_source: dict[str, float]
-    scans_per_batch: int
-    max_voxels_per_scan: int
-    max_targets_per_scan: int
+    inputs: tuple[str, ...] = INPUTS
+    scans_per_batch: int = 4
+    max_voxels_per_scan: int = 15_000
+    max_targets_per_scan: int = 6_000
+    rare_share: float = 0.5
+    rarity: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +100,29 @@ class Batch:
     Attributes:
         voxels: M voxels of all scans.
         target_rows: (T,) int64 ascending, the rows of ``voxels`` that have targets.
-        targets: the query of each scan and the ground truth of its target rows.
+        target_weights: (T,) float32, their weights in the loss.
+        targets: the queries of each scan and the ground truth of its target rows.
     """
 
     voxels: SparseTensor
     target_rows: Tensor
-    targets: tuple[WordTargets, ...]
+    target_weights: Tensor
+    targets: tuple[tuple[WordTargets, ...], ...]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on a device."""
+        return Batch(
+            self.voxels.to(device),
+            self.target_rows.to(device),
+            self.target_weights.to(device),
+            tuple(
+                tuple(
+                    WordTargets(*(each.to(device) for each in (t.vectors, t.meaning, t.accepted)))
+                    for t in queries
+                )
+                for queries in self.targets
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,121 +133,273 @@ class Sample:
         cells: (M, 3) int32, voxel coordinates.
         channels: (M, C) float32.
         target_rows: (T,) int64, the rows that have targets.
-        targets: the query and the ground truth of these rows.
+        target_weights: (T,) float32, their weights in the loss.
+        targets: the queries and the ground truth of these rows.
     """
 
     cells: Tensor
     channels: Tensor
     target_rows: Tensor
-    targets: WordTargets
+    target_weights: Tensor
+    targets: tuple[WordTargets, ...]
 
 
-class Batches(IterableDataset[Batch]):
-    """Endless random batches; they depend on the seed and on the number of workers only."""
+class DrawTable:
+    """Which scan to draw, how often, and what its voxels weigh.
+
+    Args:
+        scans: all scans of an epoch.
+        options: weights of sources and of rare leaves.
+    """
+
+    def __init__(self, scans: Sequence[ListedScan], options: BatchOptions) -> None:
+        self.options = options
+        self.scans_of_source: dict[str, list[ListedScan]] = defaultdict(list)
+        for scan in scans:
+            self.scans_of_source[scan.source].append(scan)
+        weights = options.weight_of_source
+        self._sources = [source for source in weights if source in self.scans_of_source]
+        weight = np.array([weights[source] for source in self._sources])
+        self._probability = weight / weight.sum()
+        # Scans with each leaf, and the number of its points; labels of several leaves do not
+        # count, as it is not known where each of them is.
+        self._scans_of_leaf: dict[str, list[tuple[ListedScan, int]]] = defaultdict(list)
+        for source in self._sources:
+            for scan in self.scans_of_source[source]:
+                for leaves, count in scan.points_of_leaves.items():
+                    if "|" not in leaves:
+                        self._scans_of_leaf[leaves].append((scan, count))
+
+    @cached_property
+    def _leaves(self) -> list[str]:
+        return sorted(
+            leaf
+            for leaf, entries in self._scans_of_leaf.items()
+            if sum(count for _, count in entries) >= _FEWEST_POINTS
+        )
+
+    @cached_property
+    def _leaf_probability(self) -> npt.NDArray[np.float64]:
+        usual = Taxonomy.read().usual
+        entries = [self._scans_of_leaf[leaf] for leaf in self._leaves]
+        # A leaf of a few scans only is drawn less, or the network would learn these scans by heart.
+        scans = np.array([len(each) for each in entries])
+        # So are things of a few points, which most scans do not show.
+        points = np.array([np.mean([count for _, count in each]) for each in entries])
+        weight = np.minimum(1.0, scans / 12) ** 0.5 * np.minimum(1.0, points / 100) ** 0.5
+        weight *= np.where([leaf in usual for leaf in self._leaves], _USUAL_FACTOR, 1.0)
+        return np.asarray(weight / weight.sum())
+
+    def draw(self, rng: np.random.Generator) -> tuple[ListedScan, str]:
+        """Return a scan, and the leaf that it was drawn for, or "" if for none."""
+        if self._leaves and rng.random() < self.options.rare_share:
+            leaf = self._leaves[int(rng.choice(len(self._leaves), p=self._leaf_probability))]
+            entries = self._scans_of_leaf[leaf]
+            weight = np.array([min(count, _MANY_POINTS) for _, count in entries], dtype=float)
+            return entries[int(rng.choice(len(entries), p=weight / weight.sum()))][0], leaf
+        source = self._sources[int(rng.choice(len(self._sources), p=self._probability))]
+        scans = self.scans_of_source[source]
+        return scans[int(rng.integers(len(scans)))], ""
+
+    @cached_property
+    def weight_of_leaves(self) -> dict[str, float]:
+        """Weight in the loss of each leaf set, by its leaves joined with "|"; the mean is 1."""
+        share: dict[str, float] = defaultdict(float)
+        for source, probability in zip(self._sources, self._probability, strict=True):
+            scans = self.scans_of_source[source]
+            for scan in scans:
+                total = sum(scan.points_of_leaves.values()) or 1
+                for leaves, count in scan.points_of_leaves.items():
+                    share[leaves] += probability * count / total / len(scans)
+        weight = {
+            leaves: (each + _LEAST_SHARE) ** -self.options.rarity for leaves, each in share.items()
+        }
+        mean = sum(weight[leaves] * share[leaves] for leaves in share)
+        return {leaves: value / mean for leaves, value in weight.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class CropDraw:
+    """A thinned scan that crops are drawn from.
+
+    Attributes:
+        scan: N points.
+        keep: (N,) which of them are left.
+        voxel_m: voxel edge in metres.
+        points_per_voxel: how many points a voxel has on average, about.
+    """
+
+    scan: Scan
+    keep: npt.NDArray[np.bool_]
+    voxel_m: float
+    points_per_voxel: float
+
+    def crop(self, leaf: str, max_voxels: int, rng: np.random.Generator) -> tuple[Rows, int]:
+        """Return the points of an upright cylinder around a random point.
+
+        Args:
+            leaf: the point in the middle has this label; "" for any point.
+            max_voxels: number of voxels that the points fill at least, where the scan has as many.
+            rng: draws the place.
+
+        Returns:
+            (P,) ascending rows of the scan, and the position of the middle among them.
+        """
+        scan, keep = self.scan, self.keep
+        candidates = keep
+        if leaf:
+            candidates = scan.leaf_set_of_point == scan.leaf_sets.index(frozenset((leaf,)))
+        middle = int(rng.choice(np.flatnonzero(candidates)))
+        if not keep[middle]:
+            keep = keep.copy()
+            keep[middle] = True
+        rows = np.flatnonzero(keep)
+        xy = scan.cloud.xyz[:, :2]
+        squared = ((xy[rows] - xy[middle]) ** 2).sum(axis=1)  # (P,) m²
+        wanted = int(_CROP_MARGIN * max_voxels * max(1.0, self.points_per_voxel))
+        while wanted < len(rows):
+            inside = np.argpartition(squared, wanted)[:wanted]
+            # Near a LiDAR the points are denser than on average, and fill fewer voxels.
+            if count_voxels(scan.cloud.xyz[rows[inside]], self.voxel_m) > max_voxels:
+                rows = rows[np.sort(inside)]
+                break
+            wanted *= 2
+        return rows, int(np.searchsorted(rows, middle))
+
+
+class Batches:
+    """Batches by number; a batch depends on its number, the seed, and the scans of its epoch."""
 
     def __init__(
         self,
-        scans: list[Scan],
+        lists: ScanLists,
         options: BatchOptions,
         vector_of_word: dict[str, Tensor],
         seed: int,
+        batches_per_epoch: int,
     ) -> None:
-        """Prepare to draw batches.
+        """Prepare to make batches.
 
         Args:
-            scans: all scans of all sources.
+            lists: the scans of every epoch.
             options: what batches consist of.
             vector_of_word: (D,) unit vector of every word of the taxonomy.
             seed: random seed.
+            batches_per_epoch: number of batches before new scans are listed.
         """
-        self.scans_of_source: dict[str, list[Scan]] = {}
-        for scan in scans:
-            self.scans_of_source.setdefault(scan.source, []).append(scan)
-        self.weight_of_leaf_set = {
-            source: _leaf_set_weights(group) for source, group in self.scans_of_source.items()
-        }
+        self.lists = lists
         self.options = options
-        self.taxonomy = Taxonomy.read()
         self.vector_of_word = vector_of_word
         self.seed = seed
+        self.batches_per_epoch = batches_per_epoch
+        self.taxonomy = Taxonomy.read()
+        self._tables: dict[int, DrawTable] = {}
 
-    def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        sources = [
-            source for source in self.options.weight_of_source if source in self.scans_of_source
-        ]
-        weight = np.array([self.options.weight_of_source[source] for source in sources])
-        probability = weight / weight.sum()
-        while True:
-            drawn = rng.choice(len(sources), self.options.scans_per_batch, p=probability)
-            yield _collate([self._draw_sample(sources[position], rng) for position in drawn])
+    def __call__(self, number: int) -> Batch:
+        """Return the batch of a number."""
+        table = self.table_of(number)
+        return _collate(
+            [
+                self._sample(table, np.random.default_rng((self.seed, number, position)))
+                for position in range(self.options.scans_per_batch)
+            ]
+        )
 
-    def _draw_sample(self, source: str, rng: np.random.Generator) -> Sample:
-        scans = self.scans_of_source[source]
-        scan = scans[rng.integers(len(scans))]
-        xyz, leaf_set_of_point = augment(scan, rng)
-        voxel_m = _draw_voxel_size(choose_voxel_size(xyz, VOXEL_SIZES_M), rng)
-        grid = voxelize(xyz, voxel_m)
-        channels = voxel_inputs(INPUTS, PointCloud(xyz), grid, TwoScaleGround(xyz))
+    def table_of(self, number: int) -> DrawTable:
+        """Return the table of the epoch of a batch; only the newest is kept."""
+        epoch = number // self.batches_per_epoch
+        if epoch not in self._tables:
+            self._tables.clear()
+            self._tables[epoch] = DrawTable(self.lists.of_epoch(epoch), self.options)
+        return self._tables[epoch]
+
+    def _sample(self, table: DrawTable, rng: np.random.Generator) -> Sample:
+        """Return a part of a random scan, with a random query."""
+        options = self.options
+        listed, leaf = table.draw(rng)
+        scan = read_scan(listed.file)
+        keep = thin(len(scan.cloud), rng, aerial=scan.source in _AERIAL)
+        # Labelling chooses the size by the points that it gets.
+        is_whole = bool(keep.all())
+        size_m = (
+            listed.voxel_m if is_whole else choose_voxel_size(scan.cloud.xyz[keep], VOXEL_SIZES_M)
+        )
+        voxel_m = _draw_voxel_size(size_m, rng)
+        cloud = change_intensity(recolor(scan.cloud, rng), rng)
+        draw = CropDraw(scan, keep, voxel_m, listed.points / listed.voxels if is_whole else 1.5)
+        rows, xyz, middle = self._place_crops(draw, leaf, rng)
+        shown = hide(xyz, rng, voxel_m=voxel_m)
+        part, rows = replace(cloud.select(rows), xyz=xyz).select(shown), rows[shown]
+        part, leaf_set_of_point = add_strays(part, scan.leaf_set_of_point[rows], rng)
+        grid = voxelize(part.xyz, voxel_m)
+        # The network reads ranks of intensities among all points of the scan, not of the crop.
+        channels = voxel_inputs(options.inputs, part, grid, CloudContext(part, cloud))
         leaf_set = _majority_per_voxel(
             grid.voxel_of_point, leaf_set_of_point, len(grid), len(scan.leaf_sets)
         )
-        kept = _nearest_to_random(grid.cells, self.options.max_voxels_per_scan, rng)
-        weight_of_leaf_set = self.weight_of_leaf_set[source]
-        weight = np.array([weight_of_leaf_set[leaves] for leaves in scan.leaf_sets])
-        target_rows = _draw_target_rows(
-            leaf_set[kept], weight, self.options.max_targets_per_scan, rng
-        )
-        query = self.taxonomy.draw_query(scan.known_leaves, rng)
-        targets = WordTargets(
-            torch.stack([self.vector_of_word[word] for word in query]),
-            torch.from_numpy(leaf_set[kept][target_rows]),
-            torch.from_numpy(_accepted_words(scan.leaf_sets, list(query.values()))),
+        kept = _nearest_cells(grid, middle, options.max_voxels_per_scan)
+        target_rows = _draw_target_rows(leaf_set[kept], options.max_targets_per_scan, rng)
+        meaning = leaf_set[kept][target_rows]
+        weight = np.array(
+            [table.weight_of_leaves.get("|".join(sorted(leaves)), 1.0) for leaves in scan.leaf_sets]
         )
         return Sample(
             torch.from_numpy(grid.cells[kept]),
             torch.from_numpy(channels[kept]),
             torch.from_numpy(target_rows),
-            targets,
+            torch.from_numpy(weight[meaning].astype(np.float32)),
+            tuple(
+                self._draw_targets(scan, meaning, rng, complete=number == 0)
+                for number in range(_QUERIES)
+            ),
         )
 
+    def _draw_targets(
+        self, scan: Scan, meaning: Rows, rng: np.random.Generator, *, complete: bool
+    ) -> WordTargets:
+        """Return a random query and which of its words are right.
 
-def augment(
-    scan: Scan, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int16]]:
-    """Return the points of a scan as another sensor at another place might have measured them.
+        Args:
+            scan: its labels.
+            meaning: (T,) leaf sets of the target rows.
+            rng: draws the query.
+            complete: see `Taxonomy.draw_query`.
+        """
+        query = self.taxonomy.draw_query(scan.known_leaves, rng, fine=scan.fine, complete=complete)
+        return WordTargets(
+            torch.stack([self.vector_of_word[word] for word in query]),
+            torch.from_numpy(meaning),
+            torch.from_numpy(_accepted_words(scan.leaf_sets, list(query.values()))),
+        )
 
-    Points are thinned to as little as 35 % (aerial scans at times to 3 %, as densities of surveys
-    differ that much), rotated about the vertical, mirrored, scaled by up to 10 %, tilted by up to
-    3°, given up to 2 cm of noise, and moved to anywhere on the voxel lattice.
+    def _place_crops(
+        self, draw: CropDraw, leaf: str, rng: np.random.Generator
+    ) -> tuple[Rows, Floats, Floats]:
+        """Return a moved crop of a scan, or two that stand in or above each other.
 
-    Args:
-        scan: N points.
-        rng: draws the augmentation.
+        Overlapping scenes teach the network not to rely on what usually stands around a thing
+        (Nekrasov et al., "Mix3D", 2021); a storey above another has no ground of its own.
 
-    Returns:
-        (P, 3) float64 metres, and (P,) int16 indices into the scan's leaf sets.
-    """
-    shares = [1.0, 1.0, rng.uniform(0.35, 1.0)]
-    if scan.source in _AERIAL:
-        shares += [np.exp(rng.uniform(np.log(0.03), 0))] * 2
-    keep = rng.random(len(scan.xyz)) < rng.choice(shares)
-    if keep.sum() < 100:
-        keep[:] = True
-    xyz = scan.xyz[keep] - scan.xyz.mean(axis=0)
-    angle = rng.uniform(0, 2 * np.pi)
-    rotation = np.array(
-        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
-    )
-    # A shear, z += a x + b y, which keeps walls upright.
-    tilt = np.eye(3)
-    tilt[2, :2] = np.tan(np.radians(rng.normal(0, 1.2, 2).clip(-3, 3)))
-    size = rng.uniform(0.9, 1.1)
-    scale = np.diag([size * rng.choice([-1, 1]), size, size * rng.uniform(0.95, 1.05)])
-    xyz = xyz @ (tilt @ rotation @ scale).T + rng.uniform(-50, 50, 3)
-    xyz += rng.normal(0, rng.uniform(0, 0.02), xyz.shape)
-    return xyz, scan.leaf_set_of_point[keep]
+        Returns:
+            (P,) rows of the scan, (P, 3) their places in metres, and (3,) the middle.
+        """
+        scan, voxel_m = draw.scan, draw.voxel_m
+        is_indoor = scan.source in _INDOOR
+        is_joined = rng.random() < (_JOINED_INDOORS if is_indoor else _JOINED_OUTDOORS)
+        max_voxels = self.options.max_voxels_per_scan // (2 if is_joined else 1)
+        rows, middle = draw.crop(leaf, max_voxels, rng)
+        xyz = move(scan.cloud.xyz[rows], rng, indoor=is_indoor, voxel_m=voxel_m)
+        if not is_joined:
+            return rows, xyz, xyz[middle]
+        others, other_middle = draw.crop("", max_voxels, rng)
+        other_xyz = move(scan.cloud.xyz[others], rng, indoor=is_indoor, voxel_m=voxel_m)
+        # Floor on floor; another storey is 2.5 to 4 m higher or lower.
+        offset = xyz[middle] - other_xyz[other_middle]
+        offset[2] = np.quantile(xyz[:, 2], 0.02) - np.quantile(other_xyz[:, 2], 0.02)
+        if is_indoor and rng.random() < 0.5:
+            offset[2] += rng.choice([-1, 1]) * rng.uniform(2.5, 4.0)
+        joined = np.concatenate((xyz, other_xyz + offset))
+        return np.concatenate((rows, others)), joined, xyz[middle]
 
 
 def _draw_voxel_size(size_m: float, rng: np.random.Generator) -> float:
@@ -209,37 +429,20 @@ def _majority_per_voxel(
     return np.where(votes.sum(axis=1) > 0, votes.argmax(axis=1), IGNORED).astype(np.int64)
 
 
-def _nearest_to_random(
-    cells: npt.NDArray[np.int32], count: int, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """Return the rows, ascending, of the ``count`` cells nearest in x and y to a random one."""
-    if len(cells) <= count:
-        return np.arange(len(cells))
-    center = cells[rng.integers(len(cells)), :2]
-    squared_distance = ((cells[:, :2].astype(np.int64) - center) ** 2).sum(axis=1)
-    return np.sort(np.argpartition(squared_distance, count)[:count])
+def _nearest_cells(grid: VoxelGrid, middle: npt.NDArray[np.float64], count: int) -> Rows:
+    """Return the rows, ascending, of the ``count`` cells nearest in x and y to a point."""
+    if len(grid) <= count:
+        return np.arange(len(grid))
+    squared = ((grid.centers[:, :2] - middle[:2]) ** 2).sum(axis=1)
+    return np.sort(np.argpartition(squared, count)[:count])
 
 
 def _draw_target_rows(
-    leaf_set: npt.NDArray[np.int64],
-    weight: npt.NDArray[np.float64],
-    count: int,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.int64]:
-    """Return at most ``count`` rows of voxels with ground truth, drawn without replacement.
-
-    Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006): the
-    largest keys u^(1/w).
-
-    Args:
-        leaf_set: (M,) leaf set of each voxel, −1 for none.
-        weight: (L,) weight of each leaf set.
-        count: highest number of rows.
-        rng: random generator.
-    """
+    leaf_set: npt.NDArray[np.int64], count: int, rng: np.random.Generator
+) -> Rows:
+    """Return at most ``count`` ascending rows of (M,) voxels with ground truth, not −1."""
     known = np.flatnonzero(leaf_set >= 0)
-    key = rng.random(len(known)) ** (1 / weight[leaf_set[known]])
-    return np.sort(known[np.argsort(-key, kind="stable")[:count]])
+    return np.sort(rng.permutation(known)[:count])
 
 
 def _accepted_words(
@@ -255,18 +458,6 @@ def _accepted_words(
     return np.column_stack([np.array(rows), none])
 
 
-def _leaf_set_weights(scans: list[Scan]) -> dict[frozenset[str], float]:
-    """Return the weight of each leaf set of a source: the inverse root of its share of points."""
-    points_of_set: dict[frozenset[str], int] = {}
-    for scan in scans:
-        known = scan.leaf_set_of_point[scan.leaf_set_of_point >= 0]
-        counts = np.bincount(known, minlength=len(scan.leaf_sets))
-        for leaves, count in zip(scan.leaf_sets, counts, strict=True):
-            points_of_set[leaves] = points_of_set.get(leaves, 0) + int(count)
-    points = max(1, sum(points_of_set.values()))
-    return {leaves: (count / points + 1e-3) ** -0.5 for leaves, count in points_of_set.items()}
-
-
 def _collate(samples: list[Sample]) -> Batch:
     cells, target_rows, first_row = [], [], 0
     for number, sample in enumerate(samples):
@@ -276,5 +467,9 @@ def _collate(samples: list[Sample]) -> Batch:
         target_rows.append(sample.target_rows + first_row)
         first_row += len(sample.cells)
     channels = torch.cat([sample.channels for sample in samples])
-    targets = tuple(sample.targets for sample in samples)
-    return Batch(SparseTensor(torch.cat(cells), channels), torch.cat(target_rows), targets)
+    return Batch(
+        SparseTensor(torch.cat(cells), channels),
+        torch.cat(target_rows),
+        torch.cat([sample.target_weights for sample in samples]),
+        tuple(sample.targets for sample in samples),
+    )

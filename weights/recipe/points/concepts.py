@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-
 from clip3d_cli.encoders.concepts import Concept
-from weights.recipe.points.sources import Scan
+from weights.recipe.points.scan_lists import ListedScan
 from weights.recipe.points.taxonomy import Taxonomy
 
 # A label that can be any of more leaves teaches none of them.
@@ -19,7 +17,7 @@ _LEAST_SHARE = 1e-5
 
 
 def seen_leaves(
-    scans: Iterable[Scan], weight_of_source: Mapping[str, float], taxonomy: Taxonomy
+    scans: Iterable[ListedScan], weight_of_source: Mapping[str, float], taxonomy: Taxonomy
 ) -> set[str]:
     """Return the leaves that the training has seen.
 
@@ -27,19 +25,19 @@ def seen_leaves(
     ``only_if_known`` count as seen: they are parts or kinds of things that have another label.
 
     Args:
-        scans: labelled scans.
+        scans: the scans of the training.
         weight_of_source: how often the training draws from each source of scans.
         taxonomy: all leaves.
     """
     points: dict[tuple[str, str], int] = defaultdict(int)
     points_of_source: dict[str, int] = defaultdict(int)
     for scan in scans:
-        counts = np.bincount(scan.leaf_set_of_point + 1, minlength=len(scan.leaf_sets) + 1)[1:]
-        points_of_source[scan.source] += int(counts.sum())
-        for leaves, count in zip(scan.leaf_sets, counts, strict=True):
+        for names, count in scan.points_of_leaves.items():
+            leaves = names.split("|")
+            points_of_source[scan.source] += count
             if len(leaves) <= _MOST_LEAVES:
                 for leaf in leaves:
-                    points[scan.source, leaf] += int(count)
+                    points[scan.source, leaf] += count
     share: dict[str, float] = defaultdict(float)
     for (source, leaf), count in points.items():
         share[leaf] += weight_of_source[source] * count / points_of_source[source]

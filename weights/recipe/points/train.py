@@ -2,138 +2,154 @@
 
 python -m weights.recipe.points.train --data ../shared/data --simulated sim -o runs/points
 
-weights/recipe/README.md has all commands, from the simulation on. With the settings given there,
-a step takes about 0.7 s on two cores: an hour for 4,500 steps.
+The run is a folder with the config, metrics, checkpoints and the lists of scans. --resume goes on
+from the newest checkpoint with the same batches, whether it was stopped by a signal or killed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-from dataclasses import replace
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.data import DataLoader
+from torch import nn
 
 from clip3d_cli.core.embeddings import FeatureSpace
-from clip3d_cli.encoders.concepts import Concept
-from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.weights_torch import load_encoder, save_encoder
 from clip3d_cli.sparse.backend import select_backend
-from clip3d_cli.sparse.plan import Plan
 from clip3d_cli.text.mini.encoder import MiniTextEncoder
-from clip3d_cli.training.loop import StepReport, train_steps
-from clip3d_cli.training.losses import accepted_words_loss
+from clip3d_cli.training.batch_loader import BatchLoader
+from clip3d_cli.training.checkpoints import read_snapshot
+from clip3d_cli.training.environment import environment_info
+from clip3d_cli.training.loop import Loss, train_steps
+from clip3d_cli.training.run_folder import RunFolder
+from clip3d_cli.training.signals import stop_on_signals
 from clip3d_cli.training.state import LoopOptions, TrainState
 from weights.recipe.points.batches import INPUTS, VOXEL_SIZES_M, Batch, Batches, BatchOptions
 from weights.recipe.points.concepts import concepts_of, seen_leaves
-from weights.recipe.points.sources import read_scans, training_paths
+from weights.recipe.points.learner import WordLearner
+from weights.recipe.points.scan_lists import ScanLists, read_lists
 from weights.recipe.points.taxonomy import Taxonomy
 
 WEIGHT_OF_SOURCE = {
-    "pandaset": 0.16,
-    "ika": 0.12,
-    "sim-driving": 0.30,
-    "ign": 0.12,
-    "ahn": 0.05,
-    "sim-aerial": 0.08,
-    "sim-indoor": 0.17,
+    "pandaset": 0.10,
+    "boxes": 0.03,
+    "ika": 0.07,
+    "sim-driving": 0.27,
+    "sim-mobile": 0.09,
+    "ign": 0.08,
+    "ahn": 0.03,
+    "sim-aerial": 0.10,
+    "sim-indoor": 0.30,
 }
-_INITIAL_LOGIT_SCALE = 14.0
-_MAX_LOGIT_SCALE = 100
-
-
-class WordLearner(nn.Module):
-    """A point encoder and the logit scale of its similarities, trained together."""
-
-    def __init__(self, encoder: PointEncoder) -> None:
-        """Start from an encoder and the logit scale of its spec."""
-        super().__init__()
-        self.encoder = encoder
-        self.log_scale = nn.Parameter(torch.tensor(math.log(encoder.spec.logit_scale)))
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the mean over scans of `accepted_words_loss` at their target rows."""
-        network = self.encoder.network
-        if not isinstance(network, MinkUNet):
-            raise TypeError("this loss needs the trunk of a MinkUNet")
-        trunk = network.trunk(batch.voxels, Plan(batch.voxels.cells, self.encoder.backend))
-        # The head only at target rows: 512 channels for all voxels would cost more than all
-        # convolutions.
-        vectors = functional.normalize(network.head(trunk[batch.target_rows]), dim=1, eps=1e-6)
-        scale = self.log_scale.exp().clamp(max=_MAX_LOGIT_SCALE)
-        counts = [len(targets.meaning) for targets in batch.targets]
-        losses = [
-            accepted_words_loss(scan_vectors, targets, scale)
-            for scan_vectors, targets in zip(
-                torch.split(vectors, counts), batch.targets, strict=True
-            )
-        ]
-        return torch.stack(losses).mean()
-
-    def finished_encoder(
-        self, provenance: dict[str, str], concepts: tuple[Concept, ...]
-    ) -> PointEncoder:
-        """Return the encoder with its learned logit scale and what it was trained on in its spec.
-
-        Args:
-            provenance: how it was trained.
-            concepts: what its words stood for; how well it knows each is measured afterwards, by
-                `weights.recipe.points.write_concepts`.
-        """
-        scale = float(self.log_scale.exp().clamp(max=_MAX_LOGIT_SCALE))
-        spec = replace(
-            self.encoder.spec, logit_scale=scale, provenance=provenance, concepts=concepts
-        )
-        return PointEncoder(spec, self.encoder.network).eval()
+_INITIAL_LOGIT_SCALE = 20.0
+_WEIGHTS = "points.safetensors"
+# Folder of the lists of scans, in that of the run.
+_LISTS = "scans"
+# Options that do not change what is computed.
+_RESUMABLE = ("threads", "workers", "save_every")
 
 
 def main() -> None:
-    """Read the scans, train, and write the averaged encoder at intervals."""
+    """Train to the last step or until a signal, and write the averaged encoder at intervals."""
     args = _arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     text = MiniTextEncoder()
-    taxonomy = Taxonomy.read()
-    words = taxonomy.all_words
+    words = Taxonomy.read().all_words
     vector_of_word = dict(zip(words, torch.from_numpy(text(words)), strict=True))
-    files = training_paths(args.data, args.simulated)
-    for source in args.without:
-        del files[source]
-    scans = list(read_scans(files))
-    concepts = concepts_of(taxonomy, seen_leaves(scans, WEIGHT_OF_SOURCE, taxonomy))
-    counts = {source: len(entries) for source, entries in files.items()}
-    print("scans:", counts, flush=True)
-    batch_options = BatchOptions(
-        WEIGHT_OF_SOURCE, args.scans_per_batch, args.voxels_per_scan, args.rows_per_scan
-    )
-    loader = DataLoader(
-        Batches(scans, batch_options, vector_of_word, args.seed),
-        batch_size=None,
-        num_workers=args.workers,
-        prefetch_factor=4,
-    )
     learner = WordLearner(_initial_encoder(args, text.space))
-    args.out.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(args.out)
+    config = _config(args)
+    if args.resume:
+        folder.require_same_config(config, resumable_keys=_RESUMABLE)
+    state = TrainState(learner, _loop_options(args))
+    lists = ScanLists(args.out / _LISTS, args.data, args.simulated, VOXEL_SIZES_M)
+    options = BatchOptions(
+        {
+            source: weight
+            for source, weight in WEIGHT_OF_SOURCE.items()
+            if source not in args.without
+        },
+        tuple(args.inputs.split(",")),
+        args.scans_per_batch,
+        args.voxels_per_scan,
+        args.targets_per_scan,
+        args.rare_share,
+        args.rarity,
+    )
+    batches = Batches(lists, options, vector_of_word, args.seed, args.steps_per_epoch)
+    environment = environment_info(sys.argv, torch.device("cpu"))
+    if args.resume:
+        checkpoint = folder.checkpoints.load_latest()
+        if checkpoint is not None:
+            state.restore(checkpoint.snapshot)
+        folder.resume(config, environment, state.steps_done, resumable_keys=_RESUMABLE)
+    else:
+        if args.continue_from:
+            state.start_from(read_snapshot(args.continue_from))
+        folder.create(config, environment)
+    _train(state, batches, folder, args)
+
+
+def _train(
+    state: TrainState, batches: Batches, folder: RunFolder, args: argparse.Namespace
+) -> None:
+    """Make all steps; save the state and the averaged encoder every ``--save-every`` steps."""
+    loader = BatchLoader(batches, args.workers)
+
+    def loss_of(network: nn.Module, batch: Batch, _: int) -> Loss:
+        learner = cast(WordLearner, network)
+        return learner.loss(batch), {"logit_scale": learner.logit_scale}
+
+    with stop_on_signals() as stop:
+        for step in train_steps(state, loader, loss_of, stop=stop):
+            folder.record(
+                {
+                    "step": step.number,
+                    "loss": step.loss,
+                    **step.parts,
+                    "learning_rate": step.learning_rate,
+                    "gradient_norm": step.gradient_norm,
+                    "seconds": round(step.seconds, 2),
+                }
+            )
+            if step.number % args.save_every == 0 and not state.is_finished:
+                _save(state, folder)
+        _save(state, folder)
+
+
+def _save(state: TrainState, folder: RunFolder) -> None:
+    """Write a checkpoint, and the averaged encoder as weights."""
+    folder.checkpoints.save(state.snapshot())
+    averaged = cast(WordLearner, state.averaged)
     provenance = {
         "trained_by": "weights/recipe/points/train.py",
-        "scans": json.dumps(counts),
-        "steps": str(args.steps),
-        "seed": str(args.seed),
+        "options": json.dumps(asdict(state.options)),
+        "steps_done": str(state.steps_done),
     }
-    options = LoopOptions(
-        args.steps, args.learning_rate, warmup_steps=args.steps // 20, seed=args.seed
+    seen = seen_leaves(read_lists(folder.path / _LISTS), WEIGHT_OF_SOURCE, Taxonomy.read())
+    concepts = concepts_of(Taxonomy.read(), seen)
+    save_encoder(averaged.finished_encoder(provenance, concepts), folder.path / _WEIGHTS)
+
+
+def _loop_options(args: argparse.Namespace) -> LoopOptions:
+    return LoopOptions(
+        args.steps,
+        args.learning_rate,
+        weight_decay=args.weight_decay,
+        warmup_steps=args.warmup,
+        schedule=args.schedule,
+        average_decay=args.average_decay,
+        optimizer=args.optimizer,
+        seed=args.seed,
     )
-    state = TrainState(learner, options)
-    steps = train_steps(state, lambda _: loader, lambda _, batch, __: (learner.loss(batch), {}))
-    for step in steps:
-        _record_step(step, state, args, provenance, concepts)
 
 
 def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEncoder:
@@ -143,10 +159,14 @@ def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEnco
         encoder = load_encoder(args.start)
         spec = replace(encoder.spec, voxel_sizes_m=VOXEL_SIZES_M)
         return PointEncoder(spec, encoder.network, backend=backend)
+    shape: dict[str, Any] = {"layers": args.layers, "width": args.width}
+    for name in ("channels", "blocks"):
+        if getattr(args, name):
+            shape[name] = [int(part) for part in getattr(args, name).split(",")]
     spec = EncoderSpec(
         architecture="minkunet",
-        config={"layers": args.layers, "width": args.width},
-        inputs=INPUTS,
+        config=shape,
+        inputs=tuple(args.inputs.split(",")),
         voxel_sizes_m=VOXEL_SIZES_M,
         space=space,
         text_encoder="mini",
@@ -155,26 +175,14 @@ def _initial_encoder(args: argparse.Namespace, space: FeatureSpace) -> PointEnco
     return PointEncoder(spec, backend=backend)
 
 
-def _record_step(
-    step: StepReport,
-    state: TrainState,
-    args: argparse.Namespace,
-    provenance: dict[str, str],
-    concepts: tuple[Concept, ...],
-) -> None:
-    """Append a line to metrics.jsonl; write the averaged encoder every ``--save-every`` steps."""
-    line = {"step": step.number, "loss": step.loss, "seconds": round(step.seconds, 1)}
-    with (args.out / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    if step.number % args.save_every == 0 or step.number == args.steps:
-        averaged = state.averaged
-        if not isinstance(averaged, WordLearner):
-            raise TypeError("the averaged network is not a WordLearner")
-        encoder = averaged.finished_encoder(
-            {**provenance, "steps_done": str(step.number)}, concepts
-        )
-        save_encoder(encoder, args.out / "points.safetensors")
-        print(line, flush=True)
+def _config(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options as TOML values."""
+    values = {key: value for key, value in vars(args).items() if key not in ("out", "resume")}
+    return {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def _arguments() -> argparse.Namespace:
@@ -182,27 +190,45 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="the folder ../shared/data of real scans")
+    add("--data", type=Path, help="the folder ../shared/data of real scans; none without")
     add(
         "--simulated",
         type=Path,
         required=True,
         help="folder with folders driving*, aerial* and indoor* of simulated scans",
     )
-    add("-o", "--out", type=Path, required=True, help="folder for metrics and weights")
+    add("-o", "--out", type=Path, required=True, help="folder of the run")
+    add("--resume", action="store_true", help="go on from the newest checkpoint of the run")
     add("--start", type=Path, help="weights to continue from")
     add("--without", action="append", default=[], help="source to leave out; can be repeated")
-    add("--steps", type=int, default=2000, help="training steps (default: 2000)")
+    add("--continue-from", type=Path, help="checkpoint of another run to start from at step 0")
+    add("--steps", type=int, default=20_000, help="training steps (default: 20000)")
+    add(
+        "--schedule",
+        choices=("cosine", "constant", "linear"),
+        default="constant",
+        help="learning rate after the warm-up (default: constant)",
+    )
+    add("--warmup", type=int, default=200, help="steps of linear rise (default: 200)")
     add("--learning-rate", type=float, default=3e-3, help="peak learning rate (default: 0.003)")
+    add("--optimizer", choices=("adamw", "muon"), default="adamw", help="default: adamw")
+    add("--weight-decay", type=float, default=0.02, help="weight decay (default: 0.02)")
+    add("--average-decay", type=float, default=0.998, help="decay of the average of weights")
     add("--layers", type=int, default=14, help="depth of the MinkUNet (default: 14)")
     add("--width", type=float, default=0.75, help="factor of its channels (default: 0.75)")
+    add("--channels", default="", help="channels of the stem and the eight stages, with commas")
+    add("--blocks", default="", help="residual blocks of the eight stages, with commas")
+    add("--inputs", default=",".join(INPUTS), help="input channels, with commas")
     add("--scans-per-batch", type=int, default=4, help="scans per step (default: 4)")
-    add("--voxels-per-scan", type=int, default=20_000, help="most voxels of a scan")
-    add("--rows-per-scan", type=int, default=3000, help="voxels of a scan that the loss uses")
-    add("--save-every", type=int, default=100, help="steps between saved weights (default: 100)")
+    add("--voxels-per-scan", type=int, default=15_000, help="most voxels of a scan")
+    add("--targets-per-scan", type=int, default=6000, help="voxels of a scan that the loss uses")
+    add("--rare-share", type=float, default=0.5, help="share of crops drawn by leaf")
+    add("--rarity", type=float, default=0.5, help="exponent of the weight of rare leaves")
+    add("--steps-per-epoch", type=int, default=500, help="steps before new scans are listed")
+    add("--save-every", type=int, default=100, help="steps between checkpoints (default: 100)")
     add("--backend", default="auto", help="sparse-convolution backend (default: auto)")
     add("--threads", type=int, default=2, help="threads of PyTorch (default: 2)")
-    add("--workers", type=int, default=2, help="processes that make batches (default: 2)")
+    add("--workers", type=int, default=1, help="processes that make batches (default: 1)")
     add("--seed", type=int, default=0, help="random seed (default: 0)")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """Write what point weights were trained on, and how well they know it, into their file.
 
-    python -m weights.recipe.points.write_concepts WEIGHTS --data ../shared/data --simulated sim \
-        --validation sim-validation
+    python -m weights.recipe.points.write_concepts WEIGHTS --data ../shared/data \
+        --scans runs/points/cooldown/scans --validation held-out
 
 `clip3d label` and `clip3d words` read it, to warn of words of which the weights have seen nothing.
 The tensors in the file stay as they are. It takes about five minutes for 200 simulated scans on one
@@ -22,14 +22,14 @@ import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.encoders.concepts import Concept
 from clip3d_cli.encoders.weights_file import SPEC_KEY, read_spec
 from clip3d_cli.formats.atomic import atomic_write
 from clip3d_cli.labelling.labeller import Labeller
 from weights.recipe.points.concepts import concepts_of, seen_leaves
 from weights.recipe.points.evaluate import SUITES, evaluate, open_labeller
-from weights.recipe.points.sources import read_scans, read_simulated_scan, training_paths
+from weights.recipe.points.scan_lists import read_lists
+from weights.recipe.points.sources import read_simulated_scan
 from weights.recipe.points.taxonomy import Taxonomy
 from weights.recipe.points.train import WEIGHT_OF_SOURCE
 
@@ -47,13 +47,16 @@ def simulated_iou(labeller: Labeller, paths: Iterable[Path]) -> dict[str, float]
     either: dict[str, int] = defaultdict(int)
     for path in paths:
         scan = read_simulated_scan(path, "")
-        name_of_set = [words_of_leaf[leaf][0] for (leaf,) in map(tuple, scan.leaf_sets)]
-        names = sorted(set(name_of_set))
-        class_of_set = np.array([names.index(name) for name in name_of_set])
+        # Points that may be of any of several concepts are not evaluated; the last is that of −1.
+        names_of_set = [{words_of_leaf[leaf][0] for leaf in each} for each in scan.leaf_sets]
+        names = sorted(set().union(*(each for each in names_of_set if len(each) == 1)))
+        class_of_set = np.array(
+            [names.index(min(each)) if len(each) == 1 else -1 for each in names_of_set] + [-1]
+        )
         truth = class_of_set[scan.leaf_set_of_point]
-        predicted = labeller.label(PointCloud(scan.xyz), names, background="none").class_index
+        predicted = labeller.label(scan.cloud, names, background="none").class_index
         for position, name in enumerate(names):
-            is_true, is_predicted = truth == position, predicted == position
+            is_true, is_predicted = truth == position, (predicted == position) & (truth >= 0)
             if is_true.sum() >= _LEAST_POINTS:
                 both[name] += int((is_true & is_predicted).sum())
                 either[name] += int((is_true | is_predicted).sum())
@@ -110,14 +113,17 @@ def main() -> None:
     )
     parser.add_argument("weights", type=Path, help="safetensors file of a point encoder")
     parser.add_argument("--data", type=Path, required=True, help="the folder ../shared/data")
-    parser.add_argument("--simulated", type=Path, required=True, help="scans of the training")
+    parser.add_argument(
+        "--scans", type=Path, required=True, help="lists of the training's scans, in its run"
+    )
     parser.add_argument(
         "--validation", type=Path, required=True, help="simulated scans of other seeds"
     )
     args = parser.parse_args()
     taxonomy = Taxonomy.read()
-    scans = read_scans(training_paths(args.data, args.simulated))
-    concepts = concepts_of(taxonomy, seen_leaves(scans, WEIGHT_OF_SOURCE, taxonomy))
+    concepts = concepts_of(
+        taxonomy, seen_leaves(read_lists(args.scans), WEIGHT_OF_SOURCE, taxonomy)
+    )
     labeller = open_labeller(args.weights)
     paths = sorted(args.validation.glob("*/*.npz"))
     concepts = with_iou(concepts, "simulated", simulated_iou(labeller, paths))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weights.recipe.simulate.concepts import concept_index, concept_names
+from weights.recipe.simulate.concepts import coarse_labels, concept_index, concept_names
 from weights.recipe.simulate.primitives import U8
 
 if sys.version_info >= (3, 11):
@@ -52,7 +52,8 @@ def class_id_of_concept() -> U8:
     table = np.zeros(len(concept_names()), dtype=np.uint8)
     for position, entry in enumerate(scene_classes()):
         table[[concept_index(name) for name in entry.concepts]] = position + 1
-    return table
+    # Parts, such as windows of buildings, belong to the class of the whole.
+    return np.where(table > 0, table, table[coarse_labels()])
 
 
 def vocabulary_text() -> str:

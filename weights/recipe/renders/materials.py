@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from weights.recipe.renders import textures
 from weights.recipe.renders.surfaces import SurfacePoints
-from weights.recipe.simulate.concepts import concept_index, concept_names
+from weights.recipe.simulate.concepts import coarse_labels, concept_index, concept_names
 from weights.recipe.simulate.ground_plan import GroundPlan
+from weights.recipe.simulate.materials import palettes
 from weights.recipe.simulate.primitives import F32
 
 if sys.version_info >= (3, 11):
@@ -51,18 +52,23 @@ def material_tables() -> Mapping[str, Any]:
 def _material_of_concept() -> tuple[str, ...]:
     rows = material_tables()["materials"]
     material = {concept: name for name, concepts in rows.items() for concept in concepts}
-    return tuple(material.get(concept, "other") for concept in concept_names())
+    names = concept_names()
+    wholes = [names[label] for label in coarse_labels()]
+    return tuple(
+        material.get(name, material.get(whole, "other"))
+        for name, whole in zip(names, wholes, strict=True)
+    )
 
 
 def palette_color(name: str, random: F32, tint: F32 | float = 0.5) -> F32:
     """Return (n, 3) colors of a palette.
 
     Args:
-        name: a key of the palettes in ``materials.toml``.
+        name: a key of the palettes in the simulator's ``materials.toml``.
         random: (n,) in 0…1, chooses the color.
         tint: (n,) in 0…1, from darker to lighter by a quarter.
     """
-    palette = np.asarray(material_tables()["palettes"][name], dtype=np.float32)
+    palette = palettes()[name]
     row = np.minimum((random * len(palette)).astype(np.int64), len(palette) - 1)
     return np.asarray(palette[row] * (0.75 + 0.5 * np.asarray(tint, np.float32))[..., None])
 
@@ -170,8 +176,7 @@ def _wall_or_roof(points: SurfacePoints, plan: GroundPlan) -> F32:
     wall = np.where(style > 0.85, siding, wall)
     is_roof = (points.normal[:, 2] > 0.3) & (points.above > 1.5)
     wall = replaced(wall, is_roof, _roof_color(points))
-    # Windows are the triangles to which `buildings.facade` gives this opacity.
-    is_window = (points.opacity == np.float32(0.8)) & ~is_roof
+    is_window = points.is_pane & ~is_roof
     return replaced(wall, is_window, _window_color(points))
 
 
@@ -239,7 +244,7 @@ def _car(points: SurfacePoints, plan: GroundPlan) -> F32:
     height = np.maximum(points.high[:, 2] - points.low[:, 2], 0.5)
     in_joint = (np.mod(points.along, 1.1) < 0.03) & (points.above < 0.6 * height)
     color = replaced(color, in_joint & (points.resolution(0.04) > 0), 0.02)
-    color = replaced(color, points.opacity < 1, _glazing(points))
+    color = replaced(color, points.is_pane, _glazing(points))
     return replaced(
         color,
         (points.above < 0.21 * height) | _is_lamp(points, height),
@@ -282,7 +287,7 @@ def _truck(points: SurfacePoints, plan: GroundPlan) -> F32:
     color = replaced(color, in_band & (letter > 0.35), palette_color("truck", points.random[:, 4]))
     rib = (np.mod(points.along, 0.45) < 0.06) & (points.random[:, 5] < 0.6)
     color = scaled(color, 1 - 0.35 * rib * points.resolution(0.1))
-    color = replaced(color, points.opacity < 1, _glazing(points))
+    color = replaced(color, points.is_pane, _glazing(points))
     return replaced(color, level < 0.2, 0.03)
 
 

@@ -20,9 +20,9 @@ from weights.recipe.renders.sensor_rig import (
     world_from_sensor,
 )
 from weights.recipe.renders.surfaces import Surfaces
+from weights.recipe.simulate.lidars import scan_with_lidar
 from weights.recipe.simulate.mesh_catalogue import read_catalogue
 from weights.recipe.simulate.ray_casting import RayCaster
-from weights.recipe.simulate.sensors import scan_with_lidar
 from weights.recipe.simulate.street_scene import draw_street
 
 # Streets with people, vehicles and buildings; images of empty land show few classes.
@@ -71,7 +71,8 @@ def write_scene(job: SceneJob) -> str:
     intensity_rng = np.random.default_rng([job.seed, 5])
     reflectance = draw_reflectance(intensity_rng)
     for number, pose in enumerate(poses):
-        xyz, concept = scan_with_lidar(caster, lidar, pose, rng)
+        capture = scan_with_lidar(caster, lidar, pose, rng)
+        xyz, concept = capture.xyz, capture.label
         file = f"sweeps/{number:02d}.npy" if number else "cloud.npy"
         intensity = draw_intensity(reflectance, concept, intensity_rng)
         np.save(part / file, np.column_stack([to_sensor_axes(xyz, pose), intensity]))

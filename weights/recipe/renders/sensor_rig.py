@@ -3,10 +3,11 @@
 import numpy as np
 
 from weights.recipe.renders.rendering import Camera
+from weights.recipe.simulate.lidar_models import beam_elevations
+from weights.recipe.simulate.lidars import Lidar, Pose
 from weights.recipe.simulate.primitives import F32, F64, Rng
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.scene_builder import SceneBuilder
-from weights.recipe.simulate.sensors import Lidar, Pose, beam_elevations
 
 # Width and height of images in pixels.
 IMAGE_SIZE = (320, 192)

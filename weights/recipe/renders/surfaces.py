@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weights.recipe.simulate.concepts import concept_index
-from weights.recipe.simulate.primitives import F32, U8, Mesh, Rng
+from weights.recipe.simulate.materials import material_names
+from weights.recipe.simulate.primitives import F32, U16, Mesh, Rng
 from weights.recipe.simulate.scene_builder import SceneBuilder
 
 Ints = NDArray[np.int64]
@@ -22,9 +24,9 @@ class SurfacePoints:
     Attributes:
         xyz: (n, 3) float32, world metres.
         normal: (n, 3) float32 unit vectors, towards the viewer.
-        concept: (n,) uint8, of the triangle that was hit.
+        concept: (n,) uint16, of the triangle that was hit.
         triangle: (n,) int64, its index in the scene.
-        opacity: (n,) float32, its opacity; below 1 for windows, wire mesh and leaves.
+        is_pane: (n,) whether its material is glass.
         random: (n, 8) float32 in 0…1, the random numbers of the point's object.
         low: (n, 3) float32, lower corner of the object's bounding box in metres.
         high: (n, 3) float32, its upper corner.
@@ -34,9 +36,9 @@ class SurfacePoints:
 
     xyz: F32
     normal: F32
-    concept: U8
+    concept: U16
     triangle: Ints
-    opacity: F32
+    is_pane: NDArray[np.bool_]
     random: F32
     low: F32
     high: F32
@@ -64,6 +66,12 @@ class SurfacePoints:
     def resolution(self, size_m: float) -> F32:
         """Return (n,) 1 where the image resolves a texture of ``size_m``, down to 0 far away."""
         return np.asarray(np.clip(2.0 - self.range_m * np.float32(0.006 / size_m), 0, 1))
+
+
+@lru_cache(maxsize=1)
+def _is_glass() -> NDArray[np.bool_]:
+    """Return (materials,) whether a material is a kind of glass."""
+    return np.array(["glass" in name for name in material_names()])
 
 
 class Surfaces:
@@ -112,7 +120,7 @@ class Surfaces:
             np.where(faces_away[:, None], -normal, normal).astype(np.float32),
             self._scene.label[triangle],
             triangle,
-            self._scene.opacity[triangle],
+            _is_glass()[self._scene.material[triangle]],
             self._random[object_of_point],
             self._low[object_of_point],
             self._high[object_of_point],
@@ -120,7 +128,7 @@ class Surfaces:
             np.stack([s, t], axis=1).astype(np.float32),
         )
 
-    def concept_of(self, triangle: Ints) -> U8:
+    def concept_of(self, triangle: Ints) -> U16:
         """Return (n,) the concepts of triangles; for −1 the result has no meaning."""
         return np.asarray(self._scene.label[triangle])
 

@@ -4,6 +4,9 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -29,3 +32,14 @@ def concept_index(name: str) -> int:
         KeyError: there is no concept of that name.
     """
     return _index_of_name()[name]
+
+
+@lru_cache(maxsize=1)
+def coarse_labels() -> NDArray[np.uint16]:
+    """Return (concepts,) the label of each concept where parts have the label of the whole."""
+    text = Path(__file__).with_name("concepts.toml").read_text(encoding="utf-8")
+    table = np.arange(len(concept_names()), dtype=np.uint16)
+    for whole, parts in tomllib.loads(text)["whole"].items():
+        for part in parts:
+            table[concept_index(part)] = concept_index(whole)
+    return table

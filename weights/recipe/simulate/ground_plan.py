@@ -5,15 +5,19 @@ from it as x = s, y = t + bend(s), z = terrain(x, y) + rise(s, t), where bend sh
 sideways and rise is the height of curbs, ditches and banks above the terrain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weights.recipe.simulate.concepts import concept_index, concept_names
-from weights.recipe.simulate.primitives import F64, Mesh, Rng
+from weights.recipe.simulate.materials import material_index, material_of_concept
+from weights.recipe.simulate.primitives import F64, U16, Mesh, Rng, labelled_mesh
+from weights.recipe.simulate.waters import Water
 
 _CORNER_RADIUS_M = 5.0
+# Patches of these surfaces are ellipses within their bounds.
+_ROUND = ("puddle", "mud", "sand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Patch:
     """A rectangle of the plan with another surface.
 
     Attributes:
-        bounds: (s0, s1, t0, t1) in metres.
+        bounds: (s0, s1, t0, t1) in metres; of puddles, mud and sand the ellipse inside.
         concept: the surface.
     """
 
@@ -84,6 +88,9 @@ class GroundPlan:
         parallels: (t, half width) in metres of each road parallel to the main road.
         grid: spacing in metres of the ground mesh, and up to which distance it stays that fine.
         bank: slope of the land left and right beyond the strips, up to 9 m from them.
+        waters: lakes and rivers; roads cross them on bridges.
+        deck_m: how far bridges reach beyond the edge of their road.
+        arch_m: how much higher bridges are in their middle than at the shores.
     """
 
     half_width: float
@@ -99,6 +106,9 @@ class GroundPlan:
     parallels: tuple[tuple[float, float], ...] = ()
     grid: tuple[float, float] = (0.35, 24.0)
     bank: tuple[float, float] = (0.0, 0.0)
+    waters: tuple[Water, ...] = ()
+    deck_m: float = 1.5
+    arch_m: float = 0.0
 
     def bend_at(self, s: F64) -> F64:
         """Return how far the plan is shifted to the left at ``s``, in metres."""
@@ -126,7 +136,7 @@ class GroundPlan:
             distance = np.where(corner, fillet, np.minimum(distance, other))
         return distance
 
-    def surface_at(self, s: F64, t: F64) -> tuple[NDArray[np.uint8], F64]:
+    def surface_at(self, s: F64, t: F64) -> tuple[U16, F64]:
         """Return the concept and the rise in metres at points of the plan.
 
         Args:
@@ -134,7 +144,7 @@ class GroundPlan:
             t: metres to its left, of the same shape.
         """
         distance = self.road_distance(s, t)
-        label = np.full(s.shape, concept_index(self.surface), dtype=np.uint8)
+        label = np.full(s.shape, concept_index(self.surface), dtype=np.uint16)
         # Roads are cambered: they rise by 2 % towards the middle.
         rise = 0.02 * np.clip(-distance, 0, 6)
         for strips, side in ((self.left, t >= 0), (self.right, t < 0)):
@@ -149,16 +159,55 @@ class GroundPlan:
             outside = np.clip(distance - start + self.beyond.width, 0, 9)
             rise += np.where(side, slope * outside, 0.0)
         for patch in self.patches:
-            s0, s1, t0, t1 = patch.bounds
-            inside = (s > s0) & (s < s1) & (t > t0) & (t < t1)
-            # A bridge covers the roads inside its rectangle, any other patch all but the roads.
-            inside &= (distance < 1.5) if patch.concept == "bridge" else (distance > 0)
+            inside = self._is_covered(patch, s, t, distance)
             label[inside] = concept_index(patch.concept)
             if patch.concept == "driveway":
                 rise[inside] = np.minimum(rise[inside], 0.03 + 0.02 * distance[inside])
-            if patch.concept == "water":
-                rise[inside] = -1.5
+            if patch.concept in ("puddle", "mud"):
+                rise[inside] -= 0.04
+        for water in self.waters:
+            self._flood(water, (s, t), distance, (label, rise))
         return label, rise
+
+    def _flood(
+        self, water: Water, at: tuple[F64, F64], road_m: F64, surface: tuple[U16, F64]
+    ) -> None:
+        """Write water, its banks and bridges into the surface's labels and heights.
+
+        Args:
+            water: the water.
+            at: s and t of the points.
+            road_m: distance of the points from the nearest road in metres.
+            surface: label and rise of the points, which are changed.
+        """
+        (s, t), (label, rise) = at, surface
+        shore_m = water.distance(s, t)
+        land_m = self.terrain.height(s, t + self.bend_at(s))
+        bank = (shore_m > 0) & (shore_m < water.bank_m)
+        # Roads run on embankments.
+        on_road = np.clip(1 - (road_m - self.deck_m) / 5, 0, 1)
+        height = water.bank_height(shore_m, land_m + rise) - land_m
+        rise[bank] = (on_road * rise + (1 - on_road) * height)[bank]
+        label[bank & (on_road < 0.5) & (water.bank_m > 0.5)] = concept_index(water.shore)
+        deck, wet = (shore_m < 0.6) & (road_m < self.deck_m), shore_m < 0
+        label[deck], label[wet & ~deck] = concept_index("bridge"), concept_index("water")
+        rise[deck] += self.arch_m * (1 - np.exp(np.minimum(shore_m, 0)[deck] / 8))
+        rise[wet & ~deck] = (water.level_m - land_m)[wet & ~deck]
+
+    def water_distance(self, s: float, t: float) -> float:
+        """Return the metres to the nearest shore, negative on water, also where bridges are."""
+        at = np.array([s]), np.array([t])
+        return min((float(water.distance(*at)[0]) for water in self.waters), default=np.inf)
+
+    def _is_covered(self, patch: Patch, s: F64, t: F64, distance: F64) -> NDArray[np.bool_]:
+        """Return where a patch covers points (s, t) at some distance from the nearest road."""
+        s0, s1, t0, t1 = patch.bounds
+        inside = (s > s0) & (s < s1) & (t > t0) & (t < t1)
+        if patch.concept in _ROUND:
+            across = (2 * s - s0 - s1) / (s1 - s0), (2 * t - t0 - t1) / (t1 - t0)
+            inside &= across[0] ** 2 + across[1] ** 2 < 1
+        is_paved = self.surface == "road"
+        return np.asarray(inside & (distance > 0) if is_paved else inside)
 
     def world_point(self, s: float, t: float) -> tuple[float, float, float]:
         """Return x, y, z in metres of the ground at a point of the plan."""
@@ -183,8 +232,12 @@ class GroundPlan:
         a, b, c, d = corners[:-1, :-1], corners[1:, :-1], corners[1:, 1:], corners[:-1, 1:]
         lower = np.stack([a, b, c], axis=2).reshape(-1, 3, 3)
         upper = np.stack([a, c, d], axis=2).reshape(-1, 3, 3)
-        labels = np.tile(cell_label.reshape(-1), 2)
-        return Mesh(np.concatenate([lower, upper]), labels, np.ones(len(labels), dtype=np.float32))
+        ground = labelled_mesh("road", np.concatenate([lower, upper]))
+        label = np.tile(cell_label.reshape(-1), 2)
+        material = material_of_concept()[label]
+        if self.waters:
+            material[label == concept_index("water")] = material_index("open_water")
+        return replace(ground, label=label, material=material)
 
     def _grid_lines(self) -> tuple[F64, F64]:
         """Return the grid lines of the ground mesh in s and t, doubled where surfaces change."""
@@ -194,6 +247,8 @@ class GroundPlan:
         for strips, side in ((self.left, 1.0), (self.right, -1.0)):
             starts = np.cumsum([0.0, *(strip.width for strip in strips)])
             t_edges += [side * (self.half_width + start) for start in starts]
+            for center, half in self.parallels:
+                t_edges += [center + side * (half + start) for start in starts]
             for center, half in self.crossings:
                 s_edges += [center + sign * (half + start) for start in starts for sign in (-1, 1)]
         for patch in self.patches:
@@ -202,8 +257,8 @@ class GroundPlan:
         return _with_edges(s, s_edges), _with_edges(t, t_edges)
 
 
-def _is_unpaved(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    unpaved = {"grass", "terrain", "gravel"}
+def _is_unpaved(label: U16) -> NDArray[np.bool_]:
+    unpaved = {"grass", "terrain", "gravel", "mud", "sand"}
     table = np.array([name in unpaved for name in concept_names()])
     return np.asarray(table[label])
 

@@ -7,6 +7,7 @@ from weights.recipe.simulate.primitives import (
     Point3,
     Rng,
     box,
+    box_between,
     ellipsoid,
     fan,
     loft,
@@ -14,7 +15,7 @@ from weights.recipe.simulate.primitives import (
     torus,
     tube,
 )
-from weights.recipe.simulate.vehicles import bicycle, motorcycle
+from weights.recipe.simulate.vehicles import bicycle, cargo_bike, kick_scooter, motorcycle
 
 
 def _torso(concept: str, low: float, high: float, shoulder_width: float, lean: float) -> Mesh:
@@ -54,14 +55,26 @@ def person(rng: Rng, concept: str = "person") -> Mesh:
     for side in (-1.0, 1.0):
         foot = (side * np.sin(leg_angle) * hip * 0.9, side * 0.09, 0.06)
         knee = (side * np.sin(leg_angle) * hip * 0.5 + 0.04, side * 0.1, hip * 0.52)
-        parts.append(
-            tube(concept, (0, side * 0.09, hip), knee, 0.085 * height / 1.7, end_radius=0.06)
-        )
-        parts.append(tube(concept, knee, foot, 0.06, end_radius=0.045))
-        parts.append(box(concept, (0.26, 0.1, 0.08), (foot[0] + 0.05, foot[1], 0.0)))
+        leg = [
+            tube(concept, (0, side * 0.09, hip), knee, 0.085 * height / 1.7, end_radius=0.06),
+            tube(concept, knee, foot, 0.06, end_radius=0.045),
+        ]
+        parts.append(merge(leg).made_of("trousers"))
+        shoe = box(concept, (0.26, 0.1, 0.08), (foot[0] + 0.05, foot[1], 0.0))
+        parts.append(shoe.made_of("rubber"))
         parts.append(_arm(concept, rng, side, (shoulder_width, neck), leg_angle))
-    parts.append(ellipsoid(concept, (0.03, 0, height * 0.93), (0.1, 0.085, height * 0.07)))
+    parts.append(_head(concept, rng, (0.03, 0.0, height * 0.93), height * 0.07))
     return merge([*parts, *_carried(concept, rng, hip, neck)])
+
+
+def _head(concept: str, rng: Rng, center: Point3, half_height: float) -> Mesh:
+    """Return a head with hair or a helmet."""
+    x, y, z = center
+    face = ellipsoid(concept, center, (0.1, 0.085, half_height)).made_of("skin")
+    top = (x - 0.02, y, z + 0.25 * half_height)
+    cap = ellipsoid(concept, top, (0.105, 0.095, half_height * 0.85))
+    is_helmet = concept in ("bicyclist", "motorcyclist") and rng.random() < 0.8
+    return merge([face, cap.made_of("plastic" if is_helmet else "hair")])
 
 
 def _arm(concept: str, rng: Rng, side: float, torso: tuple[float, float], leg_angle: float) -> Mesh:
@@ -81,9 +94,9 @@ def _carried(concept: str, rng: Rng, hip: float, neck: float) -> list[Mesh]:
     """Return a backpack, a bag, an umbrella or nothing; hip and neck are heights in metres."""
     draw = rng.random()
     if draw < 0.15:
-        return [box(concept, (0.18, 0.3, 0.45), (-0.22, 0, neck - 0.5))]
+        return [box(concept, (0.18, 0.3, 0.45), (-0.22, 0, neck - 0.5)).made_of("plastic")]
     if draw < 0.25:
-        return [box(concept, (0.3, 0.12, 0.3), (0, 0.34, hip - 0.35))]
+        return [box(concept, (0.3, 0.12, 0.3), (0, 0.34, hip - 0.35)).made_of("leather")]
     if draw < 0.29:
         return [
             tube(concept, (0.1, 0.2, neck - 0.1), (0.1, 0.1, neck + 0.5), 0.015),
@@ -113,9 +126,12 @@ def seated(rng: Rng, concept: str, seat_height: float, lean: float) -> Mesh:
     parts = [_torso(concept, seat_height, neck_height, float(rng.uniform(0.38, 0.5)), lean)]
     for side in (-1.0, 1.0):
         knee: Point3 = (0.42, side * 0.14, seat_height - 0.05)
-        parts += [
+        leg = [
             tube(concept, (0, side * 0.1, seat_height + 0.06), knee, 0.085, end_radius=0.06),
             tube(concept, knee, (0.3, side * 0.14, max(seat_height - 0.5, 0.1)), 0.06),
+        ]
+        parts += [
+            merge(leg).made_of("trousers"),
             tube(
                 concept,
                 (reach, side * 0.2, neck_height - 0.06),
@@ -123,28 +139,43 @@ def seated(rng: Rng, concept: str, seat_height: float, lean: float) -> Mesh:
                 0.045,
             ),
         ]
-    return merge(
-        [*parts, ellipsoid(concept, (reach + 0.06, 0, neck_height + 0.16), (0.12, 0.1, 0.14))]
-    )
+    return merge([*parts, _head(concept, rng, (reach + 0.06, 0, neck_height + 0.16), 0.14)])
 
 
-def cyclist(rng: Rng) -> Mesh:
-    """Return a bicycle ("bicycle") with its rider ("bicyclist")."""
-    return merge([bicycle(), seated(rng, "bicyclist", 0.88, 0.45).moved((-0.15, 0, 0))])
+def cyclist(rng: Rng, ready_made: Mesh | None = None) -> Mesh:
+    """Return a bicycle with its rider ("bicyclist").
+
+    Args:
+        rng: draws the rider and the kind of bicycle.
+        ready_made: a bicycle from a catalogue, 0.95 m high at its saddle; None generates one.
+    """
+    wheels = bicycle() if rng.random() < 0.85 else cargo_bike(rng)
+    rider = seated(rng, "bicyclist", 0.88, float(rng.uniform(0.15, 0.6)))
+    return merge([ready_made or wheels, rider.moved((-0.15, 0, 0))])
 
 
-def motorcyclist(rng: Rng) -> Mesh:
-    """Return a motorcycle ("motorcycle") with its rider ("motorcyclist")."""
-    return merge([motorcycle(rng), seated(rng, "motorcyclist", 0.8, 0.25).moved((-0.2, 0, 0))])
+def motorcyclist(rng: Rng, ready_made: Mesh | None = None) -> Mesh:
+    """Return a motorcycle, or a ready-made one, with its rider ("motorcyclist")."""
+    rider = seated(rng, "motorcyclist", 0.8, float(rng.uniform(0.05, 0.4)))
+    return merge([ready_made or motorcycle(rng), rider.moved((-0.2, 0, 0))])
 
 
-def group_of_people(rng: Rng, count: int, radius: float) -> Mesh:
-    """Return ``count`` people about ``radius`` metres around the origin, facing anywhere."""
-    people = []
-    for _ in range(count):
-        x, y = rng.normal(0, radius / 2, 2)
-        people.append(person(rng).moved((float(x), float(y), 0), float(rng.uniform(0, 6.28))))
-    return merge(people)
+def scooter_rider(rng: Rng) -> Mesh:
+    """Return an electric kick scooter with a person on it."""
+    return merge([kick_scooter(rng), person(rng).moved((-0.1, 0.0, 0.15))])
+
+
+def person_in_wheelchair(rng: Rng) -> Mesh:
+    """Return a wheelchair with a person in it."""
+    concept = "wheelchair"
+    wheels = [torus(concept, (0.0, y, 0.3), 0.29, 0.02).made_of("rubber") for y in (-0.3, 0.3)]
+    wheels += [torus(concept, (0.4, y, 0.1), 0.08, 0.02, sides=8) for y in (-0.22, 0.22)]
+    seat = [
+        box(concept, (0.45, 0.42, 0.05), (0.08, 0, 0.47)).made_of("leather"),
+        box_between(concept, (-0.2, -0.2, 0.5), (-0.16, 0.2, 0.95)).made_of("leather"),
+        *(tube(concept, (-0.2, y, 0.9), (-0.35, y, 0.92), 0.015, sides=4) for y in (-0.22, 0.22)),
+    ]
+    return merge([*wheels, *seat, seated(rng, "person", 0.52, 0.0)])
 
 
 def person_with_stroller(rng: Rng) -> Mesh:
@@ -159,3 +190,12 @@ def person_with_stroller(rng: Rng) -> Mesh:
         for y in (0.25, -0.25)
     ]
     return merge([*frame, *wheels, person(rng).moved((-0.95, 0, 0))])
+
+
+def bird(rng: Rng) -> Mesh:
+    """Return a bird that stands, such as a pigeon or a crow."""
+    size = float(rng.uniform(0.08, 0.16))
+    body = ellipsoid("bird", (0, 0, size * 1.6), (size * 1.3, size * 0.6, size * 0.6), 8)
+    head = ellipsoid("bird", (size * 1.2, 0, size * 2.4), (size * 0.4, size * 0.35, size * 0.4), 6)
+    legs = [tube("bird", (0, y, 0), (0, y, size * 1.2), 0.006, sides=3) for y in (-0.02, 0.02)]
+    return merge([body, head, *legs])

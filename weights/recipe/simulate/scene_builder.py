@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.ground_plan import GroundPlan, Patch
 from weights.recipe.simulate.mesh_catalogue import Catalogue, draw_from_catalogue
+from weights.recipe.simulate.people import person
 from weights.recipe.simulate.primitives import Mesh, Rng, merge
 from weights.recipe.simulate.street_furniture import STREET_FURNITURE
 from weights.recipe.simulate.vegetation import draw_tree, grass_blades
@@ -24,6 +25,7 @@ class SceneBuilder:
         plan: the ground plan, without the patches added here; see `full_plan`.
         sensor: (s, t) in metres where the sensor will stand; objects keep away from it.
         rng: random generator of the scene.
+        catalogue: ready-made meshes.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class SceneBuilder:
         self.plan = plan
         self.sensor = sensor
         self.rng = rng
-        self._catalogue = catalogue or {}
+        self.catalogue = catalogue or Catalogue()
         # Fewer leaves suffice where trees are seen from far away.
         self._leaves_per_tree = 3400 if catalogue is not None else 2000
         self._objects: list[Mesh] = []
@@ -63,36 +65,47 @@ class SceneBuilder:
             angle: yaw in radians relative to the direction of the main road.
             lift: height above the ground in metres.
         """
-        if self._is_flooded(s, t) or not self.is_clear_of_sensor(s, t, 1.8):
+        size_m = float(np.abs(mesh.triangles[..., :2]).max()) if self.plan.waters else 0.0
+        if self._is_flooded(s, t, size_m) or not self.is_clear_of_sensor(s, t, 1.8):
             return
         x, y, z = self.plan.world_point(s, t)
-        self._objects.append(mesh.moved((x, y, z + lift), angle + self.plan.heading(s)))
+        painted = mesh.painted(self.rng)
+        self._objects.append(painted.moved((x, y, z + lift), angle + self.plan.heading(s)))
 
-    def _is_flooded(self, s: float, t: float) -> bool:
-        for patch in self._patches:
-            s0, s1, t0, t1 = patch.bounds
-            inside = s0 - 5 < s < s1 + 5 and t0 < t < t1
-            if patch.concept == "water" and inside and not self.is_on_road(s, t, 1.5):
-                return True
-        return False
+    def _is_flooded(self, s: float, t: float, size_m: float) -> bool:
+        """Return whether an object of this size would stand in water; bridges keep small ones."""
+        if not self.plan.waters:
+            return False
+        is_on_bridge = size_m < 9 and self.is_on_road(s, t, self.plan.deck_m)
+        return self.plan.water_distance(s, t) < 0.3 + 0.75 * size_m and not is_on_bridge
 
     def add(self, mesh: Mesh) -> None:
         """Add an object that is already in world coordinates."""
-        self._objects.append(mesh)
+        self._objects.append(mesh.painted(self.rng))
 
     def draw_ready_made(self, concept: str) -> Mesh | None:
         """Return a mesh of the catalogue, scaled by up to 8 %, or None if there is none."""
-        mesh = draw_from_catalogue(self._catalogue, concept, self.rng)
+        mesh = draw_from_catalogue(self.catalogue, concept, self.rng)
         return mesh.moved(scale=float(self.rng.uniform(0.92, 1.08))) if mesh else None
 
     def draw_vehicle(self, *, parked: bool) -> Mesh:
-        """Return a random vehicle: about a fifth from the catalogue, the others generated."""
-        if self.rng.random() < 0.22:
-            concepts = ["car"] * 7 + ["pickup truck", "van", "truck", "bus"]
+        """Return a random vehicle: about two fifths from the catalogue, the others generated."""
+        if self.rng.random() < 0.4:
+            concepts = ["car"] * 9 + ["taxi", "police car", "pickup truck", "van", "van"]
+            concepts += ["truck", "truck", "bus", "bus", "ambulance"]
             mesh = self.draw_ready_made(str(self.rng.choice(concepts)))
             if mesh is not None:
                 return mesh
         return draw_vehicle(self.rng, parked=parked)
+
+    def draw_person(self) -> Mesh:
+        """Return a person on foot: half of them from the catalogue, the others generated."""
+        if self.rng.random() < 0.5:
+            beginning = str(self.rng.choice(["sh_standing", "qp_standing"]))
+            mesh = draw_from_catalogue(self.catalogue, "person", self.rng, beginning)
+            if mesh is not None:
+                return mesh.moved(scale=float(self.rng.uniform(0.9, 1.08)))
+        return person(self.rng)
 
     def draw_furniture(self, name: str) -> Mesh:
         """Return a key of `STREET_FURNITURE`: three in ten from the catalogue, else generated."""
@@ -113,10 +126,15 @@ class SceneBuilder:
 
     def plant_tree(self, s: float, t: float, height: float) -> None:
         """Place a tree of about ``height`` metres, unless water or the sensor is there."""
-        if self._is_flooded(s, t) or not self.is_clear_of_sensor(s, t, 2.2):
+        if self._is_flooded(s, t, 0.3) or not self.is_clear_of_sensor(s, t, 2.2):
             return
         if len(self._trees) < _DIFFERENT_TREES:
-            tree = draw_tree(self.rng, height, self._leaves_per_tree)
+            ready_made = self.draw_ready_made("tree crown") if self.rng.random() < 0.15 else None
+            if ready_made is not None:
+                own_height = float(ready_made.triangles[..., 2].max())
+                tree = ready_made.moved(scale=height / own_height)
+            else:
+                tree = draw_tree(self.rng, height, self._leaves_per_tree).painted(self.rng)
             self._trees.append((tree, height))
         # One of the four whose height is nearest, scaled to fit.
         nearest = sorted(self._trees, key=lambda tree: abs(tree[1] - height))[:4]
@@ -142,18 +160,15 @@ class SceneBuilder:
         y = t + plan.bend_at(s)
         feet = np.stack([s, y, plan.terrain.height(s, y) + rise[green] - 0.02], axis=1)
         grown = self.rng.random(len(feet)) < density
-        self._objects.append(grass_blades(self.rng, feet[grown], length))
+        self.add(grass_blades(self.rng, feet[grown], length))
 
     def full_plan(self) -> GroundPlan:
         """Return the plan with all patches added so far."""
-        # Water covers what its block is covered with, and bridges cover water.
-        last = {"water": 1, "bridge": 2}
-        ordered = sorted(self._patches, key=lambda patch: last.get(patch.concept, 0))
-        return replace(self.plan, patches=tuple(ordered))
+        return replace(self.plan, patches=tuple(self._patches))
 
     def build(self) -> Mesh:
         """Return the ground and all objects as one mesh; the ground comes first."""
-        return merge([self.full_plan().mesh(self.rng), *self._objects])
+        return merge([self.full_plan().mesh(self.rng).painted(self.rng), *self._objects])
 
     def object_of_triangle(self, scene: Mesh) -> NDArray[np.int64]:
         """Return (T,) which object each triangle of the built scene belongs to; 0 is the ground."""

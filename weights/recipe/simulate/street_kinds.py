@@ -39,6 +39,7 @@ class StreetKind:
         hills: amplitude of the terrain in metres.
         grass: length of grass in metres.
         crossings: the highest number of crossing roads.
+        borders: share of the lots that have a hedge, a fence or a wall around them.
     """
 
     weight: float
@@ -56,6 +57,7 @@ class StreetKind:
     hills: Range
     grass: Range
     crossings: int
+    borders: Range
 
 
 @lru_cache(maxsize=1)

@@ -1,14 +1,14 @@
 """Towns and landscapes as an aircraft sees them: a grid of streets, and blocks between them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
 
+from weights.recipe.simulate import barriers, vegetation, waterside
 from weights.recipe.simulate import street_furniture as furniture
-from weights.recipe.simulate import vegetation
 from weights.recipe.simulate.buildings import BuildingShape, building, draw_shape
 from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
 from weights.recipe.simulate.primitives import (
@@ -16,12 +16,12 @@ from weights.recipe.simulate.primitives import (
     Point3,
     Rng,
     box,
-    box_between,
     merge,
     tube,
 )
 from weights.recipe.simulate.scene_builder import SceneBuilder
 from weights.recipe.simulate.vehicles import draw_vehicle
+from weights.recipe.simulate.waters import Water, draw_water
 
 # For each kind of town, the weight of each kind of block.
 TOWN_KINDS: Mapping[str, Mapping[str, float]] = MappingProxyType(
@@ -42,6 +42,11 @@ TOWN_KINDS: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "forest": 1,
         },
     }
+)
+
+# How often which water is there; see `draw_outlines`.
+_WATERS: Mapping[str, float] = MappingProxyType(
+    {"none": 0.5, "lake": 0.13, "ponds": 0.08, "shore": 0.04, "river": 0.11, "canal": 0.14}
 )
 
 
@@ -80,27 +85,27 @@ def draw_town(rng: Rng, kind: str, half_size: float) -> Mesh:
         kind: a key of ``TOWN_KINDS``.
         half_size: the town reaches to ±half_size metres in both directions.
     """
-    has_river = rng.random() < 0.3
-    plan, blocks = _draw_plan(rng, kind, half_size, has_river)
+    water = str(rng.choice(list(_WATERS), p=list(_WATERS.values())))
+    plan, blocks = _draw_plan(rng, kind, half_size, water)
     # The sensor is too far away for objects to keep clear of it.
     builder = SceneBuilder(plan, (1e6, 1e6), rng)
-    if has_river:
-        center = float(rng.uniform(-0.6, 0.6)) * half_size
-        _add_river(builder, center, float(rng.uniform(5, 30)))
     for block in blocks:
         _FILLERS[block.kind](builder, block)
     _fill_streets(builder)
+    if plan.waters:
+        waterside.add_bridges(builder)
+        waterside.add_on_water(builder)
     if rng.random() < 0.25:
         _add_high_voltage_line(builder, float(rng.uniform(0, 3.1)))
-    if not has_river and rng.random() < 0.08:
-        _add_viaduct(builder)
+    if rng.random() < 0.12:
+        waterside.add_overpass(builder)
     return builder.build()
 
 
-def _draw_plan(
-    rng: Rng, kind: str, half_size: float, is_flat: bool
-) -> tuple[GroundPlan, list[Block]]:
-    """Return the ground plan of a town and its blocks."""
+def _draw_plan(rng: Rng, kind: str, half_size: float, water: str) -> tuple[GroundPlan, list[Block]]:
+    """Return the ground plan of a town and its blocks; ``water`` is a key of ``_WATERS``."""
+    # Canals and broad rivers are in flat land, lakes and brooks in any.
+    is_flat = water in ("canal", "shore") or (water != "none" and rng.random() < 0.5)
     spacing = (45, 80) if kind in ("oldtown", "suburb", "mixed") else (70, 150)
     crossings = _draw_streets(rng, half_size, *spacing)
     parallels = _draw_streets(rng, half_size, *spacing)
@@ -152,6 +157,16 @@ def _draw_plan(
         grid=(1.0, 400.0),
     )
     strip_width = sum(strip.width for strip in strips)
+    if water != "none":
+        drawn = [
+            draw_water(
+                rng, water, half_size, lambda s, t: plan.terrain.height(s, t + plan.bend_at(s))
+            )
+            for _ in range(6)
+        ]
+        arch_m = float(rng.choice([0.0, rng.uniform(0, 1.5)]))
+        best = min(drawn, key=lambda water: _bridged_share(plan, water))
+        plan = replace(plan, waters=(best,), deck_m=strip_width, arch_m=arch_m)
     kinds = TOWN_KINDS[kind]
     weight = np.array(list(kinds.values()))
     blocks = [
@@ -160,6 +175,18 @@ def _draw_plan(
         for t0, t1 in _gaps([(0.0, plan.half_width), *others], half_size, strip_width)
     ]
     return plan, blocks
+
+
+def _bridged_share(plan: GroundPlan, water: Water) -> float:
+    """Return the share of the roads that would be on bridges, 0.1 if none would be.
+
+    Roads that run in a river along its length are on bridges that nobody would build.
+    """
+    grid = np.arange(-plan.half_size[0], plan.half_size[0], 2.0)
+    s, t = np.meshgrid(grid, grid)
+    on_road = plan.road_distance(s, t) < 0
+    share = float((water.distance(s, t)[on_road] < 0).mean()) if on_road.any() else 0.0
+    return share if share > 0 else 0.1
 
 
 def _draw_streets(
@@ -259,7 +286,7 @@ def _fill_houses(builder: SceneBuilder, block: Block) -> None:
         if rng.random() < 0.5:
             border = vegetation.hedge(rng, 10, float(rng.uniform(0.8, 2)))
         else:
-            border = furniture.fence(rng, 12)
+            border = barriers.fence(rng, 12)
         builder.place(border, s, t, float(rng.choice([0, np.pi / 2])))
         if rng.random() < 0.5:
             shed = _draw_house(rng, "shed", float(rng.uniform(3, 6)))
@@ -422,46 +449,3 @@ def _transmission_tower(height: float) -> Mesh:
         for up, width in ((0.75, 8.5), (0.6, 10.5))
     ]
     return merge(parts)
-
-
-def _add_river(builder: SceneBuilder, center: float, half_width: float) -> None:
-    """Add a river along t at s = ``center``, with a bridge for each road that crosses it."""
-    far = builder.plan.half_size[1]
-    bounds = (center - half_width, center + half_width, -far, far)
-    builder.cover(bounds, "water")
-    builder.cover(bounds, "bridge")
-    for road, half_road in ((0.0, builder.plan.half_width), *builder.plan.parallels):
-        for side in (-1, 1):
-            railing = box_between("bridge", (-half_width, -0.15, 0.0), (half_width, 0.15, 1.0))
-            builder.place(railing, center, road + side * (half_road + 1.2))
-
-
-def _add_viaduct(builder: SceneBuilder) -> None:
-    """Add a road on pillars across the scene, with vehicles."""
-    rng, far = builder.rng, builder.plan.half_size[0]
-    height, half_width, t = (
-        float(rng.uniform(5, 9)),
-        float(rng.uniform(4, 10)),
-        float(rng.uniform(-0.4, 0.4)) * far,
-    )
-    parts = [box_between("bridge", (-far, -half_width, height - 1), (far, half_width, height))]
-    parts += [
-        box_between(
-            "bridge",
-            (-far, s * half_width - 0.15, height),
-            (far, s * half_width + 0.15, height + 0.9),
-        )
-        for s in (-1, 1)
-    ]
-    parts += [
-        box("bridge", (1.5, half_width, height + 2), (float(x), 0, -3))
-        for x in np.arange(-far, far, 25)
-    ]
-    parts += [
-        draw_vehicle(rng, parked=False).moved(
-            (float(x), float(rng.choice([-0.5, 0.5])) * half_width, height)
-        )
-        for x in rng.uniform(-far, far, 10)
-    ]
-    z = builder.plan.world_point(0, t)[2]
-    builder.add(merge(parts).moved((0, t, z), float(rng.choice([0.0, 0.4, 1.57]))))

@@ -4,6 +4,8 @@ A tree stands on the origin. Its lower trunk is "tree trunk"; limbs, twigs and l
 "tree crown". Leaves are small triangles in random poses, partly transparent.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -172,7 +174,7 @@ def rock(rng: Rng, width: float, concept: str = "rock") -> Mesh:
     corners = smooth.triangles.reshape(-1, 3)
     wave = np.sin(corners @ rng.normal(0, 4 / width, (3, 4)) + rng.uniform(0, 6, 4)).sum(axis=1)
     rough = corners * (1 + 0.09 * wave[:, None])
-    return Mesh(rough.reshape(-1, 3, 3).astype(np.float32), smooth.label, smooth.opacity)
+    return replace(smooth, triangles=rough.reshape(-1, 3, 3).astype(np.float32))
 
 
 def log(rng: Rng) -> Mesh:
@@ -191,3 +193,73 @@ def log(rng: Rng) -> Mesh:
         for x in rng.uniform(-length / 2, length / 2, 3)
     ]
     return merge([stem, *stubs])
+
+
+def stump(rng: Rng) -> Mesh:
+    """Return a tree stump with roots."""
+    radius, height = float(rng.uniform(0.15, 0.45)), float(rng.uniform(0.2, 0.7))
+    angle = rng.uniform(0, 6.28, 5)
+    roots = [
+        tube("tree stump", (0, 0, 0.15), (2 * radius * np.cos(a), 2 * radius * np.sin(a), 0), 0.07)
+        for a in angle
+    ]
+    return merge([tube("tree stump", (0, 0, 0), (0, 0, height), radius, sides=10), *roots])
+
+
+def branches(rng: Rng) -> Mesh:
+    """Return fallen branches with twigs."""
+    parts = []
+    for _ in range(int(rng.integers(1, 6))):
+        start = np.append(rng.normal(0, 0.6, 2), 0.05)
+        end = start + np.append(rng.normal(0, 1.2, 2), float(rng.uniform(0, 0.5)))
+        parts.append(
+            tube("branch", start, end, float(rng.uniform(0.015, 0.06)), end_radius=0.01, sides=5)
+        )
+    twigs = rng.normal(0, 0.8, (60, 3)) * [1, 1, 0.15] + [0, 0, 0.12]
+    parts.append(_blades("branch", twigs, 0.4, 0.01, rng))
+    return merge(parts)
+
+
+def dead_tree(rng: Rng, height: float) -> Mesh:
+    """Return a standing or broken trunk with a few bare limbs, all "tree trunk"."""
+    lean = rng.normal(0, 0.05 * height, 2)
+    top = np.array([lean[0], lean[1], height])
+    parts = [
+        tube("tree trunk", (0, 0, -0.2), top, 0.03 * height, end_radius=0.012 * height, sides=8)
+    ]
+    for level in rng.uniform(0.35, 0.95, int(rng.integers(0, 7))):
+        foot = top * level
+        tip = foot + np.append(rng.normal(0, 0.2 * height, 2), float(rng.uniform(0, 0.2)) * height)
+        parts.append(tube("tree trunk", foot, tip, 0.05, end_radius=0.01, sides=5))
+    return merge(parts)
+
+
+def fern(rng: Rng, size: float) -> Mesh:
+    """Return a fern, about ``size`` metres across."""
+    angle = np.repeat(rng.uniform(0, 6.28, 12), 14)
+    out = np.tile(np.linspace(0.05, 1, 14), 12) * size / 2
+    rise = size * 0.5 * np.sin(np.clip(out / size * 2.6, 0, 2.6))
+    centers = np.stack([out * np.cos(angle), out * np.sin(angle), rise + 0.05], axis=1)
+    return random_triangles("fern", centers, size * 0.07, rng, 0.9)
+
+
+def stand_of_stalks(rng: Rng, concept: str, size: tuple[float, float], height: float) -> Mesh:
+    """Return stalks and leaves of plants that stand close, such as weeds, reed or corn.
+
+    Args:
+        rng: draws them.
+        concept: their concept.
+        size: extent along x and y in metres.
+        height: metres.
+    """
+    area = size[0] * size[1]
+    count = int(min(area * {"corn": 25, "reed": 60}.get(concept, 70), 2500))
+    # An irregular outline: fewer towards the edges.
+    feet = rng.normal(0, 0.25, (count, 3)) * [size[0], size[1], 0]
+    if concept in ("corn", "crop"):
+        # In rows.
+        feet[:, 1] = np.round(feet[:, 1] / 0.7) * 0.7 + rng.normal(0, 0.04, count)
+    stalks = _blades(concept, feet, height, 0.02, rng)
+    leaves = feet[rng.integers(0, count, count)] + rng.normal(0, 0.12, (count, 3))
+    leaves[:, 2] = rng.random(count) * height * 0.85
+    return merge([stalks, random_triangles(concept, leaves, 0.09, rng, 0.85)])

@@ -83,17 +83,21 @@ _CAR_STYLES = {
 
 
 def draw_vehicle(rng: Rng, *, parked: bool = True) -> Mesh:
-    """Return a random vehicle: three quarters cars, then vans, pickups, trucks, buses, trailers."""
+    """Return a random vehicle: two thirds cars, then vans, pickups, trucks, buses, trailers."""
     draw = rng.random()
-    if draw < 0.74:
+    if draw < 0.66:
         return car(
             rng, str(rng.choice(["sedan", "hatch", "wagon", "suv", "suv", "coupe", "sedan"])), "car"
         )
-    if draw < 0.83:
+    if draw < 0.78:
         return car(rng, str(rng.choice(["minivan", "cargo"])), "van")
-    if draw < 0.90:
+    if draw < 0.85:
         return car(rng, "pickup", "pickup truck")
-    rare = [truck, truck, truck, bus, semi_truck, trailer if parked else bus]
+    rare = (
+        *([truck] * 5 + [bus] * 3 + [semi_truck] * 2 + [special_truck] * 3),
+        motorhome,
+        *([trailer, trailer] if parked else [tram]),
+    )
     return rare[int(rng.integers(len(rare)))](rng)
 
 
@@ -157,7 +161,8 @@ def _cabin(concept: str, x: F64, z: F64, belt_line: float, width: float) -> Mesh
             ]
         ]
         # Steep parts of the roof line are windscreen and rear window.
-        parts.append(quads(concept, roof, 0.3 if steep else 1.0))
+        panel = quads(concept, roof)
+        parts.append(panel.made_of("car_glass") if steep else panel)
         for side in (-1.0, 1.0):
             pane = [
                 [
@@ -167,7 +172,7 @@ def _cabin(concept: str, x: F64, z: F64, belt_line: float, width: float) -> Mesh
                     (b[0], side * lower_half, belt_line),
                 ]
             ]
-            parts.append(quads(concept, pane, 0.35))
+            parts.append(quads(concept, pane).made_of("car_glass"))
             if i:
                 parts.append(
                     tube(
@@ -216,7 +221,8 @@ def car(rng: Rng, style: str, concept: str) -> Mesh:
     parts.append(
         wheels(concept, [(s * axle, t * track) for s in (-1, 1) for t in (-1, 1)], radius, 0.22)
     )
-    parts.append(_interior(concept, length, width, belt_line))
+    parts.append(_interior(concept, length, width, belt_line).made_of("upholstery"))
+    parts.append(_plates_and_lamps(concept, length, width, (clearance + 0.22, belt_line * 0.72)))
     mirror = [
         box(concept, (0.1, 0.2, 0.14), (length * 0.17, s * (width / 2 + 0.08), belt_line))
         for s in (-1, 1)
@@ -269,10 +275,53 @@ def _interior(concept: str, length: float, width: float, belt_line: float) -> Me
 
 def wheels(concept: str, positions: list[tuple[float, float]], radius: float, width: float) -> Mesh:
     """Return wheels that stand on the ground at (x, y) positions, all in metres."""
-    return merge(
+    tires = [
         tube(concept, (x, y - width / 2, radius), (x, y + width / 2, radius), radius, sides=10)
         for x, y in positions
-    )
+    ]
+    rims = [
+        tube(
+            concept,
+            (x, y - width * 0.53, radius),
+            (x, y + width * 0.53, radius),
+            radius * 0.62,
+            sides=8,
+        )
+        for x, y in positions
+    ]
+    return merge([merge(tires).made_of("rubber"), merge(rims).made_of("chrome")])
+
+
+def _plates_and_lamps(
+    concept: str, length: float, width: float, levels: tuple[float, float]
+) -> Mesh:
+    """Return number plates and lamps at both ends of a vehicle.
+
+    Args:
+        concept: the concept of all triangles.
+        length: metres.
+        width: metres.
+        levels: heights of the plates and of the lamps in metres.
+    """
+    plate, lamp = levels
+    ends = [
+        box_between(
+            concept,
+            (s * length / 2, -0.26, plate),
+            (s * (length / 2 + 0.02), 0.26, plate + 0.11),
+        ).made_of("number_plate")
+        for s in (-1, 1)
+    ]
+    lamps = [
+        box_between(
+            concept,
+            (s * (length / 2 - 0.1), t * width * 0.42 - 0.15, lamp),
+            (s * (length / 2 + 0.01), t * width * 0.42 + 0.13, lamp + 0.14),
+        ).made_of("frosted_glass" if s > 0 else "tail_light")
+        for s in (-1, 1)
+        for t in (-1, 1)
+    ]
+    return merge([*ends, *lamps])
 
 
 def truck(rng: Rng) -> Mesh:
@@ -317,8 +366,7 @@ def cab(concept: str, rng: Rng, size: Point3, back: float) -> Mesh:
             (length, width, height - belt_line),
             (back + length / 2, 0, belt_line),
             taper=(0.9, 0.92),
-            opacity=0.5,
-        ),
+        ).made_of("car_glass"),
         box_between(
             concept,
             (back, -width * 0.45, height - 0.1),
@@ -375,8 +423,7 @@ def bus(rng: Rng) -> Mesh:
             (length, width, height - belt_line - 0.45),
             (0, 0, belt_line),
             taper=(0.99, 0.97),
-            opacity=0.4,
-        ),
+        ).made_of("car_glass"),
         box("bus", (length * 0.99, width * 0.96, 0.45), (0, 0, height - 0.45), taper=(0.97, 0.88)),
     ]
     for x in np.arange(-length / 2, length / 2 + 0.1, 1.5):
@@ -387,36 +434,45 @@ def bus(rng: Rng) -> Mesh:
             for s in (-1, 1)
         ]
     parts += [
-        box("bus", (0.45, 1.8, 0.7), (float(x), 0, 0.9))
+        box("bus", (0.45, 1.8, 0.7), (float(x), 0, 0.9)).made_of("upholstery")
         for x in np.arange(-length / 2 + 1, length / 2 - 1, 0.9)
     ]
     axles = [(x, s * 1.1) for x in (length * 0.3, -length * 0.27) for s in (-1, 1)]
+    parts.append(_plates_and_lamps("bus", length, width, (0.5, 0.8)))
     return merge([*parts, wheels("bus", axles, 0.48, 0.3)])
 
 
 def trailer(rng: Rng) -> Mesh:
-    """Return a car trailer or a caravan."""
+    """Return a car trailer ("trailer") or a caravan ("caravan")."""
     style = rng.choice(["open", "box", "caravan"])
     length, height = float(rng.uniform(2, 5)), {"open": 0.5, "box": 1.6, "caravan": 2.0}[str(style)]
+    concept = "caravan" if style == "caravan" else "trailer"
     parts = [
         box(
-            "trailer",
-            (length, 1.8, height),
+            concept,
+            (length, 1.8 if concept == "trailer" else 2.2, height),
             (0, 0, 0.55),
             taper=(0.92 if style == "caravan" else 1.0, 0.97),
         ),
-        tube("trailer", (length / 2, 0, 0.5), (length / 2 + 1.3, 0, 0.5), 0.06),
-        wheels("trailer", [(0, 0.95), (0, -0.95)], 0.3, 0.2),
+        tube(concept, (length / 2, 0, 0.5), (length / 2 + 1.3, 0, 0.5), 0.06).made_of("steel"),
+        wheels(concept, [(0, 0.95), (0, -0.95)], 0.3, 0.2),
     ]
+    if style == "caravan":
+        parts += [
+            box_between(
+                concept, (-length * 0.3, s * 1.1, 1.5), (length * 0.1, s * 1.12, 2.0)
+            ).made_of("car_glass")
+            for s in (-1, 1)
+        ]
     return merge(parts)
 
 
 def construction_vehicle(rng: Rng) -> Mesh:
-    """Return an excavator, a wheel loader or a road roller."""
-    name = "construction vehicle"
-    style = rng.choice(["excavator", "loader", "roller"])
+    """Return an excavator, a wheel loader, a road roller or a bulldozer."""
+    style = str(rng.choice(["excavator", "wheel loader", "road roller", "bulldozer"]))
+    name = style
     body = [
-        box(name, (1.6, 1.3, 1.6), (0.2, 0.4, 1.2), taper=(0.85, 0.9), opacity=0.7),
+        box(name, (1.6, 1.3, 1.6), (0.2, 0.4, 1.2), taper=(0.85, 0.9)).made_of("car_glass"),
         box(name, (2.8, 2.4, 0.9), (-0.6, 0, 1.0)),
     ]
     if style == "excavator":
@@ -428,13 +484,219 @@ def construction_vehicle(rng: Rng) -> Mesh:
         ]
         tracks = [box(name, (3.6, 0.55, 0.85), (0, s * 1.15, 0.0), taper=(1.1, 1)) for s in (-1, 1)]
         return merge([*body, *boom, *tracks])
-    if style == "loader":
+    if style == "wheel loader":
         arms = [tube(name, (0.8, s * 0.8, 1.5), (3.0, s * 0.8, 0.7), 0.13) for s in (-1, 1)]
         bucket = box(name, (1.0, 2.6, 1.0), (3.4, 0, 0.1), taper=(0.5, 1))
         axles = [(x, s * 1.1) for x in (1.3, -1.4) for s in (-1, 1)]
         return merge([*body, *arms, bucket, wheels(name, axles, 0.75, 0.5)])
+    if style == "bulldozer":
+        blade = box(name, (0.25, 3.0, 1.1), (2.3, 0, 0.1)).made_of("steel")
+        tracks = [box(name, (3.4, 0.5, 0.9), (0, s * 1.0, 0.0), taper=(0.8, 1)) for s in (-1, 1)]
+        return merge([*body, blade, *(track.made_of("steel") for track in tracks)])
     drums = [tube(name, (x, -0.9, 0.65), (x, 0.9, 0.65), 0.65, sides=14) for x in (1.6, -1.5)]
     return merge([*body, *drums])
+
+
+def special_truck(rng: Rng) -> Mesh:
+    """Return a concrete mixer, a garbage truck, a fire truck, a tank truck or a dump truck."""
+    concept = str(
+        rng.choice(["concrete mixer", "garbage truck", "fire truck", "tank truck", "dump truck"])
+    )
+    length, front = float(rng.uniform(5, 7)), 3.2
+    height = float(rng.uniform(2.6, 3.1))
+    parts = [
+        cab(concept, rng, (2.0, 2.45, height), front - 0.4),
+        box(concept, (length + 2, 0.9, 0.4), (0, 0, 0.6)).made_of("steel"),
+    ]
+    back = front - 0.5 - length
+    if concept == "concrete mixer":
+        parts += [
+            tube(concept, (front - 1, 0, 1.9), (0, 0, 2.2), 0.6, end_radius=1.2, sides=14),
+            tube(concept, (0, 0, 2.2), (back + 0.6, 0, 2.7), 1.2, end_radius=0.5, sides=14),
+            box(concept, (0.6, 0.7, 1.0), (back + 0.2, 0, 1.2), taper=(0.5, 0.6)).made_of("steel"),
+        ]
+    elif concept == "garbage truck":
+        parts += [
+            box_between(concept, (back + 1.2, -1.2, 1.0), (front - 0.6, 1.2, 3.2)),
+            box_between(concept, (back, -1.15, 0.7), (back + 1.2, 1.15, 2.9)),
+            *(tube(concept, (back, y, 0.6), (back, y, 2.4), 0.05) for y in (-1.1, 1.1)),
+        ]
+    elif concept == "fire truck":
+        ladder = [
+            box_between(concept, (back + 0.3, y, 3.1), (front, y + 0.06, 3.2)).made_of("steel")
+            for y in (-0.35, 0.3)
+        ]
+        parts += [box_between(concept, (back, -1.22, 0.8), (front - 0.6, 1.22, 2.9)), *ladder]
+    elif concept == "tank truck":
+        parts.append(
+            tube(concept, (back, 0, 1.9), (front - 0.7, 0, 1.9), 1.05, sides=14).made_of("steel")
+        )
+    else:
+        parts += [
+            box(concept, (length, 2.4, 1.4), (front - 0.7 - length / 2, 0, 1.0), taper=(1.1, 1.05)),
+            box(
+                concept, (length * 0.7, 1.6, 0.6), (back + length * 0.5, 0, 2.4), taper=(0.4, 0.4)
+            ).made_of("bare_ground"),
+        ]
+    axles = [(x, s * 1.05) for x in (front + 0.6, back + 1.0, back + 2.3) for s in (-1, 1)]
+    return merge([*parts, wheels(concept, axles, 0.5, 0.32)])
+
+
+def motorhome(rng: Rng) -> Mesh:
+    """Return a camper van with a living space above the cab."""
+    length, height = float(rng.uniform(5.8, 7.2)), float(rng.uniform(2.8, 3.1))
+    concept = "motorhome"
+    back, front = -length / 2, length / 2
+    panes = [
+        box_between(concept, (x, s * 1.12, 1.5), (x + 1.0, s * 1.14, 2.1)).made_of("car_glass")
+        for s in (-1, 1)
+        for x in (back + 0.8, back + 2.4)
+    ]
+    parts = [
+        box_between(concept, (back, -1.12, 0.5), (front - 1.6, 1.12, height)),
+        box_between(concept, (front - 1.7, -1.1, 2.0), (front - 0.6, 1.1, height)),
+        cab(concept, rng, (1.6, 2.0, 2.1), front - 1.6),
+        *panes,
+    ]
+    axles = [(x, s * 0.9) for x in (front - 0.9, back + 1.6) for s in (-1, 1)]
+    return merge([*parts, wheels(concept, axles, 0.36, 0.22)])
+
+
+def tram(rng: Rng) -> Mesh:
+    """Return a tram of two or three parts, with windows and a pantograph."""
+    count, part_length = int(rng.integers(2, 4)), float(rng.uniform(7, 10))
+    parts = []
+    for k in range(count):
+        x0 = (k - count / 2) * (part_length + 0.5)
+        x1 = x0 + part_length
+        parts += [
+            box_between("tram", (x0, -1.2, 0.25), (x1, 1.2, 1.1)),
+            box_between("tram", (x0, -1.2, 1.1), (x1, 1.2, 2.6)).made_of("car_glass"),
+            box_between("tram", (x0, -1.2, 2.6), (x1, 1.2, 3.4)),
+            *(
+                box_between("tram", (x, y, 1.1), (x + 0.12, y + 0.05, 2.6))
+                for x in np.arange(x0, x1, 1.4)
+                for y in (-1.22, 1.17)
+            ),
+            box_between("tram", (x1, -1.0, 0.5), (x1 + 0.5, 1.0, 3.2)).made_of("rubber"),
+        ]
+    parts += [
+        tube("tram", (-0.8, 0, 3.4), (0.4, 0, 4.6), 0.04, sides=4),
+        tube("tram", (0.4, -0.7, 4.6), (0.4, 0.7, 4.6), 0.04, sides=4),
+    ]
+    return merge(parts)
+
+
+def tractor(rng: Rng) -> Mesh:
+    """Return a farm tractor, at times with a trailer or a hay load."""
+    concept = "tractor"
+    large, small = float(rng.uniform(0.75, 0.95)), float(rng.uniform(0.4, 0.55))
+    parts = [
+        box_between(concept, (0.1, -0.4, 0.7), (2.0, 0.4, 1.5)),
+        box(concept, (1.4, 1.5, 1.3), (-0.7, 0, 1.4), taper=(0.85, 0.85)).made_of("car_glass"),
+        box(concept, (1.3, 1.4, 0.1), (-0.7, 0, 2.65)),
+        box_between(concept, (-1.4, -0.6, 0.8), (0.1, 0.6, 1.4)),
+        wheels(concept, [(-0.8, 0.85), (-0.8, -0.85)], large, 0.5),
+        wheels(concept, [(1.4, 0.75), (1.4, -0.75)], small, 0.3),
+        tube(concept, (1.2, 0.3, 1.5), (1.2, 0.3, 2.4), 0.05).made_of("steel"),
+    ]
+    if rng.random() < 0.4:
+        parts += [
+            box("trailer", (4.0, 2.2, 0.9), (-4.5, 0, 1.0), taper=(1.05, 1.1)),
+            wheels("trailer", [(-5.2, 0.95), (-5.2, -0.95)], 0.45, 0.3),
+        ]
+    return merge(parts)
+
+
+def golf_cart(rng: Rng) -> Mesh:
+    """Return a golf cart or a quad bike."""
+    if rng.random() < 0.5:
+        concept = "quad bike"
+        return merge(
+            [
+                box(concept, (1.4, 0.5, 0.35), (0, 0, 0.4), taper=(0.8, 0.8)),
+                box(concept, (0.7, 0.35, 0.12), (-0.2, 0, 0.75)).made_of("rubber"),
+                tube(concept, (0.45, -0.4, 1.0), (0.45, 0.4, 1.0), 0.025),
+                wheels(concept, [(x, y) for x in (0.6, -0.6) for y in (0.45, -0.45)], 0.28, 0.22),
+            ]
+        )
+    concept = "golf cart"
+    posts = [
+        tube(concept, (x, y, 0.7), (x * 0.8, y, 1.85), 0.025, sides=4)
+        for x in (0.9, -0.7)
+        for y in (-0.5, 0.5)
+    ]
+    return merge(
+        [
+            box(concept, (2.3, 1.15, 0.45), (0, 0, 0.25)),
+            box(concept, (0.5, 1.05, 0.4), (-0.3, 0, 0.6)).made_of("upholstery"),
+            box(concept, (1.6, 1.1, 0.06), (0, 0, 1.85)),
+            *posts,
+            wheels(concept, [(x, y) for x in (0.8, -0.8) for y in (0.5, -0.5)], 0.22, 0.2),
+        ]
+    )
+
+
+def cargo_bike(rng: Rng) -> Mesh:
+    """Return a bicycle with a box before the handlebar."""
+    load = box("cargo bike", (0.75, 0.6, 0.5), (0.85, 0, 0.3), taper=(1.15, 1.15)).made_of("wood")
+    wheel = [torus("cargo bike", (1.45, 0, 0.26), 0.24, 0.03).made_of("rubber")]
+    return merge([bicycle("cargo bike"), load, *wheel])
+
+
+def kick_scooter(rng: Rng) -> Mesh:
+    """Return an electric kick scooter."""
+    concept = "kick scooter"
+    return merge(
+        [
+            box_between(concept, (-0.5, -0.08, 0.1), (0.35, 0.08, 0.15)),
+            tube(concept, (0.42, 0, 0.12), (0.3, 0, 1.12), 0.025),
+            tube(concept, (0.3, -0.25, 1.12), (0.3, 0.25, 1.12), 0.018),
+            wheels(concept, [(0.45, 0.0), (-0.5, 0.0)], 0.11, 0.05),
+        ]
+    )
+
+
+def boat(rng: Rng) -> Mesh:
+    """Return a boat that floats at z = 0: a rowboat, a motorboat, a sailboat or a barge."""
+    concept = str(rng.choice(["rowboat", "motorboat", "sailboat", "barge"]))
+    length, width, height = {
+        "rowboat": (3.5, 1.3, 0.45),
+        "motorboat": (float(rng.uniform(5, 9)), 2.4, 1.0),
+        "sailboat": (float(rng.uniform(6, 11)), 2.6, 1.0),
+        "barge": (float(rng.uniform(15, 38)), 5.0, 1.3),
+    }[concept]
+    station = np.array([-0.5, -0.45, 0.0, 0.3, 0.45, 0.5])
+    half = np.array([0.7, 0.85, 1.0, 0.8, 0.35, 0.04]) * width / 2
+    rings = np.stack(
+        [
+            np.stack([station * length, -half, np.full(6, height)], axis=1),
+            np.stack([station * length, -half * 0.6, np.full(6, -0.2)], axis=1),
+            np.stack([station * length, half * 0.6, np.full(6, -0.2)], axis=1),
+            np.stack([station * length, half, np.full(6, height)], axis=1),
+        ],
+        axis=1,
+    )
+    parts = [loft(concept, rings, closed=False)]
+    if concept == "rowboat":
+        parts += [box(concept, (0.25, width * 0.85, 0.04), (x, 0, 0.3)) for x in (-0.7, 0.4)]
+    else:
+        deck = np.concatenate([rings[:, 0], rings[::-1, 3]])
+        parts.append(fan(concept, deck - [0, 0, 0.15]))
+        parts.append(
+            box(
+                concept,
+                (length * 0.3, width * 0.65, 1.1),
+                (-length * 0.15, 0, height - 0.15),
+                taper=(0.85, 0.85),
+            )
+        )
+    if concept == "sailboat":
+        parts += [
+            tube(concept, (0.3, 0, height), (0.3, 0, height + length * 1.2), 0.07).made_of("steel"),
+            tube(concept, (0.3, 0, height + 1), (-length * 0.4, 0, height + 1), 0.05),
+        ]
+    return merge(parts)
 
 
 def bicycle(concept: str = "bicycle") -> Mesh:
@@ -450,7 +712,8 @@ def bicycle(concept: str = "bicycle") -> Mesh:
         ((0.34, -0.28, 1.0), (0.34, 0.28, 1.0)),
     ]
     rods = [tube(concept, a, b, 0.02, sides=4) for a, b in joints]
-    return merge([*wheels, *rods, box(concept, (0.26, 0.14, 0.06), (-0.17, 0, 0.87))])
+    saddle = box(concept, (0.26, 0.14, 0.06), (-0.17, 0, 0.87)).made_of("rubber")
+    return merge([*(wheel.made_of("rubber") for wheel in wheels), *rods, saddle])
 
 
 def motorcycle(rng: Rng, concept: str = "motorcycle") -> Mesh:
@@ -463,7 +726,7 @@ def motorcycle(rng: Rng, concept: str = "motorcycle") -> Mesh:
             (s * half_wheelbase, 0.07, 0.31),
             0.31,
             sides=10,
-        )
+        ).made_of("rubber")
         for s in (-1, 1)
     ]
     parts += [
