@@ -142,10 +142,10 @@ class _Grid:
             np.add.at(sums, flat, weight * distance.astype(np.float32))
         # Neighbours fill the gaps between the rays of far pixels, which real images, of more
         # pixels, do not have.
-        volume, free = _sum_of_neighbours(total.reshape(shape), np.zeros(shape, np.float32))
-        known = volume >= options.min_weight * 3
+        around, free = _sum_of_neighbours(total.reshape(shape), np.zeros(shape, np.float32))
+        known = around >= options.min_weight * 3
         distance, _ = _sum_of_neighbours(sums.reshape(shape), free)
-        np.divide(distance, volume, out=distance, where=known)
+        np.divide(distance, around, out=distance, where=known)
         return cls(low.astype(np.float32), voxel_m, known, distance)
 
     def vertices(self) -> F32:
