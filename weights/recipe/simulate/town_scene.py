@@ -264,8 +264,8 @@ def _add_trees(
     for _ in range(count):
         builder.plant_tree(*block.draw_point(builder.rng), float(builder.rng.uniform(*height)))
     for _ in range(count // 2):
-        bush = vegetation.bush(builder.rng, float(builder.rng.uniform(0.6, 3)))
-        builder.place(bush, *block.draw_point(builder.rng))
+        width = float(builder.rng.uniform(0.6, 3))
+        builder.plant_bush(*block.draw_point(builder.rng), width)
 
 
 def _fill_perimeter(builder: SceneBuilder, block: Block) -> None:
@@ -353,8 +353,7 @@ def _fill_field(builder: SceneBuilder, block: Block) -> None:
     s0, s1, t0, _ = block.bounds
     if rng.random() < 0.5:
         for s in np.arange(s0, s1, 4.0):
-            bush = vegetation.bush(rng, float(rng.uniform(1.5, 4)))
-            builder.place(bush, float(s), t0 + float(rng.normal(1, 0.5)))
+            builder.plant_bush(float(s), t0 + float(rng.normal(1, 0.5)), float(rng.uniform(1.5, 4)))
     _add_trees(builder, block, int(rng.uniform(0, 5)), (4, 16))
 
 
