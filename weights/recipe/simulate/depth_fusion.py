@@ -187,14 +187,14 @@ def _smoothed(points: F32, options: FusionOptions, rng: Rng) -> F32:
     # Neighbours lie on the same surface, so that a way towards one stays on it.
     chosen = around[np.arange(len(points)), rng.integers(count, size=len(points))]
     slide = rng.uniform(0, options.slide, (len(points), 1))
-    return (smooth + slide * (chosen - points)).astype(np.float32)
+    return np.asarray(smooth + slide * (chosen - points), dtype=np.float32)
 
 
 def _without_twins(points: F32, distance_m: float) -> F32:
     """Return points without those that are nearer than a distance to an earlier one."""
     distance, nearest = cKDTree(points).query(points, k=2, distance_upper_bound=distance_m)
     is_twin = np.isfinite(distance[:, 1]) & (nearest[:, 1] < np.arange(len(points)))
-    return points[~is_twin]
+    return np.asarray(points[~is_twin])
 
 
 def _in_large_components(points: F32, size_m: float, least: int) -> NDArray[np.bool_]:

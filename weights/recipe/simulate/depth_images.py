@@ -1,8 +1,8 @@
 """Depth images of rooms with colour, as depth cameras, phones and photographs give them.
 
 Approximations: a camera is a pinhole without lens distortion of its colours; light of structured
-patterns is not traced, but its shadow beside near objects, its noise, which grows with the square of
-the distance, and its gaps on dark, shiny and grazing surfaces are drawn.
+patterns is not traced, but its shadow beside near objects, its noise, which grows with the square
+of the distance, and its gaps on dark, shiny and grazing surfaces are drawn.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from scipy import ndimage
 from weights.recipe.simulate.captures import Capture
 from weights.recipe.simulate.concepts import concept_index
 from weights.recipe.simulate.depth_fusion import Measured
+from weights.recipe.simulate.lidars import Pose
 from weights.recipe.simulate.materials import material_index, material_table, to_srgb
 from weights.recipe.simulate.primitives import F32, Rng
 from weights.recipe.simulate.radiometry import laser_signal
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.room import Rectangle
 from weights.recipe.simulate.room_light import RoomLight
-from weights.recipe.simulate.lidars import Pose
 
 _FRAMES_PER_CAST = 16
 
@@ -68,7 +68,8 @@ class DepthCamera:
         v = np.linspace(-self.tangents[1], self.tangents[1], self.rows)
         grid_u, grid_v = np.meshgrid(u, v)
         rays = np.stack([np.ones(grid_u.size), -grid_u.ravel(), -grid_v.ravel()], axis=1)
-        return (rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
+        unit = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+        return np.asarray(unit, dtype=np.float32)
 
 
 def draw_depth_camera(rng: Rng, kind: str) -> DepthCamera:
@@ -121,6 +122,8 @@ def draw_path(
     per_room = np.maximum((frames * area / area.sum()).astype(int), 8)
     poses: list[Pose] = []
     height = float(rng.uniform(1.15, 1.75))
+    # Most people look down at furniture, and hardly at the ceiling.
+    usual_pitch = float(rng.choice([rng.uniform(0.3, 0.65), rng.uniform(0.0, 0.4)]))
     for floor, count in zip(floors, per_room, strict=True):
         spots = free_spots(rng, caster, floor, max(int(count) // 6, 3), height)
         middle = float(rng.uniform(0, 2 * np.pi))
@@ -131,10 +134,10 @@ def draw_path(
             if rng.random() < 0.5:
                 share = (number * 0.618) % 1
                 yaw = middle + (2 * share - 1) * half_view + float(rng.normal(0, 0.2))
-                pitch = float(rng.uniform(-0.25, 0.75))
+                pitch = usual_pitch + float(rng.normal(0, 0.2))
             else:
                 x0, x1, y0, y1 = floor
-                target = np.array([rng.uniform(x0, x1), rng.uniform(y0, y1), rng.uniform(0.0, 1.9)])
+                target = np.array([rng.uniform(x0, x1), rng.uniform(y0, y1), rng.uniform(0.0, 1.5)])
                 way = target - [x, y, z]
                 yaw = float(np.arctan2(way[1], way[0]))
                 if coverage < 0.95 and np.cos(yaw - middle) < np.cos(half_view):
@@ -219,9 +222,8 @@ def take_images(
     parts = []
     for first in range(0, len(poses), _FRAMES_PER_CAST):
         chunk = slice(first, first + _FRAMES_PER_CAST)
-        parts.append(
-            _images(caster, camera, (poses[chunk], estimated[chunk]), light, exposure, first, rng)
-        )
+        shots = _Shots(first, poses[chunk], estimated[chunk])
+        parts.append(_images(caster, camera, shots, light, exposure, rng))
     columns = ("origin", "direction", "range_m", "true_range_m", "label", "rgb")
     return Measured(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
@@ -242,17 +244,25 @@ class _Exposure:
         self.mean: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Shots:
+    """Successive images: the number of the first, and true and estimated poses."""
+
+    first: int
+    poses: list[Pose]
+    estimated: list[Pose]
+
+
 def _images(
     caster: RayCaster,
     camera: DepthCamera,
-    poses: tuple[list[Pose], list[Pose]],
+    shots: _Shots,
     light: RoomLight | None,
     exposure: _Exposure,
-    first: int,
     rng: Rng,
 ) -> Measured:
-    """Return the measured pixels of a few images; `first` is the number of the first."""
-    true_poses, estimated = poses
+    """Return the measured pixels of a few successive images."""
+    true_poses, estimated = shots.poses, shots.estimated
     count, shape = len(true_poses), (camera.rows, camera.columns)
     rays = camera.directions()
     directions = np.concatenate([rays @ pose.rotation().T for pose in true_poses]).astype(
@@ -265,9 +275,9 @@ def _images(
     xyz = origins[returns.ray] + directions[returns.ray] * returns.range_m[:, None]
     capture = Capture.from_returns(xyz, returns)
     # (F, rows, columns) images; depth is the range, NaN where nothing is met.
-    depth = np.full(count * len(rays), np.nan, dtype=np.float32)
-    depth[returns.ray] = returns.range_m
-    depth = depth.reshape(count, *shape)
+    ranges = np.full(count * len(rays), np.nan, dtype=np.float32)
+    ranges[returns.ray] = returns.range_m
+    depth = ranges.reshape(count, *shape)
     measured = _with_noise(camera, depth, rng)
     valid = _is_valid(camera, capture, returns.ray, depth, measured, rng)
     colors = np.zeros((count, *shape, 3), dtype=np.float32)
@@ -275,7 +285,7 @@ def _images(
         linear = light.seen(capture, caster, rng)
         flat = np.full((count * len(rays), 3), float(np.median(linear)) * 2, dtype=np.float32)
         flat[returns.ray] = linear
-        colors = _developed(flat.reshape(count, *shape, 3), exposure, first, rng)
+        colors = _developed(flat.reshape(count, *shape, 3), exposure, shots.first, rng)
     # Rows of `returns`, and so of `capture`, in the order of pixels.
     row_of_pixel = np.full(count * len(rays), -1, dtype=np.int64)
     row_of_pixel[returns.ray] = np.arange(len(returns.ray))

@@ -1,4 +1,4 @@
-"""Floor plans: which rooms a building has, where they are, and the doors and windows between them."""
+"""Floor plans: which rooms a building has, where they are, and the doors and windows between."""
 
 import sys
 from collections.abc import Mapping
@@ -113,7 +113,10 @@ def draw_floor_plan(rng: Rng, height: float) -> list[PlannedRoom]:
     if form == "one":
         kind = _draw_kind(rng, kinds, None)
         row = room_kinds()[kind]
-        width, depth = float(rng.uniform(*row.width)), float(rng.uniform(*row.depth))
+        # Small rooms are more frequent than large ones.
+        share = rng.random(2) ** 1.4
+        width = row.width[0] + (row.width[1] - row.width[0]) * float(share[0])
+        depth = row.depth[0] + (row.depth[1] - row.depth[0]) * float(share[1])
         if rng.random() < 0.5:
             width, depth = depth, width
         rooms = [PlannedRoom(kind, (0.0, width, 0.0, depth))]

@@ -1,6 +1,7 @@
-"""Furnishing of rooms: which pieces a name stands for, what stands on them, and groups of pieces."""
+"""Furnishing of rooms: pieces that a name stands for, what stands on them, and their groups."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from types import MappingProxyType
 
 import numpy as np
@@ -38,7 +39,7 @@ _READY_MADE_PROBABILITY = 0.5
 
 
 def _between(rng: Rng, low: float, high: float) -> float:
-    return float(rng.uniform(low, high))
+    return float(rng.uniform(low, max(low, high)))
 
 
 # Generators of floor-standing pieces by name. Names without one are ready-made only.
@@ -172,8 +173,6 @@ class Furnisher:
         self.pieces = pieces
         self.clutter = _between(rng, 0.4, 1.8)
 
-    # -- pieces ---------------------------------------------------------------------------------
-
     def draw(self, name: str, *, plain: bool = False) -> Mesh | None:
         """Return a piece by name, mostly with things on it, or None if there is none.
 
@@ -265,28 +264,34 @@ class Furnisher:
         others = [name for name, p in table.items() if name != "pillow" and rng.random() < p * 0.6]
         return merge([*parts, *self.spread(top, others)])
 
-    # -- rooms ----------------------------------------------------------------------------------
-
     def furnish(self, room: Room, kind: RoomKind) -> None:
         """Place what a kind of room has."""
-        rng = self.rng
-        fullness = _between(rng, 0.75, 1.25)
-        for name in _drawn(rng, kind.in_middle, fullness):
-            if name in _MIDDLE_GROUPS and name not in _LATE:
-                _MIDDLE_GROUPS[name](self, room)
-        for name in _drawn(rng, kind.at_walls, fullness):
-            self._at_wall(room, name)
-        for name in _drawn(rng, kind.in_middle, fullness):
-            if name in _LATE or name not in _MIDDLE_GROUPS:
-                self._in_middle(room, name)
-        for name in _drawn(rng, kind.on_walls, 1.0):
+        rng, area = self.rng, room.width * room.depth
+        fullness = float(rng.choice([_between(rng, 0.7, 1.2), _between(rng, 1.2, 2.2)]))
+        self._stand(room, kind, fullness)
+        # Rooms that are lived in have more than the usual: what else is at home there.
+        more = [entry.partition(":")[0] for entry in kind.at_walls if ":" in entry]
+        if more:
+            for _ in range(int(rng.poisson(min(0.13 * area, 6.0) * fullness))):
+                self._at_wall(room, str(rng.choice(more)))
+        for name in _drawn(rng, kind.on_walls, max(fullness, 1.0)):
             self.hang(room, name)
-        area = room.width * room.depth
-        for _ in range(int(rng.poisson(min(0.2 * area, 6.0) * self.clutter))):
-            if kind.scattered:
+        if kind.scattered:
+            for _ in range(int(rng.poisson(min(0.2 * area, 6.0) * self.clutter))):
                 self._scatter(room, str(rng.choice(kind.scattered)))
         if rng.random() < 0.08 and area > 9:
             room.place_at_wall(walls.column(rng, room.height), corner=rng.random() < 0.5)
+
+    def _stand(self, room: Room, kind: RoomKind, fullness: float) -> None:
+        """Place large groups in the middle, what stands at walls, and then the rest."""
+        for name in _drawn(self.rng, kind.in_middle, fullness):
+            if name in _MIDDLE_GROUPS and name not in _LATE:
+                _MIDDLE_GROUPS[name](self, room)
+        for name in _drawn(self.rng, kind.at_walls, fullness):
+            self._at_wall(room, name)
+        for name in _drawn(self.rng, kind.in_middle, fullness):
+            if name in _LATE or name not in _MIDDLE_GROUPS:
+                self._in_middle(room, name)
 
     def _at_wall(self, room: Room, name: str) -> None:
         if name in _WALL_GROUPS:
@@ -329,26 +334,24 @@ class Furnisher:
     def hang(self, room: Room, name: str) -> None:
         """Hang something on a wall."""
         rng = self.rng
-        if name == "towel rail":
-            mesh: Mesh | None = bathroom.towel_rail(rng)
-        elif name == "paper holder":
-            mesh = bathroom.paper_holder(rng)
-        elif name == "tool board":
-            mesh = self._tool_board()
-        elif name == "blackboard":
-            mesh = walls.whiteboard(rng)
-        elif name in ("helmet shelf", "phone"):
-            mesh = walls.wall_shelf(rng) if name == "helmet shelf" else walls.phone_or_intercom(rng)
-        elif name == "curtain":
-            mesh = self._privacy_curtain(room)
+        own: dict[str, Callable[[], Mesh]] = {
+            "towel rail": lambda: bathroom.towel_rail(rng),
+            "paper holder": lambda: bathroom.paper_holder(rng),
+            "tool board": self._tool_board,
+            "blackboard": lambda: walls.whiteboard(rng),
+            "helmet shelf": lambda: walls.wall_shelf(rng),
+            "phone": lambda: walls.phone_or_intercom(rng),
+            "curtain": self._privacy_curtain,
+        }
+        if name in own:
+            mesh: Mesh | None = own[name]()
         elif name in walls.WALL_OBJECTS:
             mesh = walls.WALL_OBJECTS[name](rng)
         else:
-            ready = self.pieces.draw(name, rng)
-            mesh = None
-            if ready is not None:
-                low = ready.triangles.reshape(-1, 3).min(axis=0)
-                mesh = ready.moved((float(-low[0]) + 0.005, 0, _between(rng, 1.1, 1.6)))
+            mesh = self.pieces.draw(name, rng)
+            if mesh is not None:
+                low = mesh.triangles.reshape(-1, 3).min(axis=0)
+                mesh = mesh.moved((float(-low[0]) + 0.005, 0, _between(rng, 1.1, 1.6)))
         if mesh is not None:
             room.hang_on_wall(mesh.painted(rng))
 
@@ -371,7 +374,7 @@ class Furnisher:
                 )
         return merge(parts)
 
-    def _privacy_curtain(self, room: Room) -> Mesh:
+    def _privacy_curtain(self) -> Mesh:
         """Return a hospital curtain on a rail from the wall into the room."""
         rng, length = self.rng, _between(self.rng, 1.0, 2.0)
         cloth = hanging_cloth("curtain", rng, length * _between(rng, 0.3, 1.0), (0.3, 2.1))
@@ -383,6 +386,32 @@ class Furnisher:
             ]
         )
 
+    def _computer(self, top: Top) -> tuple[list[Mesh], Top]:
+        """Return a computer on a desk's top, and the part of the top that stays free."""
+        rng, width = self.rng, top.y[1] - top.y[0]
+        count = int(rng.choice([1, 1, 2])) if width > 0.9 else 1
+        middle = (top.y[0] + top.y[1]) / 2 + _between(rng, -0.15, 0.15) * width
+        kind = str(rng.choice(["monitor", "monitor", "laptop", "computer"]))
+        parts = []
+        for k in range(count):
+            y = middle + (k - (count - 1) / 2) * 0.6
+            thing = self.pieces.draw("computer", rng) if kind == "computer" else self.small(kind)
+            thing = thing or household.monitor(rng)
+            back = float(thing.triangles[..., 0].min())
+            parts.append(
+                thing.moved((top.x[0] - back + 0.02, y, top.z), float(rng.normal(0, 0.12)))
+            )
+        if kind == "monitor":
+            x = top.x[1] - 0.16
+            parts.append(household.keyboard(rng).moved((x, middle, top.z)))
+            parts.append(household.mouse(rng).moved((x, middle + 0.32, top.z)))
+            if rng.random() < 0.5:
+                tower = household.computer_tower(rng)
+                place = (0.0, float(rng.choice([top.y[0] + 0.1, top.y[1] - 0.1])), 0.02)
+                parts.append(tower.moved(place))
+        side = top.y[0] if rng.random() < 0.5 else (middle + 0.35)
+        return parts, Top(top.x, (side, min(side + max(width * 0.4, 0.3), top.y[1])), top.z)
+
     def desk_with_things(self, *, office: bool) -> Mesh:
         """Return a desk with a computer and other things; it is used from +x."""
         rng = self.rng
@@ -390,36 +419,11 @@ class Furnisher:
         top = find_top(desk, 0.55, 0.95)
         if top is None:
             return desk
-        parts, width = [desk], top.y[1] - top.y[0]
-        # Part of the top for the computer; the rest for other things.
+        parts, rest = [desk], top
+        # Part of the top is for the computer, the rest for other things.
         if rng.random() < (0.85 if office else 0.6):
-            count = int(rng.choice([1, 1, 2])) if width > 0.9 else 1
-            middle = (top.y[0] + top.y[1]) / 2 + _between(rng, -0.15, 0.15) * width
-            kind = str(rng.choice(["monitor", "monitor", "laptop", "computer"]))
-            for k in range(count):
-                y = middle + (k - (count - 1) / 2) * 0.6
-                if kind == "laptop":
-                    thing: Mesh | None = self.small("laptop")
-                elif kind == "computer":
-                    thing = self.pieces.draw("computer", rng) or household.monitor(rng)
-                else:
-                    thing = self.small("monitor")
-                if thing is not None:
-                    back = float(thing.triangles[..., 0].min())
-                    spot = (top.x[0] - back + 0.02, y, top.z)
-                    parts.append(thing.moved(spot, float(rng.normal(0, 0.12))))
-            if kind == "monitor":
-                x = top.x[1] - 0.16
-                parts.append(household.keyboard(rng).moved((x, middle, top.z)))
-                parts.append(household.mouse(rng).moved((x, middle + 0.32, top.z)))
-                if rng.random() < 0.5:
-                    tower = household.computer_tower(rng)
-                    place = (0.0, float(rng.choice([top.y[0] + 0.1, top.y[1] - 0.1])), 0.02)
-                    parts.append(tower.moved(place))
-            side = top.y[0] if rng.random() < 0.5 else (middle + 0.35)
-            rest = Top(top.x, (side, min(side + max(width * 0.4, 0.3), top.y[1])), top.z)
-        else:
-            rest = top
+            things, rest = self._computer(top)
+            parts += things
         table = receptacles()["office desk" if office else "desk"]
         names = [
             name
@@ -439,9 +443,6 @@ def _drawn(rng: Rng, entries: tuple[str, ...], fullness: float) -> list[str]:
         ):
             names.append(name)
     return names
-
-
-# -- single pieces that need no module of their own -----------------------------------------------
 
 
 def _leaning_mattress(rng: Rng) -> Mesh:
@@ -522,9 +523,6 @@ def _gas_cylinder(rng: Rng) -> Mesh:
         (0.03, height),
     ]
     return draw_finish(rng, "car_paint", "steel").on(household.turned("gas cylinder", profile, 12))
-
-
-# -- groups at walls --------------------------------------------------------------------------------
 
 
 def _bed_group(f: Furnisher, room: Room) -> None:
@@ -623,21 +621,23 @@ def _sofa_group(f: Furnisher, room: Room) -> None:
     if rng.random() < 0.55:
         room.place(walls.rug(rng), place.beside(front + 0.6, 0.0), keep_clear=False)
     for side in (-1, 1):
-        if rng.random() < 0.3:
-            chair = f.draw("armchair")
-            if chair is not None:
-                spot = place.beside(
-                    front + 0.7,
-                    side * (half + 0.35),
-                    -side * (np.pi / 2 + float(rng.normal(0, 0.3))),
-                )
-                room.place(chair, spot)
-        elif rng.random() < 0.4:
-            stand = f.draw("side table")
-            if stand is not None:
-                room.place(stand, place.beside(0.0, side * (half + 0.35)))
+        _beside_sofa(f, room, place, (front + 0.7, side * (half + 0.35)))
     if rng.random() < 0.75:
         _television(f, room, place)
+
+
+def _beside_sofa(f: Furnisher, room: Room, place: Place, spot: tuple[float, float]) -> None:
+    """Place an armchair, a side table or nothing at one end of a sofa."""
+    rng, (ahead, aside) = f.rng, spot
+    if rng.random() < 0.3:
+        chair = f.draw("armchair")
+        if chair is not None:
+            turn = -np.sign(aside) * (np.pi / 2 + float(rng.normal(0, 0.3)))
+            room.place(chair, place.beside(ahead, aside, float(turn)))
+    elif rng.random() < 0.4:
+        stand = f.draw("side table")
+        if stand is not None:
+            room.place(stand, place.beside(0.0, aside))
 
 
 def _television(f: Furnisher, room: Room, seat: Place) -> None:
@@ -782,21 +782,17 @@ _WALL_GROUPS: Mapping[str, Callable[[Furnisher, Room], None]] = MappingProxyType
 )
 
 
-# -- groups in the middle ---------------------------------------------------------------------------
-
-
 def _seats_around(
     f: Furnisher,
     room: Room,
-    table: Mesh,
-    place: Place,
+    standing: tuple[Mesh, Place],
     seat_names: list[str],
     *,
     share: float = 0.85,
     ends: bool = True,
 ) -> None:
     """Place seats of one kind along the sides of a table that stands at a place."""
-    rng = f.rng
+    rng, (table, place) = f.rng, standing
     seat = f.draw(str(rng.choice(seat_names)), plain=True)
     if seat is None:
         return
@@ -832,7 +828,7 @@ def _dining_group(f: Furnisher, room: Room) -> None:
             float(f.rng.choice([0.0, np.pi / 2])) + float(f.rng.normal(0, 0.04)),
         )
         if room.place(table, place):
-            _seats_around(f, room, table, place, ["chair", "chair", "chair", "stool"])
+            _seats_around(f, room, (table, place), ["chair", "chair", "chair", "stool"])
             return
 
 
@@ -846,7 +842,7 @@ def _bar_table_group(f: Furnisher, room: Room) -> None:
     )
     place = room.place_anywhere(table)
     if place is not None:
-        _seats_around(f, room, table, place, ["bar stool"])
+        _seats_around(f, room, (table, place), ["bar stool"])
 
 
 def _meeting_table(f: Furnisher, room: Room) -> None:
@@ -875,14 +871,38 @@ def _meeting_table(f: Furnisher, room: Room) -> None:
         table = merge([table, *f.spread(top, names)])
     place = Place(room.width / 2, room.depth / 2, np.pi / 2 if along_x else 0.0)
     if room.place(table, place):
-        _seats_around(f, room, table, place, ["chair", "office chair", "office chair"], share=0.92)
+        _seats_around(
+            f, room, (table, place), ["chair", "office chair", "office chair"], share=0.92
+        )
 
 
 def _meeting_corner(f: Furnisher, room: Room) -> None:
     table = tables.conference_table(f.rng, _between(f.rng, 1.4, 2.4))
     place = room.place_anywhere(table)
     if place is not None:
-        _seats_around(f, room, table, place, ["chair", "office chair"])
+        _seats_around(f, room, (table, place), ["chair", "office chair"])
+
+
+def _row_desk(rng: Rng, kind: str) -> Mesh:
+    """Return a desk for one or two pupils; it is used from −x."""
+    width = 0.7 if kind == "single" else 1.3
+    finish, legs = draw_finish(rng, "wood", "plastic"), draw_finish(rng, "steel", "chrome")
+    parts = [
+        finish.on(box("desk", (0.5, width, 0.025), (0, 0, 0.71))),
+        legs.on(*seating.legs("desk", width, 0.48, 0.71, 0.03)),
+    ]
+    if rng.random() < 0.4:
+        parts.append(finish.on(box("desk", (0.02, width * 0.9, 0.3), (0.22, 0, 0.38))))
+    return merge(parts)
+
+
+def _used_desk(f: Furnisher, desk: Mesh) -> Mesh:
+    """Return a pupil's desk, often with two things on it."""
+    if f.rng.random() > 0.5 * f.clutter:
+        return desk
+    top = Top((-0.2, 0.2), (-0.3, 0.3), 0.735)
+    names = f.rng.choice(["book", "paper", "laptop", "pen", "bottle", "bag"], 2)
+    return merge([desk, *f.spread(top, [str(name) for name in names])])
 
 
 def _rows_of_desks(f: Furnisher, room: Room) -> None:
@@ -892,47 +912,23 @@ def _rows_of_desks(f: Furnisher, room: Room) -> None:
     chair = f.draw("chair", plain=True) or seating.chair(rng)
     desk = None
     if kind in ("single", "double"):
-        width = 0.7 if kind == "single" else 1.3
-        finish, legs = draw_finish(rng, "wood", "plastic"), draw_finish(rng, "steel", "chrome")
-        desk = merge(
-            [
-                finish.on(box("desk", (0.5, width, 0.025), (0, 0, 0.71))),
-                legs.on(*seating.legs("desk", width, 0.48, 0.71, 0.03)),
-            ]
-        )
-        if rng.random() < 0.4:
-            desk = merge([desk, finish.on(box("desk", (0.02, width * 0.9, 0.3), (0.22, 0, 0.38)))])
+        desk = _row_desk(rng, kind)
     elif kind == "school desk":
         ready = f.pieces.draw("school desk", rng)
         chair = ready or chair
     width = 0.75 if desk is None else (0.95 if kind == "single" else 1.6)
     pitch = _between(rng, 0.95, 1.1) if desk is None else _between(rng, 1.2, 1.5)
     messy = _between(rng, 0.01, 0.1)
-    for x in np.arange(1.1, room.width - 1.6, pitch):
-        for y in np.arange(0.9, room.depth - 0.6, width):
-            spot = Place(
-                float(x) + float(rng.normal(0, messy)),
-                float(y) + float(rng.normal(0, messy)),
-                float(rng.normal(0, messy)),
-            )
-            if desk is not None:
-                table = desk
-                if rng.random() < 0.5 * f.clutter:
-                    top = Top((-0.2, 0.2), (-0.3, 0.3), 0.735)
-                    names = [
-                        str(rng.choice(["book", "paper", "laptop", "pen", "bottle", "bag"]))
-                        for _ in range(2)
-                    ]
-                    table = merge([desk, *f.spread(top, names)])
-                if not room.place(table, spot.beside(0.45, 0.0)):
-                    continue
-            offsets = [0.0] if kind != "double" else [-0.33, 0.33]
-            for offset in offsets:
-                if rng.random() < 0.88:
-                    seat = spot.beside(
-                        float(rng.normal(0, 0.06)), offset, float(rng.normal(0, 0.15))
-                    )
-                    room.place(chair, seat, keep_clear=desk is None)
+    xs, ys = np.arange(1.1, room.width - 1.6, pitch), np.arange(0.9, room.depth - 0.6, width)
+    for x, y in product(xs, ys):
+        dx, dy, turn = (float(value) for value in rng.normal(0, messy, 3))
+        spot = Place(float(x) + dx, float(y) + dy, turn)
+        if desk is not None and not room.place(_used_desk(f, desk), spot.beside(0.45, 0.0)):
+            continue
+        for offset in [0.0] if kind != "double" else [-0.33, 0.33]:
+            if rng.random() < 0.88:
+                ahead, turn = float(rng.normal(0, 0.06)), float(rng.normal(0, 0.15))
+                room.place(chair, spot.beside(ahead, offset, turn), keep_clear=desk is None)
 
 
 def _desk_islands(f: Furnisher, room: Room) -> None:
@@ -981,8 +977,7 @@ def _restaurant_tables(f: Furnisher, room: Room) -> None:
                     _seats_around(
                         f,
                         room,
-                        table,
-                        place,
+                        (table, place),
                         seats if seats[0] == "chair" else ["chair"],
                         ends=False,
                     )

@@ -848,7 +848,7 @@ def toy(rng: Rng) -> Mesh:
         draw_finish(rng, "plastic", "warning_plastic").on(
             box(
                 "toy",
-                tuple(float(v) for v in rng.uniform(0.03, 0.12, 3)),
+                (_between(rng, 0.03, 0.12), _between(rng, 0.03, 0.12), _between(rng, 0.03, 0.12)),
                 (float(x), float(y), 0),
                 yaw=float(rng.uniform(0, 3)),
             )
@@ -1173,7 +1173,9 @@ SMALL_OBJECTS: Mapping[str, Callable[[Rng], Mesh]] = MappingProxyType(
         "speaker": speaker,
         "towel": lambda rng: folded_cloth(rng, "towel"),
         "clothes": textile_pile,
-        "box": lambda rng: carton(rng, tuple(float(v) for v in rng.uniform(0.08, 0.35, 3))),
+        "box": lambda rng: carton(
+            rng, (_between(rng, 0.08, 0.35), _between(rng, 0.08, 0.35), _between(rng, 0.08, 0.35))
+        ),
         "basket": lambda rng: basket(rng).moved(scale=0.5),
         "television": television,
         "globe": globe,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from weights.recipe.simulate.captures import Capture, joined, thinned
 from weights.recipe.simulate.concepts import concept_index, concept_names
-from weights.recipe.simulate.depth_fusion import FusionOptions, Measured, fuse
+from weights.recipe.simulate.depth_fusion import FusionOptions, fuse
 from weights.recipe.simulate.depth_images import (
     draw_depth_camera,
     draw_path,
@@ -20,7 +20,7 @@ from weights.recipe.simulate.labelled_scan import Scan
 from weights.recipe.simulate.lidars import Lidar, Pose, scan_with_lidar
 from weights.recipe.simulate.materials import material_index, to_srgb
 from weights.recipe.simulate.pieces import read_pieces
-from weights.recipe.simulate.primitives import F32, U8, U16, Mesh, Rng
+from weights.recipe.simulate.primitives import F32, F64, U8, U16, Mesh, Rng
 from weights.recipe.simulate.radiometry import draw_laser_response
 from weights.recipe.simulate.ray_casting import RayCaster
 from weights.recipe.simulate.room import Rectangle
@@ -69,9 +69,8 @@ def indoor_scan(rng: Rng, meshes: Path | None, sensor: str | None = None) -> Sca
         scan = _terrestrial(caster, floors, light, rng)
     else:
         scan = _carried(caster, floors, rng)
-    label = _view_through_windows(scan.label, rng)
-    turned = scan.xyz @ _turn(rng).T
-    return scan._replace(xyz=turned, label=label, description=f"{scene.kinds}/{sensor}")
+    scan = _view_through_windows(scan, scene, rng)
+    return scan._replace(xyz=scan.xyz @ _turn(rng).T, description=f"{scene.kinds}/{sensor}")
 
 
 def _scanned_rooms(scene: RoomScene, rng: Rng) -> list[Rectangle]:
@@ -109,11 +108,28 @@ def _as_measured(mesh: Mesh, rng: Rng) -> Mesh:
     return replace(mesh, material=material)
 
 
-def _view_through_windows(label: U16, rng: Rng) -> U16:
-    """Return labels where what is outdoors counts as the window, or has no label."""
-    outdoors = np.isin(label, [concept_index(name) for name in _OUTDOORS])
-    stands_for = "window" if rng.random() < 0.5 else "unlabeled"
-    return np.where(outdoors, np.uint16(concept_index(stands_for)), label)
+def _view_through_windows(scan: Scan, scene: RoomScene, rng: Rng) -> Scan:
+    """Return a scan where what is outdoors has no label, or counts as the window.
+
+    Annotators of depth images often count what is close behind a pane as the window. Many scans
+    are cut off near the walls.
+    """
+    outdoors = np.isin(scan.label, [concept_index(name) for name in _OUTDOORS])
+    floors = np.asarray(scene.floors)
+    low, high = floors[:, [0, 2]].min(axis=0), floors[:, [1, 3]].max(axis=0)
+    # (N,) metres outside of the rectangle around all rooms.
+    away = np.maximum(low - scan.xyz[:, :2], scan.xyz[:, :2] - high).max(axis=1)
+    is_pane = outdoors & (away < 2) & (rng.random() < 0.4)
+    label = np.where(outdoors, np.uint16(concept_index("unlabeled")), scan.label)
+    label = np.where(is_pane, np.uint16(concept_index("window")), label)
+    reach = float(rng.choice([3.0, 10.0, np.inf]))
+    kept = away < reach
+    return scan._replace(
+        xyz=scan.xyz[kept],
+        label=label[kept],
+        rgb=None if scan.rgb is None else scan.rgb[kept],
+        intensity=None if scan.intensity is None else scan.intensity[kept],
+    )
 
 
 def _turn(rng: Rng) -> F32:
@@ -139,7 +155,14 @@ def _fused(
         poses = draw_path(rng, caster, floors, frames, coverage=coverage)
         drift = float(rng.choice([0.004, 0.008, 0.015, 0.03]))
         estimated = drifted(rng, poses, drift, drift * 0.4)
-    measured = _turned(take_images(caster, camera, poses, estimated, light, rng), rng)
+    measured = take_images(caster, camera, poses, estimated, light, rng)
+    # Walls must not lie along the grid of the fusion.
+    yaw = float(rng.uniform(0, 2 * np.pi))
+    measured = replace(
+        measured,
+        origin=_about_z(measured.origin, yaw),
+        direction=_about_z(measured.direction, yaw),
+    )
     voxel = float(np.exp(rng.uniform(np.log(0.014), np.log(0.032))))
     if sensor == "phone":
         voxel = float(rng.uniform(0.03, 0.06))
@@ -158,19 +181,14 @@ def _fused(
     if len(xyz) > _USUAL_POINTS and rng.random() < 0.65:
         kept = np.sort(rng.permutation(len(xyz))[:_USUAL_POINTS])
         xyz, label, rgb = xyz[kept], label[kept], rgb[kept]
-    return xyz, label, rgb
+    return _about_z(xyz, -yaw), label, rgb
 
 
-def _turned(measured: Measured, rng: Rng) -> Measured:
-    """Return pixels turned about z, so that walls do not lie along the grid of the fusion."""
-    yaw = float(rng.uniform(0, 2 * np.pi))
+def _about_z(xyz: F32, yaw: float) -> F32:
+    """Return (N, 3) points turned about z by an angle in radians."""
     cos, sin = np.cos(yaw), np.sin(yaw)
     rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=np.float32)
-    return replace(
-        measured,
-        origin=measured.origin @ rotation.T,
-        direction=measured.direction @ rotation.T,
-    )
+    return np.asarray(xyz @ rotation.T, dtype=np.float32)
 
 
 def _tripod_poses(rng: Rng, caster: RayCaster, floors: list[Rectangle]) -> list[Pose]:
@@ -195,10 +213,14 @@ def _images(caster: RayCaster, floors: list[Rectangle], light: RoomLight, rng: R
     camera = replace(camera, columns=256, rows=192, noise_patch=camera.noise_patch * 2)
     count = int(rng.choice([1, 1, 2, 4]))
     path = draw_path(rng, caster, floors[:1], 24, coverage=0.4)
-    first = int(rng.integers(len(path)))
-    poses = [path[(first + k) % len(path)] for k in range(count)]
-    estimated = drifted(rng, poses, 0.01, 0.004) if count > 1 else poses
-    measured = take_images(caster, camera, poses, estimated, light, rng)
+    for _ in range(6):
+        first = int(rng.integers(len(path)))
+        poses = [path[(first + k) % len(path)] for k in range(count)]
+        estimated = drifted(rng, poses, 0.01, 0.004) if count > 1 else poses
+        measured = take_images(caster, camera, poses, estimated, light, rng)
+        # An image of nothing but a near wall says little.
+        if len(measured.range_m) > 8000 and len(np.unique(measured.label)) > 3:
+            break
     xyz = measured.origin + measured.direction * measured.range_m[:, None]
     rgb = _with_faults(measured.rgb, rng)
     kept = np.arange(len(xyz))
@@ -268,7 +290,7 @@ def _photographed(capture: Capture, light: RoomLight, caster: RayCaster, rng: Rn
     return _with_faults(srgb + rng.normal(0, 3, srgb.shape), rng)
 
 
-def _with_faults(rgb: F32, rng: Rng) -> U8 | None:
+def _with_faults(rgb: F32 | F64, rng: Rng) -> U8 | None:
     """Return uint8 colours: as they are, or grey, or none, as some files have them."""
     kind = float(rng.random())
     if kind < 0.06:

@@ -1,7 +1,7 @@
 """Doors and windows with their frames, panes, blinds and curtains.
 
-Everything is built in a wall's frame: x along the wall, the room on +y, z up. A door is its leaf and
-its frame; a window is its frame, bars, pane and sill.
+Everything is built in a wall's frame: x along the wall, the room on +y, z up. A door is its leaf
+and its frame; a window is its frame, bars, pane and sill.
 """
 
 from dataclasses import dataclass, replace

@@ -172,7 +172,7 @@ def _cached(
             arrays = _packed(name, Path(unpacked), collection, concepts)
         # Two processes may pack at once; each renames a complete file.
         with TemporaryDirectory(dir=path.parent) as part:
-            np.savez(Path(part) / path.name, **arrays)
+            np.savez(Path(part) / path.name, allow_pickle=False, **arrays)
             (Path(part) / path.name).rename(path)
     with np.load(path) as stored:
         pieces = tuple(Piece(*row) for row in json.loads(str(stored["pieces"])))

@@ -151,13 +151,14 @@ class Room:
         corners = placed.triangles.reshape(-1, 3)
         if not len(corners):
             return False
-        (x0, y0, _), (x1, y1, top) = corners.min(axis=0), corners.max(axis=0)
+        (x0, y0, _), (x1, y1, _) = corners.min(axis=0), corners.max(axis=0)
         inside = x0 > -0.03 and y0 > -0.03 and x1 < self.width + 0.03 and y1 < self.depth + 0.03
         overlaps = any(
             x0 < b - 0.01 and x1 > a + 0.01 and y0 < d - 0.01 and y1 > c + 0.01
             for a, b, c, d in self._occupied
         )
-        below_roof = bool((corners[:, 2] < self._ceiling_at(corners[:, 1]) - 0.02).all())
+        ceiling = self._ceiling_at(corners[:, 1].astype(np.float64))
+        below_roof = bool((corners[:, 2] < ceiling - 0.02).all())
         if not inside or not below_roof or (overlaps and keep_clear):
             return False
         self.add(placed)
@@ -299,6 +300,14 @@ class Room:
         parts += [self._wall(wall, accent == wall, skirting) for wall in range(4)]
         return merge([*(part.painted(self.rng) for part in parts), *self._objects])
 
+    def _filling(self, opening: Opening, finish: Finish) -> Mesh:
+        """Return the door, window or jambs of an opening in a wall with a finish."""
+        if opening.kind == "door":
+            return door(opening, self.rng, public=self.style.public).painted(self.rng)
+        if opening.kind == "window":
+            return window(opening, self.rng).painted(self.rng)
+        return finish.on(_jamb(opening)) if opening.kind == "gap" else merge([])
+
     def _wall(self, wall: int, is_accent: bool, skirting: Finish | None) -> Mesh:
         """Return a wall with its doors and windows."""
         length, style = self.wall_length(wall), self.style
@@ -330,20 +339,14 @@ class Room:
         for x0, x1 in pairwise(x):
             for z0, z1 in pairwise(z):
                 if not _is_in_opening(openings, (x0 + x1) / 2, (z0 + z1) / 2):
-                    corners = [(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)]
+                    corners = [(x0, 0.0, z0), (x1, 0.0, z0), (x1, 0.0, z1), (x0, 0.0, z1)]
                     panels[bool(z1 <= style.tiled_to)].append(corners)
         parts = [
             surface.on(quads("indoor wall", panels[is_tiled]))
             for is_tiled, surface in ((False, finish), (True, tiles))
             if panels[is_tiled]
         ]
-        for opening in openings:
-            if opening.kind == "door":
-                parts.append(door(opening, self.rng, public=style.public).painted(self.rng))
-            elif opening.kind == "window":
-                parts.append(window(opening, self.rng).painted(self.rng))
-            elif opening.kind == "gap":
-                parts.append(finish.on(_jamb(opening)))
+        parts += [self._filling(opening, finish) for opening in openings]
         if skirting is not None:
             parts.append(skirting.on(_baseboard(openings, length)))
         start = self.wall_pose(wall, 0.0)

@@ -147,9 +147,7 @@ def _hash01(*keys: NDArray[np.int64]) -> F32:
     for key, prime in zip(keys, (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F), strict=False):
         mixed = (mixed ^ key.astype(np.uint64)) * np.uint64(prime)
         mixed ^= mixed >> np.uint64(15)
-    return ((mixed & np.uint64(0xFFFFFF)).astype(np.float32) / np.float32(0xFFFFFF)).astype(
-        np.float32
-    )
+    return np.asarray((mixed & np.uint64(0xFFFFFF)) / 0xFFFFFF, dtype=np.float32)
 
 
 def textured_albedo(capture: Capture, texture: Texture, rng: Rng) -> F32:

@@ -1,4 +1,4 @@
-"""Indoor scenes: furnished rooms that join through doors, and what is seen through their openings."""
+"""Indoor scenes: furnished rooms that join through doors, and what is seen through openings."""
 
 from dataclasses import dataclass
 

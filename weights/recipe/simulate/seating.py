@@ -79,7 +79,7 @@ def chair(rng: Rng) -> Mesh:
     concept, lean = "chair", _between(rng, 0.02, 0.13)
     if kind == "tub":
         return _tub_chair(rng, concept, soft, frame, seat)
-    parts = [_backrest(rng, kind, width, (seat, seat + back), depth, lean, frame, soft)]
+    parts = [_backrest(rng, kind, (width, depth, lean), (seat, seat + back), (frame, soft))]
     if kind == "shell":
         parts.append(soft.on(cushion(concept, (depth, width, 0.06), (0, 0, seat - 0.05))))
         parts.append(frame.on(slanted_legs(concept, width, depth, seat - 0.03, 0.02)))
@@ -112,15 +112,21 @@ def chair(rng: Rng) -> Mesh:
 def _backrest(
     rng: Rng,
     kind: str,
-    width: float,
+    size: tuple[float, float, float],
     z_range: tuple[float, float],
-    depth: float,
-    lean: float,
-    frame: Finish,
-    soft: Finish,
+    finishes: tuple[Finish, Finish],
 ) -> Mesh:
-    """Return the backrest of a chair from the seat's height to the top, leaning by ``lean``."""
+    """Return the backrest of a chair.
+
+    Args:
+        rng: draws its shape.
+        kind: "slats", "shell", "upholstered", "wood" or another kind of chair.
+        size: width and depth of the seat, and how far the back leans, in metres.
+        z_range: heights of the seat and of the top in metres.
+        finishes: of the frame and of the soft parts.
+    """
     concept, (low, high) = "chair", z_range
+    (width, depth, lean), (frame, soft) = size, finishes
     x0, x1 = -depth / 2, -depth / 2 - lean
     if kind == "slats":
         posts = [
@@ -427,8 +433,8 @@ def sofa(rng: Rng, concept: str = "sofa") -> Mesh:
             spot = (-depth / 2 + back + 0.12, y + _between(rng, -0.15, 0.15), seat)
             loose.append(leaning_pillow(rng).moved(spot, _between(rng, -0.4, 0.4)))
     if not is_single and rng.random() < 0.3:
-        side, length = float(rng.choice([-1, 1])), _between(rng, 0.5, 1.0)
-        y = side * (width - seat_width) / 2
+        length = _between(rng, 0.5, 1.0)
+        y = float(rng.choice([-1, 1])) * (width - seat_width) / 2
         spot = (depth / 2 + length / 2, y, lift)
         parts.append(box(concept, (length, seat_width, base - lift), spot))
         parts.append(

@@ -3,6 +3,8 @@
 A piece stands on z = 0 and faces +x, with its back towards −x. Width is along y, depth along x.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from weights.recipe.simulate.finishes import Finish, draw_finish
@@ -38,7 +40,7 @@ def fronts(
     parts = []
     for i in range(columns):
         y = -width / 2 + (i + 0.5) * width / columns
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             panel = (relief, width / columns - 2 * gap, float(high - low) - 2 * gap)
             parts.append(
                 finish.on(box(concept, panel, (depth / 2 + relief / 2, y, float(low) + gap)))

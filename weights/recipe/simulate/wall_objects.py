@@ -403,51 +403,61 @@ def ceiling_objects(
         The mesh in the room's frame, and (x, y, z) of each lamp in metres.
     """
     width, depth, height = size
-    parts: list[Mesh] = []
-    lamps: list[tuple[float, float, float]] = []
-    if style in ("grid", "hall"):
-        kind = str(
-            rng.choice(["panel", "tube", "pendant"] if style == "grid" else ["tube", "pendant"])
-        )
-        for x in np.arange(1.2, width - 0.4, _between(rng, 1.8, 3.0)):
-            for y in np.arange(1.0, depth - 0.4, _between(rng, 1.8, 3.0)):
-                lamps.append((float(x), float(y), height - 0.1))
-                parts.append(_grid_lamp(rng, kind).moved((float(x), float(y), height)))
-        if style == "grid":
-            parts += _ceiling_extras(rng, size)
-    elif rng.random() < 0.5:
-        lamps.append((width / 2, depth / 2, height - 0.3))
-        parts.append(_pendant(rng, height).moved((width / 2, depth / 2, height)))
-    elif rng.random() < 0.6:
-        lamps.append((width / 2, depth / 2, height - 0.1))
-        radius = _between(rng, 0.14, 0.3)
-        dome = ellipsoid("ceiling light", (0, 0, 0), (radius, radius, 0.1), 14)
-        parts.append(
-            draw_finish(rng, "frosted_glass").on(dome).moved((width / 2, depth / 2, height))
-        )
-    else:
-        for x in np.arange(0.8, width - 0.4, 1.3):
-            for y in np.arange(0.8, depth - 0.4, 1.3):
-                lamps.append((float(x), float(y), height - 0.05))
-                spot = tube("ceiling light", (0, 0, -0.02), (0, 0, 0.0), 0.05, sides=10)
-                parts.append(
-                    draw_finish(rng, "chrome").on(spot).moved((float(x), float(y), height))
-                )
-    if rng.random() < (0.6 if style == "hall" else 0.12):
+    is_hall = style == "hall"
+    parts, lamps = (
+        _grid_of_lamps(rng, size, is_hall) if style != "single" else _home_lamps(rng, size)
+    )
+    if style == "grid":
+        parts += _ceiling_extras(rng, size)
+    if rng.random() < (0.6 if is_hall else 0.12):
         parts += _beams(rng, size)
-    if rng.random() < (0.5 if style == "hall" else 0.05):
+    if rng.random() < (0.5 if is_hall else 0.05):
         for y in rng.uniform(0.3, depth - 0.3, 3):
-            run = tube(
-                "pipe",
-                (0, float(y), height - 0.25),
-                (width, float(y), height - 0.25),
-                _between(rng, 0.03, 0.16),
-                sides=9,
-            )
+            ends = (0, float(y), height - 0.25), (width, float(y), height - 0.25)
+            run = tube("pipe", *ends, _between(rng, 0.03, 0.16), sides=9)
             parts.append(draw_finish(rng, "steel", "ceiling_paint").on(run))
     if style == "single" and rng.random() < 0.08:
         parts.append(_ceiling_fan(rng).moved((width / 2, depth / 2, height)))
     return merge(parts), lamps
+
+
+_Lamps = tuple[list[Mesh], list[tuple[float, float, float]]]
+
+
+def _grid_of_lamps(rng: Rng, size: tuple[float, float, float], is_hall: bool) -> _Lamps:
+    """Return rows of like lamps, and where they are."""
+    width, depth, height = size
+    kind = str(rng.choice(["tube", "pendant"] if is_hall else ["panel", "tube", "pendant"]))
+    steps = _between(rng, 1.8, 3.0), _between(rng, 1.8, 3.0)
+    spots = [
+        (float(x), float(y))
+        for x in np.arange(1.2, width - 0.4, steps[0])
+        for y in np.arange(1.0, depth - 0.4, steps[1])
+    ]
+    meshes = [_grid_lamp(rng, kind).moved((x, y, height)) for x, y in spots]
+    return meshes, [(x, y, height - 0.1) for x, y in spots]
+
+
+def _home_lamps(rng: Rng, size: tuple[float, float, float]) -> _Lamps:
+    """Return a hanging lamp, a dome or spots, and where they are."""
+    width, depth, height = size
+    middle = (width / 2, depth / 2, height)
+    if rng.random() < 0.5:
+        return [_pendant(rng, height).moved(middle)], [(*middle[:2], height - 0.3)]
+    if rng.random() < 0.6:
+        radius = _between(rng, 0.14, 0.3)
+        dome = ellipsoid("ceiling light", (0, 0, 0), (radius, radius, 0.1), 14)
+        mesh = draw_finish(rng, "frosted_glass").on(dome).moved(middle)
+        return [mesh], [(*middle[:2], height - 0.1)]
+    spot = tube("ceiling light", (0, 0, -0.02), (0, 0, 0.0), 0.05, sides=10)
+    spot = draw_finish(rng, "chrome").on(spot)
+    places = [
+        (float(x), float(y))
+        for x in np.arange(0.8, width - 0.4, 1.3)
+        for y in np.arange(0.8, depth - 0.4, 1.3)
+    ]
+    meshes = [spot.moved((x, y, height)) for x, y in places]
+    return meshes, [(x, y, height - 0.05) for x, y in places]
 
 
 def _grid_lamp(rng: Rng, kind: str) -> Mesh:
