@@ -20,6 +20,7 @@ from clip3d_cli.cli.options import GroupedCommand
 from clip3d_cli.cli.pretrain import pretrain
 from clip3d_cli.cli.report import report
 from clip3d_cli.cli.vocabularies import vocabularies
+from clip3d_cli.cli.words import words
 from clip3d_cli.errors import UsageError
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ _COMMANDS: Mapping[str, Callable[..., Any]] = {
     "label": label,
     "info": info,
     "vocabularies": vocabularies,
+    "words": words,
     "pretrain": pretrain,
     "finetune": finetune,
     "eval": evaluate,

@@ -246,7 +246,8 @@ def label(
         precision=precision.value,
         backend=backend,
     )
-    words = _requested_classes(choice, parse_classes(classes, vocabulary, reporter))
+    requested = parse_classes(classes, vocabulary)
+    words = _requested_classes(choice, None if requested is None else requested.vocabulary)
     rivals = parse_background(background, by_name=classes is not None, head=head.value)
     options = LabelOptions(
         voxel_m=length_m("--voxel", voxel, _MIN_VOXEL_M),
@@ -270,7 +271,7 @@ def label(
     outcomes: list[LabelledFile | Failed] = [*failed]
     model: OpenModel | None = None
     if jobs:
-        model = open_model(choice, words, reporter, rivals)
+        model = open_model(choice, words, reporter, rivals, requested)
         outcomes += [_label_file(job, model, options, reporter) for job in jobs]
         print_summary(outcomes, reporter)
     if as_json:
@@ -308,14 +309,17 @@ def _label_file(
     from clip3d_cli.cli.label_output import Failed, LabelledFile, print_line
     from clip3d_cli.labelling.class_counts import count_classes
     from clip3d_cli.labelling.label import label_cloud, suitable_voxel_m
+    from clip3d_cli.labelling.warnings import LabelWarning
 
     encoder = model.labeller.encoder
     times = [time.perf_counter()]
     try:
         cloud = job.file.read()
-        warnings = job.file.facts.warnings
+        warnings = [
+            LabelWarning("W_FILE", str(job.source), text) for text in job.file.facts.warnings
+        ]
         for warning in warnings:
-            reporter.warning(job.source, warning)
+            reporter.warn(warning)
         times.append(time.perf_counter())
         voxel_m = options.voxel_m or suitable_voxel_m(cloud, encoder)
         reporter.detail(f"{job.source}: voxels of {voxel_m} m")
@@ -345,7 +349,7 @@ def _label_file(
         seconds={
             step: end - start for step, (start, end) in zip(_STEPS, pairwise(times), strict=True)
         },
-        warnings=warnings,
+        warnings=tuple(warnings),
     )
     print_line(done, reporter)
     return done

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clip3d_cli.cli.models import OpenModel
     from clip3d_cli.core.vocabulary import Vocabulary
     from clip3d_cli.labelling.labeller import ModelChoice
+    from clip3d_cli.labelling.warnings import LabelWarning
 
 SCHEMA = "clip3d.label/1"
 PLAN_SCHEMA = "clip3d.plan/1"
@@ -57,7 +58,7 @@ class LabelledFile:
     points: int
     voxel_m: float | None
     seconds: Mapping[str, float]
-    warnings: tuple[str, ...]
+    warnings: tuple[LabelWarning, ...]
 
     @property
     def unlabeled(self) -> int:
@@ -147,7 +148,7 @@ def _model_entries(model: OpenModel) -> dict[str, object]:
         "backend": labeller.backend,
         "precision": labeller.precision,
         "seconds": {"load": round(model.load_seconds, 3)},
-        "warnings": list(model.warnings),
+        "warnings": [warning.as_json() for warning in model.warnings],
     }
 
 
@@ -170,7 +171,7 @@ def _file_entry(done: LabelledFile) -> dict[str, object]:
             for count in done.counts
         ],
         "seconds": {step: round(seconds, 3) for step, seconds in done.seconds.items()},
-        "warnings": list(done.warnings),
+        "warnings": [warning.as_json() for warning in done.warnings],
     }
 
 

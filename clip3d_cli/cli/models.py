@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clip3d_cli import registry
+from clip3d_cli.cli.classes import RequestedClasses
 from clip3d_cli.cli.terminal import Reporter, count_of
 from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.background import Background
 from clip3d_cli.labelling.labeller import BackgroundChoice, Labeller, ModelChoice
+from clip3d_cli.labelling.warnings import LabelWarning
 from clip3d_cli.text.templates import select_templates
 from clip3d_cli.weights_files import DEFAULT_WEIGHTS, find_weights
 
@@ -97,7 +99,7 @@ class OpenModel:
     labeller: Labeller
     classes: ClassEmbeddings
     background: Background | None
-    warnings: tuple[str, ...]
+    warnings: tuple[LabelWarning, ...]
     load_seconds: float
 
 
@@ -106,17 +108,21 @@ def open_model(
     vocabulary: Vocabulary,
     reporter: Reporter,
     background: BackgroundChoice = "none",
+    requested: RequestedClasses | None = None,
 ) -> OpenModel:
     """Open the models and embed the classes; report device, engine and words.
 
     Args:
         choice: which models.
         vocabulary: classes to label.
+        reporter: reports what was opened, and warnings about words.
         background: what competes with them: see `Labeller.embed_background`.
-        reporter: reports what was opened.
+        requested: the classes as the user gave them. Only words given by hand are checked, and
+            replaced by the words that stand for them.
 
     Raises:
-        UsageError: the closed head was not trained on one of the classes.
+        UsageError: the closed head was not trained on one of the classes, or a class looks like
+            several.
         SetupError: weights or packages are missing, or words and points live in different spaces.
     """
     began = time.perf_counter()
@@ -131,12 +137,22 @@ def open_model(
     else:
         templates = count_of(len(labeller.templates), "template")
         reporter.detail(f"words: {templates}, text encoder {labeller.text_encoder}")
-    warnings = tuple(
-        f"{word[:_SHOWN_LETTERS]!r}... is too long for the text encoder, which ignores its end"
+    warnings = [] if requested is None else [*requested.warnings]
+    is_checked = requested is not None and requested.by_hand and choice.head == "text"
+    if is_checked:
+        warnings += labeller.word_checker.warnings(vocabulary)
+    warnings += (
+        LabelWarning(
+            "W_LONG_WORD",
+            "--classes",
+            f"{word[:_SHOWN_LETTERS]!r}... is too long for the text encoder, which ignores its end",
+            "Name the class in fewer words.",
+        )
         for word in labeller.truncated_words(vocabulary)
     )
     for warning in warnings:
-        reporter.warning("--classes", warning)
-    classes = labeller.embed_classes(vocabulary)
+        reporter.warn(warning)
+    classes = labeller.embed_classes(vocabulary, by_hand=is_checked)
     rivals = labeller.embed_background(background, classes)
-    return OpenModel(labeller, classes, rivals, warnings, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return OpenModel(labeller, classes, rivals, tuple(warnings), seconds)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from clip3d_cli.labelling.warnings import LabelWarning
+
 T = TypeVar("T")
 
 Color = tuple[int, int, int]
@@ -74,6 +76,10 @@ class Reporter:
     def warning(self, where: object, text: str) -> None:
         """Report what the user should look at, although the work goes on."""
         self.info(f"warning: {where}: {text}")
+
+    def warn(self, warning: LabelWarning) -> None:
+        """Report a warning about a scan or a word in one line."""
+        self.info(str(warning))
 
     def busy(self, description: str) -> AbstractContextManager[object]:
         """Show a spinner during work whose steps cannot be counted."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from clip3d_cli.core.embeddings import FeatureSpace
 from clip3d_cli.encoders.closed_head import ClosedHead
+from clip3d_cli.encoders.concepts import Concept
 
 HeadName = Literal["text", "closed"]
 
@@ -34,6 +35,7 @@ class EncoderSpec:
             the softmax over classes.
         provenance: training data, licences and procedure, as texts by title.
         closed: classes of its closed head, or None.
+        concepts: what it was trained on; empty if that is not known.
 
     Raises:
         ValueError: no input channel, no voxel size, or a size or scale that is not above 0.
@@ -48,6 +50,7 @@ class EncoderSpec:
     logit_scale: float
     provenance: Mapping[str, str] = field(default_factory=dict)
     closed: ClosedHead | None = None
+    concepts: tuple[Concept, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -98,6 +101,9 @@ class EncoderSpec:
         if self.closed is None:
             # Readers older than the closed head do not know the field.
             del fields["closed"]
+        if not self.concepts:
+            # The same goes for the concepts.
+            del fields["concepts"]
         return json.dumps(fields, sort_keys=True)
 
     @classmethod
@@ -117,6 +123,7 @@ class EncoderSpec:
                 "voxel_sizes_m": tuple(map(float, fields["voxel_sizes_m"])),
                 "space": FeatureSpace(**space),
                 "closed": _closed_head(fields.get("closed")),
+                "concepts": tuple(map(Concept.from_json, fields.get("concepts", []))),
             }
         )
 
@@ -160,6 +167,7 @@ _SPEC_FIELDS = {
     "logit_scale": _Field(_is_number, "a number"),
     "provenance": _Field(_is_object, "an object", required=False),
     "closed": _Field(lambda value: value is None or _is_object(value), "an object", required=False),
+    "concepts": _Field(_is_list, "a list", required=False),
 }
 _SPACE_FIELDS = {
     "name": _Field(_is_text, "a string"),

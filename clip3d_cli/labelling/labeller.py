@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +15,7 @@ from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.encoders.closed_head import closed_classes
 from clip3d_cli.encoders.spec import EncoderSpec
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
-from clip3d_cli.encoders.weights_file import file_sha256
+from clip3d_cli.encoders.weights_file import file_sha256, read_spec
 from clip3d_cli.errors import UsageError
 from clip3d_cli.labelling.background import (
     Background,
@@ -32,6 +32,7 @@ from clip3d_cli.labelling.label import (
     silent,
 )
 from clip3d_cli.labelling.open_encoder import open_encoder
+from clip3d_cli.labelling.words import WordChecker
 from clip3d_cli.text.embed import embed_vocabulary, find_truncated_words
 from clip3d_cli.text.encoder import TextEncoder, open_text_encoder
 from clip3d_cli.text.templates import select_templates
@@ -109,6 +110,7 @@ class Labeller:
         self.engine = opened.engine
         self._text_encoder_name = choice.text_encoder or self.spec.text_encoder
         self._text_encoder: TextEncoder | None = None
+        self._word_checker: WordChecker | None = None
         self._sha256: str | None = None
         self.load_seconds = time.perf_counter() - began
 
@@ -159,13 +161,31 @@ class Labeller:
             self._sha256 = file_sha256(self.weights)
         return self._sha256
 
-    def embed_classes(self, classes: Classes | None) -> ClassEmbeddings:
+    @property
+    def word_checker(self) -> WordChecker:
+        """Checks words against English and what the weights were trained on.
+
+        Raises:
+            SetupError: the text encoder is missing, or lives in another space.
+        """
+        if self._word_checker is None:
+            self._word_checker = WordChecker(self.spec, self._open_text_encoder())
+        return self._word_checker
+
+    def embed_classes(
+        self, classes: Classes | None, *, by_hand: bool | None = None
+    ) -> ClassEmbeddings:
         """Return the vectors of classes in the space of the points.
+
+        A word given by hand has the vector of the word that stands for it: articles, plurals and
+        synonyms change nothing. See `clip3d_cli.labelling.words`.
 
         Args:
             classes: a vocabulary; class names, each with synonyms after ``=`` (``car=sedan|van``);
                 or one string of names separated by commas. Vectors are returned unchanged. None
                 means all classes of the closed head.
+            by_hand: whether the words are given by hand; None means that a vocabulary is not, and
+                all others are.
 
         Raises:
             UsageError: E_CLASSES: there is no class, a name is given twice, or the closed head
@@ -174,6 +194,8 @@ class Labeller:
         """
         if isinstance(classes, ClassEmbeddings):
             return classes
+        if by_hand is None:
+            by_hand = not isinstance(classes, Vocabulary)
         if isinstance(classes, str):
             classes = [name.strip() for name in classes.split(",") if name.strip()]
         if classes is not None and not isinstance(classes, Vocabulary):
@@ -182,7 +204,9 @@ class Labeller:
             return closed_classes(self.spec.closed, classes)
         if classes is None:
             classes = Vocabulary.from_names([])
-        return embed_vocabulary(classes, self._open_text_encoder(), self.templates)
+        words = self.word_checker.embedded_vocabulary(classes) if by_hand else classes
+        embedded = embed_vocabulary(words, self._open_text_encoder(), self.templates)
+        return replace(embedded, vocabulary=classes)
 
     def embed_background(
         self, background: BackgroundChoice, classes: ClassEmbeddings
@@ -307,3 +331,16 @@ class Labeller:
             self.spec.space.require(encoder.space, f"the text encoder {name}")
             self._text_encoder = encoder
         return self._text_encoder
+
+
+def open_word_checker(choice: ModelChoice) -> WordChecker:
+    """Return what checks words for a choice of models; the point encoder is not opened.
+
+    Raises:
+        SetupError: weights or the text encoder are missing, or their feature spaces differ.
+    """
+    spec = read_spec(find_weights(str(choice.weights)))
+    name = choice.text_encoder or spec.text_encoder
+    encoder = open_text_encoder(name)
+    spec.space.require(encoder.space, f"the text encoder {name}")
+    return WordChecker(spec, encoder)

@@ -105,7 +105,14 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
+    # A step is x ← (a + b g + c g²) x with the Gram matrix g = x xᵀ. All factors commute, as they
+    # are polynomials of the first g: the steps are made on the small g, and x is read twice only.
+    gram = x @ x.T
+    product = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = torch.addmm(x, _B * gram + _C * gram @ gram, x, beta=_A)
+        factor = _B * gram + _C * gram @ gram
+        factor.diagonal().add_(_A)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    x = product @ x
     return x.T if tall else x

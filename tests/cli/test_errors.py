@@ -39,7 +39,7 @@ def test_help_imports_neither_torch_nor_numpy(arguments: tuple[str, ...]) -> Non
     assert not {"torch", "numpy", "rich", "laspy"} & set(modules)
 
 
-@pytest.mark.parametrize("command", ["label", "info", "vocabularies", "doctor"])
+@pytest.mark.parametrize("command", ["label", "info", "vocabularies", "words", "doctor"])
 def test_every_command_s_help_ends_its_text_with_two_examples(
     clip3d: CommandLine, command: str
 ) -> None:

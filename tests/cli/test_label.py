@@ -158,9 +158,11 @@ def test_an_empty_scan_gets_an_empty_result(clip3d: CommandLine, tmp_path: Path)
     write_scan(empty, synthetic_street()[:0])
     said = clip3d("label", empty, *WORDS, "--json")
     assert said.code == 0
-    assert "warning:" in said.err
+    assert f"warning[W_FILE]: {empty}: there are no points" in said.err.splitlines()
     (result,) = said.document["results"]
     assert (result["points"], result["voxel_m"]) == (0, None)
+    (warning,) = result["warnings"]
+    assert (warning["code"], warning["where"]) == ("W_FILE", str(empty))
 
 
 def test_a_name_cannot_speak_to_the_terminal(clip3d: CommandLine, scan: Path) -> None:
@@ -182,7 +184,7 @@ def test_a_word_too_long_for_the_text_encoder_is_said(clip3d: CommandLine, scan:
     said = clip3d("label", scan, "--classes", f"car,{'very ' * 100}long truck", "--json")
     assert said.code == 0
     assert "is too long for the text encoder" in said.err
-    assert len(said.document["warnings"]) == 1
+    assert [warning["code"] for warning in said.document["warnings"]] == ["W_LONG_WORD"]
 
 
 def test_a_kitti_scan_becomes_a_label_file(clip3d: CommandLine, tmp_path: Path) -> None:

@@ -16,14 +16,16 @@ from other_device import OtherDevice, record_evaluations
 from safetensors.torch import load_file
 from small_start import INPUTS, SPACE, saved
 
+from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.folder.dataset import Folder
 from clip3d_cli.encoders.closed_head import ClosedHead
+from clip3d_cli.encoders.concepts import Concept
 from clip3d_cli.encoders.weights_file import file_sha256, read_spec
 from clip3d_cli.encoders.weights_torch import load_encoder
 from clip3d_cli.pipelines.evaluate.document import read_document
 from clip3d_cli.pipelines.evaluate.weights import WeightsEvaluator
 from clip3d_cli.pipelines.finetune.config import FinetuneConfig
-from clip3d_cli.pipelines.finetune.run import FinetuneResult, finetune
+from clip3d_cli.pipelines.finetune.run import FinetuneResult, _trained_concepts, finetune
 from clip3d_cli.pipelines.training.config_sources import with_settings
 from clip3d_cli.pipelines.training.run import Callbacks
 from clip3d_cli.training.checkpoints import read_snapshot
@@ -262,6 +264,18 @@ def test_a_closed_head_of_the_same_classes_goes_on(
     for name in ("closed.weight", "closed.bias"):
         assert torch.equal(load_file(weights_of(done))[name], load_file(weights_of(ended))[name])
     assert "its training is continued" in notes_of(with_settings(config, still), tmp_path / "other")
+
+
+def test_concepts_of_the_start_come_after_the_classes() -> None:
+    vocabulary = Vocabulary.from_names(["box=crate", "floor"])
+    before = (Concept("car", ("car", "crate"), iou={"real": 0.5}),)
+    assert _trained_concepts(before, vocabulary) == (
+        Concept("box", ("box",)),
+        Concept("crate", ("crate",)),
+        Concept("floor", ("floor",)),
+        Concept("car", ("car", "crate")),
+    )
+    assert _trained_concepts((), vocabulary) == ()
 
 
 def test_a_closed_head_of_other_classes_is_replaced(config: FinetuneConfig, tmp_path: Path) -> None:

@@ -23,7 +23,12 @@ from weights.recipe.points.batches import (
     BatchOptions,
     DrawTable,
 )
-from weights.recipe.points.evaluate import Suite, evaluate
+from weights.recipe.points.evaluate import (
+    SimulatedOptions,
+    Suite,
+    evaluate,
+    evaluate_simulated,
+)
 from weights.recipe.points.learner import WordLearner, similarities
 from weights.recipe.points.scan_lists import ScanLists, list_scan
 from weights.recipe.points.sources import (
@@ -269,6 +274,42 @@ def test_similarities_are_cosines_of_the_heads_vectors() -> None:
     words = torch.nn.functional.normalize(torch.randn(4, 20), dim=1)
     wanted = torch.nn.functional.normalize(head(feats), dim=1) @ words.T
     torch.testing.assert_close(similarities(feats, head, words), wanted)
+
+
+def test_coarse_classes_are_wholes_that_the_scans_have() -> None:
+    coarse, fine = SimulatedOptions(coarse=True), SimulatedOptions(synonym=1)
+    street = frozenset({"window", "facade wall", "building", "police car", "car"})
+    assert coarse.word_of("window", street) == "building"
+    assert coarse.word_of("window", frozenset({"window", "indoor wall"})) == "window"
+    assert coarse.word_of("police car", street) == "car"
+    assert fine.word_of("person", street) == "pedestrian"
+    assert fine.word_of("ceiling", street) == "ceiling"
+
+
+class PerfectLabeller:
+    """Predicts the class of each point of one scan."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def embed_classes(self, vocabulary: Vocabulary) -> Vocabulary:
+        return vocabulary
+
+    def label(self, cloud: PointCloud, vocabulary: Vocabulary, **_: object) -> Labels:
+        order = [entry.name for entry in vocabulary.classes]
+        index = np.array([order.index(name) if name in order else 0 for name in self.names])
+        return Labels(index.astype(np.int32), np.ones(len(cloud), np.float32), vocabulary)
+
+
+def test_simulated_scans_are_evaluated_without_points_of_several_leaves(tmp_path: Path) -> None:
+    write_scan(tmp_path / "driving" / "driving_0.npz")
+    label = np.load(tmp_path / "driving" / "driving_0.npz")["label"]
+    labeller = PerfectLabeller([CONCEPTS[number] for number in label])
+    options = SimulatedOptions()
+    result = evaluate_simulated(labeller, "driving", tmp_path, options)  # type: ignore[arg-type]
+    assert result["mIoU"] == 1
+    assert result["points"] == (label != 4).sum()
+    assert set(result["IoU"]) == {"road", "car", "pole"}  # type: ignore[call-overload]
 
 
 class FixedLabeller:

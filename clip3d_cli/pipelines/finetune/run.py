@@ -15,6 +15,7 @@ from clip3d_cli.core.vocabulary import Vocabulary
 from clip3d_cli.datasets.dataset import Dataset
 from clip3d_cli.datasets.splits import every_nth, limit_scenes
 from clip3d_cli.encoders.closed_head import ClosedHead
+from clip3d_cli.encoders.concepts import Concept
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.encoders.spec import HeadName
 from clip3d_cli.encoders.weights_torch import save_encoder
@@ -264,11 +265,25 @@ def _final_encoder(
 ) -> PointEncoder:
     """Return the trained encoder with its classes, calibrated scale and provenance."""
     spec = replace(
-        model.encoder.spec, closed=ClosedHead.of(vocabulary), provenance=dict(provenance)
+        model.encoder.spec,
+        closed=ClosedHead.of(vocabulary),
+        provenance=dict(provenance),
+        concepts=_trained_concepts(model.encoder.spec.concepts, vocabulary),
     )
     if not model.options.linear_probe:
         spec = replace(spec, logit_scale=fit_text_head_scale(model, batches))
     return PointEncoder(spec, model.encoder.network, backend=model.encoder.backend).eval()
+
+
+def _trained_concepts(before: tuple[Concept, ...], vocabulary: Vocabulary) -> tuple[Concept, ...]:
+    """Return the concepts of the start weights after those of the classes, each word for itself.
+
+    What the start weights reached is left out, as it has changed. If they do not say what they
+    were trained on, neither do the new ones.
+    """
+    words = [word for entry in vocabulary.classes for word in entry.words]
+    own = tuple(Concept(word, (word,)) for word in dict.fromkeys(words))
+    return (*own, *(replace(concept, iou={}) for concept in before)) if before else ()
 
 
 def _provenance(

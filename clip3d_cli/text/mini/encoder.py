@@ -93,6 +93,10 @@ class MiniTextEncoder:
             return np.empty((0, self.space.dim), dtype=np.float32)
         return normalize_rows(self._network.mean + np.stack([offsets[name] for name in names]))
 
+    def stores(self, name: str) -> bool:
+        """Return whether the lexicon has a vector of a name, which is then the name of a thing."""
+        return self._name_in_prompt(name) in self._lexicon
+
     @cached_property
     def _tokenizer(self) -> ClipTokenizer:
         # Made on first use: it takes a tenth of a second, and the lexicon has most words.
@@ -145,6 +149,9 @@ class _Lexicon:
         self._coordinates = tensors["lexicon.coordinates"]
         self._scales = tensors["lexicon.scales"]
         self._axes = tensors["lexicon.axes"].astype(np.float32)
+
+    def __contains__(self, name: str) -> bool:
+        return self._row(name) is not None
 
     def offsets(self, names: Sequence[str]) -> dict[str, Floats]:
         """Return the offset from the mean, (512,), for each of the names that are stored."""

@@ -106,10 +106,15 @@ class SimulatedOptions:
     channels: Channels = ALL_CHANNELS
     taxonomy: Taxonomy = field(default_factory=Taxonomy.read)
 
-    def word_of(self, leaf: str) -> str:
-        """Return the word of the class of a leaf."""
+    def word_of(self, leaf: str, known: frozenset[str]) -> str:
+        """Return the word of the class of a leaf.
+
+        Args:
+            leaf: a leaf.
+            known: all leaves of the scans: a door indoors is no part of a building that is seen.
+        """
         if self.coarse:
-            *_, leaf = leaf, *self.taxonomy.above(leaf)
+            *_, leaf = leaf, *(each for each in self.taxonomy.above(leaf) if each in known)
         words = self.taxonomy.words_of_leaf[leaf]
         return words[self.synonym % len(words)]
 
@@ -156,8 +161,8 @@ def evaluate_simulated(
     """
     files = [file for file in simulated_files(folder) if file.source == f"sim-{kind}"]
     scans = [read_scan(file) for file in files]
-    leaves = sorted(frozenset().union(*(scan.known_leaves for scan in scans)))
-    word_of_leaf = {leaf: options.word_of(leaf) for leaf in leaves}
+    known = frozenset().union(*(scan.known_leaves for scan in scans))
+    word_of_leaf = {leaf: options.word_of(leaf, known) for leaf in sorted(known)}
     words = list(dict.fromkeys(word_of_leaf.values()))
     classes = _vocabulary(kind, {word: [word] for word in words})
     embeddings = labeller.embed_classes(classes)

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from clip3d_cli.encoders.concepts import Concept
 from clip3d_cli.encoders.minkunet import MinkUNet
 from clip3d_cli.encoders.point_encoder import PointEncoder
 from clip3d_cli.sparse.plan import Plan
@@ -58,10 +59,19 @@ class WordLearner(nn.Module):
         weights = batch.target_weights
         return (torch.cat(losses) * weights).sum() / weights.sum().clamp(min=1e-6)
 
-    def finished_encoder(self, provenance: dict[str, str]) -> PointEncoder:
-        """Return the encoder with its learned logit scale and ``provenance`` in its spec."""
+    def finished_encoder(
+        self, provenance: dict[str, str], concepts: tuple[Concept, ...]
+    ) -> PointEncoder:
+        """Return the encoder with its learned logit scale and what it was trained on in its spec.
+
+        Args:
+            provenance: how it was trained.
+            concepts: what its words stood for; how well it knows each is measured afterwards, by
+                `weights.recipe.points.write_concepts`.
+        """
+        scale = float(self.logit_scale.detach())
         spec = replace(
-            self.encoder.spec, logit_scale=float(self.logit_scale.detach()), provenance=provenance
+            self.encoder.spec, logit_scale=scale, provenance=provenance, concepts=concepts
         )
         return PointEncoder(spec, self.encoder.network).eval()
 

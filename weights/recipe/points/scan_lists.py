@@ -80,6 +80,15 @@ def list_scan(file: ScanFile, voxel_sizes_m: Sequence[float]) -> ListedScan:
     )
 
 
+def read_lists(folder: Path) -> tuple[ListedScan, ...]:
+    """Return all scans that the lists of a run have."""
+    return tuple(
+        ListedScan(**row)
+        for path in sorted(folder.glob("[0-9]*.json"))
+        for row in json.loads(path.read_text(encoding="utf-8"))
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ScanLists:
     """Lists of scans by epoch.

@@ -32,8 +32,9 @@ from clip3d_cli.training.run_folder import RunFolder
 from clip3d_cli.training.signals import stop_on_signals
 from clip3d_cli.training.state import LoopOptions, TrainState
 from weights.recipe.points.batches import INPUTS, VOXEL_SIZES_M, Batch, Batches, BatchOptions
+from weights.recipe.points.concepts import concepts_of, seen_leaves
 from weights.recipe.points.learner import WordLearner
-from weights.recipe.points.scan_lists import ScanLists
+from weights.recipe.points.scan_lists import ScanLists, read_lists
 from weights.recipe.points.taxonomy import Taxonomy
 
 WEIGHT_OF_SOURCE = {
@@ -49,6 +50,8 @@ WEIGHT_OF_SOURCE = {
 }
 _INITIAL_LOGIT_SCALE = 20.0
 _WEIGHTS = "points.safetensors"
+# Folder of the lists of scans, in that of the run.
+_LISTS = "scans"
 # Options that do not change what is computed.
 _RESUMABLE = ("threads", "workers", "save_every")
 
@@ -67,7 +70,7 @@ def main() -> None:
     if args.resume:
         folder.require_same_config(config, resumable_keys=_RESUMABLE)
     state = TrainState(learner, _loop_options(args))
-    lists = ScanLists(args.out / "scans", args.data, args.simulated, VOXEL_SIZES_M)
+    lists = ScanLists(args.out / _LISTS, args.data, args.simulated, VOXEL_SIZES_M)
     options = BatchOptions(
         {
             source: weight
@@ -131,7 +134,9 @@ def _save(state: TrainState, folder: RunFolder) -> None:
         "options": json.dumps(asdict(state.options)),
         "steps_done": str(state.steps_done),
     }
-    save_encoder(averaged.finished_encoder(provenance), folder.path / _WEIGHTS)
+    seen = seen_leaves(read_lists(folder.path / _LISTS), WEIGHT_OF_SOURCE, Taxonomy.read())
+    concepts = concepts_of(Taxonomy.read(), seen)
+    save_encoder(averaged.finished_encoder(provenance, concepts), folder.path / _WEIGHTS)
 
 
 def _loop_options(args: argparse.Namespace) -> LoopOptions:

@@ -263,7 +263,7 @@ def _with_mixed_pixels(
     drawn = rng.random(len(returns)) < probability
     mixes = drawn & (gap > 0.15) & (gap < 4) & (returns.range_m <= nearest[returns.ray])
     # Echoes of nearly equal range merge; of others the sensor mostly reports one or the other.
-    depth = np.where(mixes, gap * rng.random(len(returns), dtype=np.float32), 0)
+    depth = np.where(mixes, gap, 0) * rng.random(len(returns), dtype=np.float32)
     is_neither = mixes & (depth > 0.25)
     return replace(
         returns,

@@ -10,6 +10,8 @@ z = 0.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,11 +31,11 @@ U16 = NDArray[np.uint16]
 Rng = np.random.Generator
 Point3 = tuple[float, float, float]
 
-# A unit cube about the origin: rows 0 to 3 are the lower corners, rows 4 to 7 the upper ones.
+# A unit cube on the origin: rows 0 to 3 are the lower corners, rows 4 to 7 the upper ones.
 _BOX_CORNERS = np.array(
     [
         [x, y, z]
-        for z in (-0.5, 0.5)
+        for z in (0.0, 1.0)
         for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
     ],
     dtype=np.float32,
@@ -106,9 +108,12 @@ class Mesh:
             color: (3,) linear red, green and blue in 0…1; None leaves that to `painted`.
         """
         count = len(self.label)
-        made = np.full(count, material_index(material), dtype=np.uint8)
-        paint = np.zeros(3) if color is None else _visible(np.asarray(color, dtype=np.float32))
-        return replace(self, material=made, color=np.tile(paint.astype(np.uint8), (count, 1)))
+        made = _constant(material_index(material), "uint8", count)
+        if color is None:
+            paint = _unpainted(count)
+        else:
+            paint = np.tile(_visible(np.asarray(color, dtype=np.float32)), (count, 1))
+        return Mesh(self.triangles, self.label, self.opacity, made, paint)
 
     def named(self, concept: str) -> "Mesh":
         """Return a copy whose triangles all have one concept; material and colour stay."""
@@ -141,11 +146,36 @@ def labelled_mesh(concept: str, triangles: ArrayLike, opacity: float = 1.0) -> M
     count, index = len(corners), concept_index(concept)
     return Mesh(
         corners,
-        np.full(count, index, dtype=np.uint16),
-        np.full(count, opacity, dtype=np.float32),
-        np.full(count, material_of_concept()[index], dtype=np.uint8),
-        np.zeros((count, 3), dtype=np.uint8),
+        _constant(index, "uint16", count),
+        _constant(opacity, "float32", count),
+        _constant(int(material_of_concept()[index]), "uint8", count),
+        _unpainted(count),
     )
+
+
+# Most meshes are parts of a few triangles, whose constant columns are parts of these.
+_FEW = 256
+
+
+@lru_cache(maxsize=4096)
+def _few(value: float, dtype: str) -> NDArray[Any]:
+    array = np.full(_FEW, value, dtype=dtype)
+    array.flags.writeable = False
+    return array
+
+
+def _constant(value: float, dtype: str, count: int) -> NDArray[Any]:
+    """Return (count,) equal values, which must not be written to."""
+    return _few(value, dtype)[:count] if count <= _FEW else np.full(count, value, dtype=dtype)
+
+
+def _unpainted(count: int) -> U8:
+    """Return (count, 3) zeros, which must not be written to."""
+    return _NO_COLOR[:count] if count <= _FEW else np.zeros((count, 3), dtype=np.uint8)
+
+
+_NO_COLOR = np.zeros((_FEW, 3), dtype=np.uint8)
+_NO_COLOR.flags.writeable = False
 
 
 def merge(meshes: Iterable[Mesh]) -> Mesh:
@@ -201,10 +231,10 @@ def box(
         taper: factors by which the top is narrower than the underside, along x and y.
         opacity: probability that a ray is reflected.
     """
-    corners = _BOX_CORNERS.copy()
-    corners[4:, 0] *= taper[0]
-    corners[4:, 1] *= taper[1]
-    corners[:, 2] += 0.5
+    corners = _BOX_CORNERS
+    if taper != (1.0, 1.0):
+        corners = corners.copy()
+        corners[4:, :2] *= np.asarray(taper, dtype=np.float32)
     sized = corners * np.asarray(size, dtype=np.float32)
     if not yaw:
         sized += np.asarray(position, dtype=np.float32)
@@ -214,11 +244,10 @@ def box(
 
 def box_between(concept: str, corner: Point3, opposite: Point3, opacity: float = 1.0) -> Mesh:
     """Return the axis-parallel box between two opposite corners."""
-    a, b = np.asarray(corner), np.asarray(opposite)
-    middle = (a + b) / 2
-    position = (float(middle[0]), float(middle[1]), float(min(a[2], b[2])))
-    size = np.abs(b - a)
-    return box(concept, (float(size[0]), float(size[1]), float(size[2])), position, opacity=opacity)
+    (ax, ay, az), (bx, by, bz) = corner, opposite
+    position = ((ax + bx) / 2, (ay + by) / 2, min(az, bz))
+    size = (abs(bx - ax), abs(by - ay), abs(bz - az))
+    return box(concept, size, position, opacity=opacity)
 
 
 def loft(concept: str, rings: ArrayLike, *, closed: bool = True, opacity: float = 1.0) -> Mesh:
@@ -249,8 +278,8 @@ def fan(concept: str, ring: ArrayLike, opacity: float = 1.0) -> Mesh:
 
 def tube(
     concept: str,
-    start: ArrayLike,
-    end: ArrayLike,
+    start: Iterable[float],
+    end: Iterable[float],
     radius: float,
     *,
     end_radius: float | None = None,
@@ -266,18 +295,24 @@ def tube(
         end_radius: radius in metres at ``end``; None is the same as ``radius``.
         sides: number of faces around the axis.
     """
-    p, q = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
-    length = float(np.sqrt(((q - p) ** 2).sum()))
-    x, y, z = (q - p) / length if length > 1e-6 else (0.0, 0.0, 1.0)
+    (px, py, pz), (qx, qy, qz) = map(float, start), map(float, end)
+    x, y, z = qx - px, qy - py, qz - pz
+    length = sqrt(x * x + y * y + z * z)
+    x, y, z = (x / length, y / length, z / length) if length > 1e-6 else (0.0, 0.0, 1.0)
     # The cross product of the axis with z, or with x where the axis is nearly upright, and the
     # cross product of the axis with that: two directions across the axis.
-    side = np.array([y, -x, 0.0] if abs(z) < 0.9 else [0.0, z, -y])
-    side /= np.sqrt((side**2).sum())
-    up = np.array([y * side[2] - z * side[1], z * side[0] - x * side[2], x * side[1] - y * side[0]])
+    sx, sy, sz = (y, -x, 0.0) if abs(z) < 0.9 else (0.0, z, -y)
+    norm = sqrt(sx * sx + sy * sy + sz * sz)
+    sx, sy, sz = sx / norm, sy / norm, sz / norm
+    across = np.array([[sx, sy, sz], [y * sz - z * sy, z * sx - x * sz, x * sy - y * sx]])
     circle, triangles = _tube_pattern(sides)
-    ring = circle @ np.stack([side, up])
-    radii = (radius, radius if end_radius is None else end_radius)
-    corners = np.concatenate([p + ring * radii[0], q + ring * radii[1], p[None], q[None]])
+    ring = circle @ across
+    corners = np.empty((2 * sides + 2, 3))
+    corners[:sides] = ring * radius
+    corners[sides:-2] = ring * (radius if end_radius is None else end_radius)
+    corners[:sides] += (px, py, pz)
+    corners[sides:-2] += (qx, qy, qz)
+    corners[-2], corners[-1] = (px, py, pz), (qx, qy, qz)
     return labelled_mesh(concept, corners.astype(np.float32)[triangles])
 
 

@@ -37,6 +37,11 @@ def make_scan(scene: str, rng: Rng, meshes: Path | None) -> Scan:
     return driving_scan(rng, meshes)
 
 
+def scan_path(folder: Path, scene: str, seed: int) -> Path:
+    """Return the path of the file of a seed."""
+    return folder / f"{scene}_{seed:06d}.npz"
+
+
 def write_scan(job: tuple[str, int, Path, Path | None]) -> str:
     """Write the scan of one seed as ``SCENE_SEED.npz`` and return a line for the log.
 
@@ -65,7 +70,7 @@ def write_scan(job: tuple[str, int, Path, Path | None]) -> str:
         arrays["intensity"] = scan.intensity[kept]
     if scan.empty_rows:
         arrays |= _with_empty_rows(arrays, scan.empty_rows, rng)
-    path = folder / f"{scene}_{seed:06d}.npz"
+    path = scan_path(folder, scene, seed)
     part = path.with_suffix(".part.npz")
     np.savez_compressed(part, allow_pickle=False, **arrays)
     part.rename(path)
