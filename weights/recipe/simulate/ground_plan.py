@@ -232,8 +232,13 @@ class GroundPlan:
         a, b, c, d = corners[:-1, :-1], corners[1:, :-1], corners[1:, 1:], corners[:-1, 1:]
         lower = np.stack([a, b, c], axis=2).reshape(-1, 3, 3)
         upper = np.stack([a, c, d], axis=2).reshape(-1, 3, 3)
-        ground = labelled_mesh("road", np.concatenate([lower, upper]))
+        triangles = np.concatenate([lower, upper])
         label = np.tile(cell_label.reshape(-1), 2)
+        for water in self.waters:
+            # Water is level up to its shore; what slopes there is the bank.
+            inside = np.tile((water.distance(middle_s, middle_t) < 0).reshape(-1), 2)
+            triangles[inside & (label == concept_index("water")), :, 2] = water.level_m
+        ground = labelled_mesh("road", triangles)
         material = material_of_concept()[label]
         if self.waters:
             material[label == concept_index("water")] = material_index("open_water")

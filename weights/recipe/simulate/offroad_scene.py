@@ -18,7 +18,7 @@ def add_wilderness(builder: SceneBuilder) -> None:
         builder.plant_tree(s, t, float(rng.uniform(2.5, 15)))
     for _ in range(int(rng.uniform(10, 90))):
         s, t = float(rng.normal(builder.sensor[0], 25)), _beside(rng, plan.half_width, 1.5, 5.0)
-        builder.place(vegetation.bush(rng, float(rng.uniform(0.6, 4.0))), s, t)
+        builder.plant_bush(s, t, float(rng.uniform(0.6, 4.0)))
     for _ in range(int(rng.poisson(9))):
         s, t = float(rng.normal(builder.sensor[0], 15)), _beside(rng, plan.half_width, 1.5, 4.0)
         mesh = _small_thing(builder)

@@ -11,11 +11,12 @@ from weights.recipe.simulate.mesh_catalogue import Catalogue, draw_from_catalogu
 from weights.recipe.simulate.people import person
 from weights.recipe.simulate.primitives import Mesh, Rng, merge
 from weights.recipe.simulate.street_furniture import STREET_FURNITURE
-from weights.recipe.simulate.vegetation import draw_tree, grass_blades
+from weights.recipe.simulate.vegetation import bush, draw_tree, grass_blades
 from weights.recipe.simulate.vehicles import draw_vehicle
 
 # A scene has at most this many different trees and reuses them: generating a tree is slow.
 _DIFFERENT_TREES = 9
+_DIFFERENT_BUSHES = 12
 
 
 class SceneBuilder:
@@ -52,6 +53,7 @@ class SceneBuilder:
         self._objects: list[Mesh] = []
         self._patches: list[Patch] = []
         self._trees: list[tuple[Mesh, float]] = []
+        self._bushes: list[tuple[Mesh, float]] = []
 
     def place(
         self, mesh: Mesh, s: float, t: float, angle: float = 0.0, *, lift: float = 0.0
@@ -142,6 +144,26 @@ class SceneBuilder:
         scale = float(np.clip(height / own_height, 0.6, 1.6) * self.rng.uniform(0.85, 1.15))
         x, y, z = self.plan.world_point(s, t)
         self._objects.append(mesh.moved((x, y, z), float(self.rng.uniform(0, 6.28)), scale))
+
+    def plant_bush(self, s: float, t: float, width: float) -> None:
+        """Place a bush of about ``width`` metres, unless water or the sensor is there."""
+        if self._is_flooded(s, t, 0.5) or not self.is_clear_of_sensor(s, t, 1.3 + width / 2):
+            return
+        if len(self._bushes) < _DIFFERENT_BUSHES:
+            ready_made = self.draw_ready_made("bush") if self.rng.random() < 0.1 else None
+            if ready_made is not None:
+                own_width = float(np.ptp(ready_made.triangles[..., 0]))
+                self._bushes.append((ready_made.painted(self.rng), own_width))
+            else:
+                self._bushes.append((bush(self.rng, width).painted(self.rng), width))
+        nearest = sorted(self._bushes, key=lambda each: abs(each[1] - width))[:3]
+        mesh, own_width = nearest[int(self.rng.integers(len(nearest)))]
+        scale = float(np.clip(width / own_width, 0.5, 2.0))
+        # Bushes of one width are of different heights.
+        upright = np.diag([1.0, 1.0, float(self.rng.uniform(0.7, 1.7))])
+        x, y, z = self.plan.world_point(s, t)
+        turned = mesh.transformed(upright).moved((x, y, z), float(self.rng.uniform(0, 6.28)), scale)
+        self._objects.append(turned)
 
     def grow_grass(self, length: float, count: int) -> None:
         """Add blades of grass near the sensor, where the ground is grass.

@@ -137,7 +137,7 @@ def _draw_strips(rng: Rng, roadside: str) -> tuple[Strip, ...]:
     # All are drawn, whether or not the layout uses them.
     curb, sidewalk = (
         Strip(0.16, "curb", rise),
-        Strip(float(rng.uniform(1.2, 4.5)), "sidewalk", rise + 0.01),
+        Strip(float(rng.uniform(1.2, 5.0)), "sidewalk", rise + 0.01),
     )
     verge = Strip(
         float(rng.uniform(0.8, 3.5)), str(rng.choice(["grass", "grass", "terrain"])), rise + 0.02
@@ -154,7 +154,7 @@ def _draw_strips(rng: Rng, roadside: str) -> tuple[Strip, ...]:
         return (shoulder, ditch) if rng.random() < 0.5 else (shoulder,)
     strips = [curb, sidewalk]
     if roadside == "verge":
-        strips = [curb, verge, sidewalk] if rng.random() < 0.6 else [curb, verge]
+        strips = [curb, verge, sidewalk] if rng.random() < 0.75 else [curb, verge]
     elif rng.random() < 0.3:
         strips.append(verge)
     if rng.random() < 0.25:

@@ -24,12 +24,16 @@ class Lot:
         edge: |t| where it begins, behind the strips beside the road.
         front: |t| of its building's front.
         width: metres along the road.
+        bushes: mean number of bushes in the front garden.
     """
 
-    def __init__(self, middle: float, side: int, edge: float, front: float, width: float) -> None:
-        """Store the measures."""
-        self.middle, self.side, self.width = middle, side, width
-        self.edge, self.front = edge, front
+    def __init__(
+        self, side: int, along: tuple[float, float], across: tuple[float, float], bushes: float
+    ) -> None:
+        """Store the measures: ``along`` is middle and width, ``across`` edge and front."""
+        self.side, self.bushes = side, bushes
+        self.middle, self.width = along
+        self.edge, self.front = across
 
     @property
     def yard_m(self) -> float:
@@ -53,14 +57,18 @@ def add_lots(builder: SceneBuilder, kind: StreetKind) -> None:
     (narrowest, widest), setback = kind.lot
     built = float(rng.choice([0.35, 0.9, 0.95, 0.95]))
     bordered = float(rng.uniform(*kind.borders))
+    bushes = float(rng.choice([0.5, 1.5, 4.0, 9.0])) * float(np.clip(kind.lot[1][1] / 5, 0.2, 1))
     for side in (1, -1):
         edge = plan.half_width + strip_width(plan, side)
+        if kind.buildings and rng.random() < 0.15:
+            _add_grove(builder, side, edge)
+            continue
         # Neighbours keep to one building line, mostly.
         line_m, keeps_line = float(rng.uniform(*setback)), rng.random() < 0.6
         for start, end in _between_crossings(plan, side):
             for middle, width in _divided(rng, start, end, (narrowest, widest)):
                 setback_m = line_m if keeps_line else float(rng.uniform(*setback))
-                lot = Lot(middle, side, edge, edge + setback_m, width)
+                lot = Lot(side, (middle, width), (edge, edge + setback_m), bushes)
                 if kind.buildings and rng.random() < built:
                     _add_building(builder, kind, lot)
                 _add_yard(builder, kind, lot, bordered)
@@ -168,14 +176,50 @@ def _add_plants(builder: SceneBuilder, kind: StreetKind, lot: Lot) -> None:
         in_building = kind.buildings and lot.front - 1.5 < t < lot.front + 14
         if not in_building and not builder.is_on_road(s, side * t, 1.0):
             builder.plant_tree(s, side * t, float(rng.uniform(3, 14)))
-    for _ in range(int(rng.poisson(1.5 if kind.buildings else 4))):
+    for _ in range(int(rng.poisson(lot.bushes if kind.buildings else 4))):
         s = lot.middle + float(rng.uniform(-0.5, 0.5)) * lot.width
         t = lot.edge + float(rng.uniform(0.5, max(lot.yard_m, 1) if kind.buildings else 20))
         if not builder.is_on_road(s, side * t, 1.0):
             widest = 2.2 if kind.buildings else 3.5
-            bush = builder.draw_ready_made("bush") if rng.random() < 0.1 else None
-            bush = bush or vegetation.bush(rng, float(rng.uniform(0.5, widest)))
-            builder.place(bush, s, side * t)
+            builder.plant_bush(s, side * t, float(rng.uniform(0.5, widest)))
+    if rng.random() < 0.1 * lot.bushes:
+        _add_thicket(builder, lot)
+
+
+def _add_thicket(builder: SceneBuilder, lot: Lot) -> None:
+    """Add a dense band of shrubs along the sidewalk or between two neighbours."""
+    rng = builder.rng
+    width = float(rng.uniform(0.8, 2.2))
+    if rng.random() < 0.6 or lot.yard_m < 3:
+        start, end = lot.middle - lot.width / 2, lot.middle + lot.width / 2
+        if rng.random() < 0.5:
+            start, end = sorted(float(at) for at in rng.uniform(start, end, 2))
+        places = [(s, lot.edge + width * 0.5) for s in np.arange(start, end, width * 0.6)]
+    else:
+        s = lot.middle + lot.width / 2
+        places = [(s, t) for t in np.arange(lot.edge + 0.5, lot.front + 8, width * 0.6)]
+    for s, t in places:
+        at = float(s), lot.side * float(t + rng.normal(0, 0.2))
+        if not builder.is_on_road(*at, 1.0):
+            builder.plant_bush(*at, width * float(rng.uniform(0.7, 1.3)))
+
+
+def _add_grove(builder: SceneBuilder, side: int, edge: float) -> None:
+    """Add trees and shrubs along one side of the street, as at parks, railways and banks."""
+    rng, plan = builder.rng, builder.plan
+    depth, spacing = float(rng.uniform(3, 18)), float(rng.uniform(2.5, 7))
+    low, high = sorted(float(height) for height in rng.uniform(4, 18, 2))
+    for s in np.arange(-90, 90, spacing):
+        for t in np.arange(edge + 1, edge + depth, spacing):
+            at = float(s + rng.normal(0, 1)), side * float(t + rng.normal(0, 0.8))
+            if builder.is_on_road(*at, strip_width(plan, side) + 0.5):
+                continue
+            if rng.random() < 0.5:
+                builder.plant_tree(*at, float(rng.uniform(low, high)))
+            else:
+                builder.plant_bush(*at, float(rng.uniform(0.8, 3.5)))
+    if rng.random() < 0.3:
+        builder.place(barriers.fence(rng, 60.0), builder.sensor[0], side * (edge + 0.5))
 
 
 def _add_driveway(builder: SceneBuilder, lot: Lot, s: float) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from weights.recipe.simulate import barriers, vegetation, waterside
+from weights.recipe.simulate import large_structures as structures
 from weights.recipe.simulate import street_furniture as furniture
 from weights.recipe.simulate.buildings import BuildingShape, building, draw_shape
 from weights.recipe.simulate.ground_plan import GroundPlan, Strip, Terrain
@@ -28,10 +29,10 @@ TOWN_KINDS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "oldtown": {"perimeter": 7, "park": 2, "square": 1, "towers": 0.3},
         "suburb": {"houses": 8, "park": 2, "forest": 0.7, "field": 0.5, "hall": 0.5},
-        "works": {"hall": 6, "field": 1.5, "lot": 2, "houses": 0.5},
+        "works": {"hall": 5, "industry": 3, "field": 1.5, "lot": 2, "houses": 0.5},
         "highrise": {"towers": 5, "perimeter": 2, "park": 1, "lot": 1},
-        "village": {"houses": 4, "field": 2, "forest": 3, "hall": 0.7},
-        "forest": {"forest": 6, "field": 2, "houses": 0.4},
+        "village": {"houses": 4, "farm": 2, "field": 2, "forest": 3, "hall": 0.7},
+        "forest": {"forest": 6, "farm": 0.5, "field": 2, "houses": 0.4},
         "mixed": {
             "perimeter": 2,
             "houses": 2,
@@ -40,6 +41,8 @@ TOWN_KINDS: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "park": 2,
             "field": 1,
             "forest": 1,
+            "farm": 0.7,
+            "industry": 0.7,
         },
     }
 )
@@ -97,6 +100,8 @@ def draw_town(rng: Rng, kind: str, half_size: float) -> Mesh:
         waterside.add_on_water(builder)
     if rng.random() < 0.25:
         _add_high_voltage_line(builder, float(rng.uniform(0, 3.1)))
+    if rng.random() < 0.1:
+        _add_railway(builder)
     if rng.random() < 0.12:
         waterside.add_overpass(builder)
     return builder.build()
@@ -264,8 +269,8 @@ def _add_trees(
     for _ in range(count):
         builder.plant_tree(*block.draw_point(builder.rng), float(builder.rng.uniform(*height)))
     for _ in range(count // 2):
-        bush = vegetation.bush(builder.rng, float(builder.rng.uniform(0.6, 3)))
-        builder.place(bush, *block.draw_point(builder.rng))
+        width = float(builder.rng.uniform(0.6, 3))
+        builder.plant_bush(*block.draw_point(builder.rng), width)
 
 
 def _fill_perimeter(builder: SceneBuilder, block: Block) -> None:
@@ -353,8 +358,7 @@ def _fill_field(builder: SceneBuilder, block: Block) -> None:
     s0, s1, t0, _ = block.bounds
     if rng.random() < 0.5:
         for s in np.arange(s0, s1, 4.0):
-            bush = vegetation.bush(rng, float(rng.uniform(1.5, 4)))
-            builder.place(bush, float(s), t0 + float(rng.normal(1, 0.5)))
+            builder.plant_bush(float(s), t0 + float(rng.normal(1, 0.5)), float(rng.uniform(1.5, 4)))
     _add_trees(builder, block, int(rng.uniform(0, 5)), (4, 16))
 
 
@@ -365,6 +369,40 @@ def _fill_square(builder: SceneBuilder, block: Block) -> None:
     if builder.rng.random() < 0.6:
         mesh = _draw_house(builder.rng, "block", 18.0)
         builder.place(mesh, *block.draw_point(builder.rng, 12))
+
+
+def _fill_farm(builder: SceneBuilder, block: Block) -> None:
+    """Fill a block with a farm, its fields, and at times greenhouses or a turbine."""
+    rng = builder.rng
+    builder.cover(block.bounds, str(rng.choice(["grass", "terrain", "grass"])))
+    s0, s1, t0, t1 = block.bounds
+    if rng.random() < 0.4:
+        size = (s1 - s0) * float(rng.uniform(0.3, 0.8)), (t1 - t0) * float(rng.uniform(0.3, 0.8))
+        houses = structures.greenhouses(rng, size)
+        builder.place(houses, (s0 + s1) / 2, (t0 + t1) / 2)
+    else:
+        farm = structures.farm(rng)
+        builder.place(farm, *block.draw_point(rng, 15), float(rng.uniform(0, 6.28)))
+    if rng.random() < 0.2:
+        builder.place(structures.wind_turbine(rng), *block.draw_point(rng, 8))
+    _add_trees(builder, block, int(rng.uniform(0, 10)), (4, 16))
+
+
+def _fill_industry(builder: SceneBuilder, block: Block) -> None:
+    """Fill a block with tanks, containers, heaps, a crane and a hall."""
+    rng = builder.rng
+    builder.cover(block.bounds, str(rng.choice(["parking", "gravel", "terrain"])))
+    makers = (
+        *(structures.storage_tanks, structures.container_yard, structures.silo),
+        *(structures.heaps, structures.tower_crane, structures.water_tower),
+    )
+    for _ in range(int(np.clip(block.area / 2000, 1, 4))):
+        mesh = makers[int(rng.integers(len(makers)))](rng)
+        builder.place(mesh, *block.draw_point(rng, 15), float(rng.choice([0, 1.57, 0.6])))
+    if rng.random() < 0.5:
+        hall = _draw_house(rng, "hall", float(rng.uniform(15, 40)))
+        builder.place(hall, *block.draw_point(rng, 20), float(rng.choice([0, 1.57])))
+    _park_vehicles(builder, block, 0.2)
 
 
 _FILLERS: Mapping[str, Callable[[SceneBuilder, Block], None]] = MappingProxyType(
@@ -378,6 +416,8 @@ _FILLERS: Mapping[str, Callable[[SceneBuilder, Block], None]] = MappingProxyType
         "forest": _fill_forest,
         "field": _fill_field,
         "square": _fill_square,
+        "farm": _fill_farm,
+        "industry": _fill_industry,
     }
 )
 
@@ -431,6 +471,18 @@ def _sagging_wire(start: tuple[float, ...], end: tuple[float, ...], sag: float) 
     line = np.asarray(start) * (1 - fraction) + np.asarray(end) * fraction
     line[:, 2] -= 4 * sag * fraction[:, 0] * (1 - fraction[:, 0])
     return merge(tube("power line", line[i], line[i + 1], 0.05, sides=3) for i in range(12))
+
+
+def _add_railway(builder: SceneBuilder) -> None:
+    """Add a railway across the scene where the land is even enough, along t."""
+    rng, plan = builder.rng, builder.plan
+    far = plan.half_size[1]
+    s = float(rng.uniform(-0.8, 0.8)) * far
+    heights = [plan.world_point(s, float(t))[2] for t in np.linspace(-far, far, 9)]
+    if np.ptp(heights) < 2:
+        x, y, _ = plan.world_point(s, 0.0)
+        track = structures.railway(rng, 2 * far)
+        builder.add(track.moved((x, y, float(np.max(heights))), np.pi / 2))
 
 
 def _transmission_tower(height: float) -> Mesh:
