@@ -5,7 +5,7 @@ python -m benchmarks.scan_checks FOLDER...
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -15,8 +15,13 @@ from clip3d_cli.labelling.preparation import measured_points
 from clip3d_cli.labelling.scan_checks import check_scan, estimate_noise
 
 
-def main(folders: list[str]) -> None:
+def main() -> None:
     """Print a line for each scan: points, noise, time, and its warnings."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", help="folders of scans")
+    folders = parser.parse_args().folders
     scans, warned = 0, 0
     for path in sorted(path for folder in folders for path in Path(folder).rglob("*")):
         if not path.is_file():
@@ -39,4 +44,4 @@ def main(folders: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
