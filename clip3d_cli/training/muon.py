@@ -114,5 +114,5 @@ def orthogonalized(matrix: Tensor) -> Tensor:
         factor.diagonal().add_(_A)
         product = factor @ product
         gram = factor @ gram @ factor
-    x = product @ x
-    return x.T if tall else x
+    result: Tensor = product @ x
+    return result.T if tall else result

@@ -44,7 +44,8 @@ def room(z: float = 0, side: float = 6.2, corner: float = 0.3) -> np.ndarray:
 def heights(xyz: np.ndarray) -> np.ndarray:
     """(N, 2) metres above the ground at both scales."""
     ground = CloudContext(PointCloud(xyz))
-    return np.stack([xyz[:, 2] - each.z_at(xyz) for each in (ground.near_ground, ground.far_ground)], axis=1)
+    both = (ground.near_ground, ground.far_ground)
+    return np.stack([xyz[:, 2] - each.z_at(xyz) for each in both], axis=1)
 
 
 def test_upper_storeys_have_heights_of_their_own() -> None:
