@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,28 @@ Floats = npt.NDArray[np.float64]
 
 _NEAR = {"cell_m": 1.0, "radius_m": 5.0}
 _FAR = {"cell_m": 4.0, "radius_m": 24.0}
+
+
+class GroundHeights(Protocol):
+    """Heights of the ground."""
+
+    def z_at(self, xyz: Floats) -> Floats:
+        """Return the z of the ground at (P, 3) points, (P,) metres."""
+        ...
+
+
+class Terrain(Protocol):
+    """The ground at two scales, such as `TwoScaleGround`."""
+
+    @property
+    def near(self) -> GroundHeights:
+        """Ground without objects up to ten metres wide."""
+        ...
+
+    @property
+    def far(self) -> GroundHeights:
+        """Ground without objects up to 48 metres wide."""
+        ...
 
 
 class TwoScaleGround:
@@ -67,11 +90,11 @@ class _Voxels:
 
     cloud: PointCloud
     grid: VoxelGrid
-    ground: TwoScaleGround
+    ground: Terrain
     z_low: Floats
     z_high: Floats
 
-    def height_above(self, ground: Ground) -> Floats:
+    def height_above(self, ground: GroundHeights) -> Floats:
         """Return (M,) metres: middle of a voxel's points above the lowest ground under them."""
         base = np.full(len(self.grid), np.inf)
         np.minimum.at(base, self.grid.voxel_of_point, ground.z_at(self.cloud.xyz))
@@ -130,7 +153,7 @@ CHANNELS: Mapping[str, Callable[[_Voxels], Floats]] = {
 
 
 def voxel_inputs(
-    names: Sequence[str], cloud: PointCloud, grid: VoxelGrid, ground: TwoScaleGround
+    names: Sequence[str], cloud: PointCloud, grid: VoxelGrid, ground: Terrain
 ) -> npt.NDArray[np.float32]:
     """Return the input channels of every voxel.
 

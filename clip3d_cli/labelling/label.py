@@ -15,13 +15,16 @@ from clip3d_cli.core.embeddings import ClassEmbeddings, FeatureSpace
 from clip3d_cli.core.labels import UNLABELED_INDEX, Labels
 from clip3d_cli.core.point_cloud import PointCloud
 from clip3d_cli.core.voxels import ANCHOR_CELLS, choose_voxel_size, voxelize
-from clip3d_cli.encoders.input_channels import TwoScaleGround, voxel_inputs
+from clip3d_cli.encoders.input_channels import Terrain, TwoScaleGround, voxel_inputs
 from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses, rank_by_similarity
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.background import Background
 from clip3d_cli.labelling.preparation import Up, move_storeys_apart, prepare_cloud
-from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
+from clip3d_cli.labelling.tiles import TileLimits, cut_tiles, pack_tiles
 from clip3d_cli.sparse.key_layout import HIGHEST_CELL
+
+# With more tiles than this, points are scattered over a wide area.
+_MANY_TILES = 100
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
@@ -245,7 +248,7 @@ class _Tile:
     cloud: PointCloud
     own: Rows
     points: Rows
-    ground: TwoScaleGround
+    ground: Terrain
     inputs: Sequence[str]
 
     def voxels(
@@ -304,11 +307,39 @@ def _tiles(
         cloud = replace(cloud, xyz=xyz)
         # Of one storey, the ground depends on x and y alone.
         ground = TwoScaleGround(xyz) if ground.storeys.floor_m.shape[1] else ground
-    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, passes, tile_m)))
+    limits = _tile_limits(encoder, passes, tile_m)
+    tiles = list(cut_tiles(cloud.xyz, limits))
+    # Turned blocks of voxels are no blocks.
+    if len(tiles) > _MANY_TILES and not any(each.turn_rad for each in passes):
+        tiles = list(pack_tiles(tiles, cloud.xyz, limits))
     for tile in progress(tiles, "labelling"):
         own = np.flatnonzero(tile.own)
         part = cloud.select(tile.points)
-        yield _Tile(part, own, tile.points[own], ground, encoder.spec.inputs)
+        under: Terrain = ground
+        if tile.shift_m is not None:
+            under = _GroundAt(ground, part.xyz)
+            part = replace(part, xyz=part.xyz + tile.shift_m)
+        yield _Tile(part, own, tile.points[own], under, encoder.spec.inputs)
+
+
+class _GroundAt:
+    """The ground under points that were moved: at the places where they were."""
+
+    def __init__(self, ground: TwoScaleGround, xyz: npt.NDArray[np.float64]) -> None:
+        self.near = _HeightsAt(ground, "near", xyz)
+        self.far = _HeightsAt(ground, "far", xyz)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeightsAt:
+    ground: TwoScaleGround
+    scale: Literal["near", "far"]
+    xyz: npt.NDArray[np.float64]
+
+    def z_at(self, xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the z of the ground, (P,) metres; the moved points are not used."""
+        del xyz
+        return getattr(self.ground, self.scale).z_at(self.xyz)  # type: ignore[no-any-return]
 
 
 def _tile_limits(
