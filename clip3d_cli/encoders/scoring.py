@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 
 # A background word wins where it is more than this many times as probable as the best class. Chosen
 # with benchmarks/single_words.py: 1 loses points of classes that the network takes for one another.
-BACKGROUND_LEAD = 2.0
+BACKGROUND_LEAD = 1.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)

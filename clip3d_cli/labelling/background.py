@@ -39,9 +39,10 @@ KINDS: dict[str, tuple[str, ...]] = {
         *("bench", "trash can"),
     ),
 }
-# A word this similar to a requested one, after centering, is of the same kind.
+# A word this similar to a requested one, after centering, is of the same kind; so is the most
+# similar word, and so are all that have this share of its similarity.
 _SAME_KIND_COSINE = 0.6
-_NEARLY = 0.1
+_NEARLY = 0.8
 # Where fewer points fit none of the classes, the classes are taken as complete: what is left over
 # are mistakes of the network, and each point keeps its nearest class.
 _LEAST_SHARE = 0.1
@@ -90,7 +91,7 @@ def everyday_background(requested: ClassEmbeddings, everyday: ClassEmbeddings) -
     mean = everyday.vectors.mean(axis=0)
     centered = _unit(everyday.vectors - mean)
     similarity = _unit(requested.vectors - mean) @ centered.T
-    least = np.minimum(similarity.max(axis=1) - _NEARLY, _SAME_KIND_COSINE)
+    least = np.minimum(similarity.max(axis=1) * _NEARLY, _SAME_KIND_COSINE)
     names = everyday.vocabulary.names
     alike = {names[i] for i in np.flatnonzero((similarity >= least[:, None]).any(axis=0))}
     same_kind = {word for kind in KINDS.values() if alike.intersection(kind) for word in kind}
