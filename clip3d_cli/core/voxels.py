@@ -17,7 +17,7 @@ from clip3d_cli.errors import InputError
 ANCHOR_CELLS = 64
 _LARGEST_CELL = 2**31 - 1
 _LARGEST_WORLD_CELL = 2**52
-_VOXELS_PER_LARGER_ONE = 1.59
+_VOXELS_PER_SMALLER_ONE = 0.75
 _SAMPLE_POINTS = 2_000_000
 
 
@@ -104,12 +104,12 @@ def count_voxels(xyz: npt.NDArray[np.float64], size_m: float) -> int:
 
 
 def choose_voxel_size(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) -> float:
-    """Return the smallest size at which voxels have neighbours, in metres.
+    """Return the smallest size at which a voxel holds points at several places, in metres.
 
-    At that size, there are 1.6 times as many voxels as at twice the size: in the limit of isolated
-    points it is once, on lines twice, on surfaces four times as many. In smaller voxels, most
-    points would be alone, and convolutions over 3³ cells would see no neighbours. If no size is
-    large enough, the largest is returned.
+    At that size, there are at most three quarters as many voxels as at half the size: isolated
+    points are as many, lines half, and surfaces a quarter as many. In smaller voxels, most points
+    would be alone, and convolutions over 3³ cells would see no neighbours. If no size is large
+    enough, the largest is returned.
 
     Voxels are counted, and not points: the size does not change if points are given twice, and
     hardly if some object is scanned more densely than all others.
@@ -129,10 +129,10 @@ def choose_voxel_size(xyz: npt.NDArray[np.float64], sizes_m: Sequence[float]) ->
         xyz = xyz[(x >= low) & (x <= high)]
     counts: dict[float, int] = {}
     for size_m in sorted(sizes_m):
-        for each in (size_m, 2 * size_m):
+        for each in (size_m / 2, size_m):
             if each not in counts:
                 counts[each] = count_voxels(xyz, each)
-        if counts[size_m] >= _VOXELS_PER_LARGER_ONE * counts[2 * size_m]:
+        if counts[size_m] <= _VOXELS_PER_SMALLER_ONE * counts[size_m / 2]:
             return size_m
     return max(sizes_m)
 

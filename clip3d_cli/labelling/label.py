@@ -20,8 +20,11 @@ from clip3d_cli.encoders.scoring import ClassQuery, RankedClasses, rank_by_simil
 from clip3d_cli.encoders.voxel_encoder import VoxelEncoder
 from clip3d_cli.labelling.background import Background
 from clip3d_cli.labelling.preparation import Up, move_storeys_apart, prepare_cloud
-from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
+from clip3d_cli.labelling.tiles import TileLimits, cut_tiles, pack_tiles
 from clip3d_cli.sparse.key_layout import HIGHEST_CELL
+
+# With more tiles than this, points are scattered over a wide area.
+_MANY_TILES = 100
 
 T = TypeVar("T")
 Rows = npt.NDArray[np.int64]
@@ -238,6 +241,8 @@ class _Tile:
         cloud: the points of the tile and its halo.
         own: (P,) int64, rows in ``cloud`` of the points that belong to this tile alone.
         points: (P,) int64, rows of the same points in the whole cloud.
+        shift_m: metres along x and y, by which each point is moved before it is put into voxels:
+            see `pack_tiles`; None for not at all.
         context: of the whole cloud: a tile alone would find another ground and other ranks.
         inputs: names of the channels.
     """
@@ -245,6 +250,7 @@ class _Tile:
     cloud: PointCloud
     own: Rows
     points: Rows
+    shift_m: npt.NDArray[np.float64] | None
     context: CloudContext
     inputs: Sequence[str]
 
@@ -257,8 +263,9 @@ class _Tile:
             Cells (M, 3), channels (M, C), and the row of cells for each of the P own points.
         """
         # Turned about the origin of coordinates, so that all tiles of a cloud are cut alike.
-        # Heights above the ground do not change with it.
-        grid = voxelize(_turned(self.cloud.xyz, cut.turn_rad), cut.voxel_m)
+        # Heights above the ground do not change with it, nor with a shift along x and y.
+        xyz = self.cloud.xyz if self.shift_m is None else self.cloud.xyz + self.shift_m
+        grid = voxelize(_turned(xyz, cut.turn_rad), cut.voxel_m)
         channels = voxel_inputs(self.inputs, self.cloud, grid, self.context)
         return grid.cells, channels, grid.voxel_of_point[self.own]
 
@@ -304,11 +311,15 @@ def _tiles(
         cloud = replace(cloud, xyz=xyz)
         # Of one storey, the ground depends on x and y alone.
         context = CloudContext(cloud) if context.storeys.floor_m.shape[1] else context
-    tiles = list(cut_tiles(cloud.xyz, _tile_limits(encoder, passes, tile_m)))
+    limits = _tile_limits(encoder, passes, tile_m)
+    tiles = list(cut_tiles(cloud.xyz, limits))
+    # Turned blocks of voxels are no blocks.
+    if len(tiles) > _MANY_TILES and not any(each.turn_rad for each in passes):
+        tiles = list(pack_tiles(tiles, cloud.xyz, limits))
     for tile in progress(tiles, "labelling"):
         own = np.flatnonzero(tile.own)
         part = cloud.select(tile.points)
-        yield _Tile(part, own, tile.points[own], context, encoder.spec.inputs)
+        yield _Tile(part, own, tile.points[own], tile.shift_m, context, encoder.spec.inputs)
 
 
 def _tile_limits(

@@ -26,9 +26,10 @@ _SMALLEST_SCAN_M = 0.7
 _SAMPLE_POINTS = 60_000
 _MIN_POINTS_OF_PATCH = 12
 _MIN_PATCHES = 30
-# Noise harms if its standard deviation is more than so many metres, and so many voxels.
-_MAX_NOISE_M = 0.03
-_MAX_NOISE_VOXELS = 0.3
+# Estimated noise that harms, in metres: with small voxels, as in rooms; and with larger ones. With
+# the largest, as in surveys from the air, it is a part of a voxel.
+_MAX_NOISE_M = {0.1: 0.027, 0.4: 0.055}
+_MAX_NOISE_VOXELS = 0.25
 _FLAT_QUANTILE = 0.25
 
 
@@ -70,7 +71,8 @@ def _warnings(
     yield from _precision_warning(xyz, where, voxel_m)
     yield from _direction_warnings(xyz, where, up)
     noise_m = estimate_noise(xyz)
-    if noise_m is not None and noise_m > max(_MAX_NOISE_M, _MAX_NOISE_VOXELS * voxel_m):
+    limits_m = (limit for size_m, limit in _MAX_NOISE_M.items() if voxel_m <= size_m)
+    if noise_m is not None and noise_m > next(limits_m, _MAX_NOISE_VOXELS * voxel_m):
         yield LabelWarning(
             "W_NOISE",
             where,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from clip3d_cli.core.validation import validate_array
-from clip3d_cli.core.voxels import count_voxels
+from clip3d_cli.core.voxels import ANCHOR_CELLS, count_voxels
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+# Tiles of at most so many points are joined, up to so many points.
+_FEW_POINTS = 1000
+_PACKED_POINTS = 20_000
 # Low and high corner, (3,) metres each; the high corner is exclusive.
 Box = tuple[Floats, Floats]
 
@@ -26,6 +29,7 @@ class Tile:
         points: (P,) int64, rows of the cloud, those of the halo included.
         own: (P,) bool, True for the points in the box. Each point of a cloud is in the box of
             exactly one tile.
+        shift_m: (P, 3) metres, by which the points are moved for labelling; None for not at all.
 
     Raises:
         TypeError: an array has another dtype.
@@ -34,6 +38,7 @@ class Tile:
 
     points: npt.NDArray[np.int64]
     own: Mask
+    shift_m: Floats | None = None
 
     def __post_init__(self) -> None:
         validate_array("points", self.points, np.int64, (None,))
@@ -96,6 +101,54 @@ def cut_tiles(xyz: Floats, limits: TileLimits) -> Iterator[Tile]:
             (rows[_is_in_halo(nearby, box, limits.halo_m)], box) for box in _halves(low, high, cut)
         ]
         waiting += reversed(parts)
+
+
+def pack_tiles(tiles: Iterable[Tile], xyz: Floats, limits: TileLimits) -> Iterator[Tile]:
+    """Join small tiles that are far apart, moved beside each other: each tile costs some time.
+
+    Points are moved by whole blocks of voxels along x and y, and end up farther apart than the
+    network sees, so that it computes what it would compute for each tile by itself.
+
+    Args:
+        tiles: tiles of the cloud.
+        xyz: (N, 3) float64, metres, the cloud.
+        limits: limits of the tiles.
+
+    Yields:
+        tiles; those of more than a few points are as they were.
+    """
+    block_m = ANCHOR_CELLS * limits.voxel_m
+    rows: list[npt.NDArray[np.int64]] = []
+    own: list[Mask] = []
+    shifts: list[Floats] = []
+    begin_m, count, heights = 0.0, 0, (np.inf, -np.inf)
+
+    def joined() -> Tile:
+        return Tile(np.concatenate(rows), np.concatenate(own), np.concatenate(shifts))
+
+    for tile in tiles:
+        if len(tile.points) > _FEW_POINTS:
+            yield tile
+            continue
+        part = xyz[tile.points]
+        low, high = part.min(axis=0), part.max(axis=0)
+        together = min(heights[0], low[2]), max(heights[1], high[2])
+        is_full = count + len(part) > _PACKED_POINTS
+        is_full |= begin_m + (high[0] - low[0]) > limits.max_m
+        if rows and (is_full or together[1] - together[0] > limits.max_m):
+            yield joined()
+            rows, own, shifts, begin_m, count = [], [], [], 0.0, 0
+            together = low[2], high[2]
+        shift = np.zeros(3)
+        shift[:2] = -np.floor(low[:2] / block_m) * block_m
+        shift[0] += begin_m
+        rows.append(tile.points)
+        own.append(tile.own)
+        shifts.append(np.broadcast_to(shift, part.shape))
+        heights, count = together, count + len(part)
+        begin_m += np.ceil((high[0] - low[0] + limits.halo_m) / block_m + 1) * block_m
+    if rows:
+        yield joined()
 
 
 def _axes_to_cut(nearby: Floats, size: Floats, limits: TileLimits) -> Mask:

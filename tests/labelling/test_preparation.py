@@ -64,7 +64,7 @@ def test_one_storey_is_not_copied() -> None:
 def test_the_voxel_size_depends_neither_on_repeated_points_nor_on_a_dense_object() -> None:
     survey = np.column_stack((RNG.uniform(0, 100, (40_000, 2)), np.full(40_000, 0.01)))
     size_m = choose_voxel_size(survey, SIZES_M)
-    assert size_m == 0.4
+    assert size_m == 0.8
     assert choose_voxel_size(np.concatenate((survey, survey, survey)), SIZES_M) == size_m
-    shed = RNG.uniform((40, 40, 0), (44, 44, 0.1), (60_000, 3))
+    shed = RNG.uniform((40, 40, 0), (44, 44, 0.1), (25_000, 3))
     assert choose_voxel_size(np.concatenate((survey, shed)), SIZES_M) == size_m

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from clip3d_cli.core.voxels import count_voxels
-from clip3d_cli.labelling.tiles import TileLimits, cut_tiles
+from clip3d_cli.core.voxels import ANCHOR_CELLS, count_voxels
+from clip3d_cli.labelling.tiles import TileLimits, cut_tiles, pack_tiles
 
 RNG = np.random.default_rng(1)
 
@@ -54,3 +56,31 @@ def test_voxels_count_not_points() -> None:
     tiles = list(cut_tiles(xyz, TileLimits(1.0, 1.0, 600, 1e9)))
     assert max(len(tile.points) for tile in tiles) > 20_000
     assert max(count_voxels(xyz[tile.points], 1.0) for tile in tiles) <= 600
+
+
+def test_small_tiles_far_apart_are_joined_and_keep_their_shapes() -> None:
+    rng = np.random.default_rng(0)
+    centers = rng.uniform(-1e6, 1e6, (300, 3)) * [1, 1, 1e-4]
+    xyz = np.concatenate([center + rng.uniform(0, 3, (5, 3)) for center in centers])
+    limits = TileLimits(halo_m=10.0, voxel_m=0.5, max_voxels=1000, max_m=20_000.0)
+    tiles = list(cut_tiles(xyz, limits))
+    packs = list(pack_tiles(tiles, xyz, limits))
+    assert len(packs) < len(tiles) / 20
+    own = np.concatenate([pack.points[pack.own] for pack in packs])
+    np.testing.assert_array_equal(np.sort(own), np.arange(len(xyz)))
+    for pack in packs:
+        assert pack.shift_m is not None
+        blocks = pack.shift_m / (ANCHOR_CELLS * limits.voxel_m)
+        np.testing.assert_allclose(blocks, np.rint(blocks), atol=1e-6)
+        moved = xyz[pack.points] + pack.shift_m
+        # Points that were near each other still are, and no others.
+        before = np.abs(xyz[pack.points][:, None] - xyz[pack.points]).max(axis=2) < 3
+        after = np.abs(moved[:, None] - moved).max(axis=2) <= limits.halo_m
+        np.testing.assert_array_equal(before, after)
+
+
+def test_large_tiles_are_not_joined() -> None:
+    xyz = np.random.default_rng(0).uniform(0, 100, (20_000, 3))
+    limits = TileLimits(halo_m=2.0, voxel_m=0.5, max_voxels=sys.maxsize, max_m=50.0)
+    tiles = list(cut_tiles(xyz, limits))
+    assert all(pack.shift_m is None for pack in pack_tiles(tiles, xyz, limits))
