@@ -62,8 +62,8 @@ def clip3d(
 ) -> None:
     """Label point clouds by words.
 
-    Every point gets the class with the nearest word, on the CPU or the GPU, offline. Input files
-    are never modified, and a result file is either complete or absent.
+    Every point gets the class with the nearest word, or none if no class fits, on the CPU or the
+    GPU, offline. Input files are never modified, and a result file is either complete or absent.
 
     \b
     Examples:

@@ -85,8 +85,8 @@ def label(
         str | None,
         typer.Option(
             metavar="WORDS",
-            help='Classes: "car,tire,plastic bag"; @classes.txt with one class per line; or '
-            "classes.toml. Synonyms: car=sedan|van.",
+            help='Classes: "car,tire,plastic bag"; @classes.txt, one class per line; classes.csv; '
+            "or classes.toml. Synonyms: car=sedan|van.",
             rich_help_panel=WORDS,
         ),
     ] = None,
