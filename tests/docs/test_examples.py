@@ -79,7 +79,7 @@ def documented_commands() -> list[Any]:
 @pytest.mark.parametrize("block", runnable_blocks())
 def test_marked_examples_run(block: str, workplace: Path) -> None:
     if "examples/street.clip3d.ply" in block:
-        label = 'clip3d label examples/street.ply --classes "road,tree" -q'
+        label = 'clip3d label examples/street.ply --classes "road,tree" -q --overwrite'
         assert run(label, workplace).returncode == 0
     done = run("set -e\n" + block, workplace)
     assert done.returncode == 0, done.stderr

@@ -107,11 +107,11 @@ def test_stray_points_cost_nothing() -> None:
 
 
 @pytest.mark.parametrize("gap_m", [0.49, 0.51])
-def test_a_hundred_thousand_points_take_under_a_second(gap_m: float) -> None:
+def test_a_hundred_thousand_points_are_not_compared_in_pairs(gap_m: float) -> None:
     """Two thick walls, where every cell holds hundreds of points."""
     xyz = np.random.default_rng(1).uniform(0, 1, (100_000, 3)) * [2, 0.25, 2]
     xyz[50_000:, 1] += 0.25 + gap_m
     started = time.process_time()
     cluster = cluster_points(xyz, 0.5)
-    assert time.process_time() - started < 1.0
+    assert time.process_time() - started < 10  # about one; all pairs take minutes
     assert cluster.max() == (gap_m > 0.5)
