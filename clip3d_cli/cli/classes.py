@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -91,12 +91,7 @@ def parse_background(
     if background == "none":
         return "none"
     if head == "closed":
-        raise UsageError(
-            "E_USAGE",
-            "--background",
-            "has no effect with --head closed, which reads no words",
-            "Leave it out, or use --head text.",
-        )
+        refuse_text_options({"--background": background})
     if background == "auto":
         return "auto"
     words = [word.strip() for word in background.split(",") if word.strip()]
@@ -105,6 +100,25 @@ def parse_background(
             "E_USAGE", "--background", "names no word", 'Use auto, none, or words: "tree,wall".'
         )
     return words
+
+
+def refuse_text_options(given: Mapping[str, object]) -> None:
+    """Raise an error if an option about words is given for a closed head.
+
+    Args:
+        given: value of each option, None where it was not given.
+
+    Raises:
+        UsageError: E_USAGE.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(
+                "E_USAGE",
+                option,
+                "has no effect with --head closed, which reads no words",
+                "Leave it out, or use --head text.",
+            )
 
 
 def no_classes(fault: str = "no classes given") -> UsageError:

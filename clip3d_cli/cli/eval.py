@@ -460,7 +460,7 @@ def _choose_head(
     head: str, choice: ModelChoice, vocabulary: Vocabulary, text_options: Mapping[str, object]
 ) -> HeadName:
     """Return the head to use; auto prefers a closed head that knows all classes."""
-    from clip3d_cli.cli.models import refuse_text_options
+    from clip3d_cli.cli.classes import refuse_text_options
     from clip3d_cli.encoders.weights_file import read_spec, require_closed
 
     weights = Path(choice.weights)

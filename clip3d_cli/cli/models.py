@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from clip3d_cli import registry
-from clip3d_cli.cli.classes import RequestedClasses
+from clip3d_cli.cli.classes import RequestedClasses, refuse_text_options
 from clip3d_cli.cli.terminal import Reporter, count_of
 from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.vocabulary import Vocabulary
@@ -63,25 +62,6 @@ def model_choice(
         head=head,
         **where,
     )
-
-
-def refuse_text_options(given: Mapping[str, object]) -> None:
-    """Raise an error if an option about words is given for a closed head.
-
-    Args:
-        given: value of each option, None where it was not given.
-
-    Raises:
-        UsageError: E_USAGE.
-    """
-    for option, value in given.items():
-        if value is not None:
-            raise UsageError(
-                "E_USAGE",
-                option,
-                "has no effect with --head closed, which reads no words",
-                "Leave it out, or use --head text.",
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from clip3d_cli.core.embeddings import ClassEmbeddings
 from clip3d_cli.core.vocabulary import Vocabulary
+from clip3d_cli.text.encoder import normalize_rows
 
 # Words that point networks take for one another stand in one row; some stand in several.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -89,17 +90,11 @@ def everyday_background(requested: ClassEmbeddings, everyday: ClassEmbeddings) -
         everyday: `everyday_vocabulary`, embedded in the same space by the same encoder.
     """
     mean = everyday.vectors.mean(axis=0)
-    centered = _unit(everyday.vectors - mean)
-    similarity = _unit(requested.vectors - mean) @ centered.T
+    centered = normalize_rows(everyday.vectors - mean)
+    similarity = normalize_rows(requested.vectors - mean) @ centered.T
     least = np.minimum(similarity.max(axis=1) * _NEARLY, _SAME_KIND_COSINE)
     names = everyday.vocabulary.names
     alike = {names[i] for i in np.flatnonzero((similarity >= least[:, None]).any(axis=0))}
     same_kind = {word for kind in KINDS.values() if alike.intersection(kind) for word in kind}
     rows = [i for i, name in enumerate(names) if name not in same_kind]
     return Background(everyday.vectors[rows], unless_complete=True)
-
-
-def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    length: npt.NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float32] = vectors / np.maximum(length, np.float32(1e-6))
-    return unit
