@@ -123,6 +123,26 @@ def test_every_voxel_in_reach_is_in_the_tile(engine: Engine, axis: int, cut_voxe
     np.testing.assert_allclose(tiled.score, whole.score, atol=1e-6)
 
 
+def test_every_voxel_in_the_corners_of_a_turned_reach_is_in_the_tile() -> None:
+    """With `quality="best"`, the receptive field of the last pass is a cube on its edge."""
+    x, y = (each.ravel() for each in np.mgrid[0:56:VOXEL_M, 0:30:VOXEL_M] + VOXEL_M / 2)
+    xyz = np.column_stack((x, y, np.full(len(x), 0.1)))
+    network = dilation_encoder("red", over=-1.0, voxel_m=VOXEL_M)
+    # Tiles meet at x = 28 m. The reach ends between the red point and them, its corner beyond.
+    red_m = 28 - 1.15 * network.reach * VOXEL_M
+    rgb = np.zeros((len(x), 3), np.uint8)
+    rgb[np.hypot(x - red_m, y - 15).argmin(), 0] = 255
+    encoder = native_twin(network)
+    whole, tiled = (
+        label_cloud(
+            PointCloud(xyz, rgb), encoder, CLASSES, LabelOptions(tile_m=tile_m, quality="best")
+        )
+        for tile_m in (None, 30.0)
+    )
+    assert np.ptp(whole.score[x > 28]) > 0.01
+    np.testing.assert_allclose(tiled.score, whole.score, atol=1e-6)
+
+
 @pytest.mark.parametrize("engine", ["native", "torch"], indirect=True)
 @pytest.mark.parametrize("cut_voxel", [146.5, 157.5])
 def test_features_do_not_depend_on_tiles(engine: Engine, cut_voxel: float) -> None:
